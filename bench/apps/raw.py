@@ -1,0 +1,6 @@
+"""The smallest WSGI application: what it costs is the server's own cost."""
+
+
+def wsgi(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "13")])
+    return [b"Hello, World!"]
