@@ -1,1 +1,8 @@
-fn main() {}
+//! The `monodon-edge` binary: everything is in the library, so that tests and benches link the same code.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    monodon_edge::cli::main(std::env::args_os().skip(1).collect())
+}

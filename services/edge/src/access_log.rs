@@ -1,0 +1,1 @@
+//! One JSON line a request, written in per-thread batches.

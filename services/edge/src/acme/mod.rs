@@ -1,0 +1,1 @@
+//! The ACME certificate manager. Its owner (`certs`) fills this module.

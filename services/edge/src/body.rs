@@ -1,0 +1,146 @@
+//! The one body type of both directions: nothing, bytes that are there, or a stream.
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+/// A request's body as the protocols hand it in; the same type as a response's.
+pub type RequestBody = Body;
+
+type Stream = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BodyError>>>;
+
+pub struct Body {
+    kind: Kind,
+    sent: u64,
+    end: Option<Box<dyn End>>,
+}
+
+enum Kind {
+    Empty,
+    Full(Bytes),
+    Stream(Stream),
+}
+
+/// Told once, when the body has been taken wholly or is dropped before that: the access log's line hangs here.
+pub trait End {
+    fn end(self: Box<Self>, bytes: u64, complete: bool);
+}
+
+/// Why a body broke off.
+#[derive(Debug)]
+pub enum BodyError {
+    TooLarge,
+    TooSlow,
+    /// The other side went away in mid-body.
+    Gone,
+    /// The bytes are not what the framing rules allow; the reason is fit for a log.
+    Bad(&'static str),
+    Io(std::io::Error),
+}
+
+impl std::fmt::Display for BodyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TooLarge => f.write_str("the body is larger than allowed"),
+            Self::TooSlow => f.write_str("the body came too slowly"),
+            Self::Gone => f.write_str("the connection ended before the body did"),
+            Self::Bad(reason) => write!(f, "malformed body: {reason}"),
+            Self::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BodyError {}
+
+impl Body {
+    pub fn empty() -> Self {
+        Self::of(Kind::Empty)
+    }
+
+    pub fn full(bytes: impl Into<Bytes>) -> Self {
+        let bytes = bytes.into();
+        Self::of(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
+    }
+
+    pub fn stream(stream: impl http_body::Body<Data = Bytes, Error = BodyError> + 'static) -> Self {
+        Self::of(Kind::Stream(Box::pin(stream)))
+    }
+
+    fn of(kind: Kind) -> Self {
+        Self { kind, sent: 0, end: None }
+    }
+
+    /// Have `end` told when this body ends.
+    pub fn on_end(mut self, end: Box<dyn End>) -> Self {
+        self.end = Some(end);
+        self
+    }
+
+    /// The bytes, where the body is nothing but bytes that are there: they can go out in one write with the head.
+    /// They count as sent; keep the (now empty) body until they are.
+    pub fn take_full(&mut self) -> Option<Bytes> {
+        match std::mem::replace(&mut self.kind, Kind::Empty) {
+            Kind::Empty => Some(Bytes::new()),
+            Kind::Full(bytes) => {
+                self.sent += bytes.len() as u64;
+                Some(bytes)
+            }
+            stream => {
+                self.kind = stream;
+                None
+            }
+        }
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        match &mut this.kind {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.sent += bytes.len() as u64;
+                this.kind = Kind::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Kind::Stream(stream) => {
+                let frame = ready!(stream.as_mut().poll_frame(cx));
+                match &frame {
+                    None => this.kind = Kind::Empty,
+                    Some(Ok(frame)) => this.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
+                    Some(Err(_)) => {}
+                }
+                Poll::Ready(frame)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Full(_) => false,
+            Kind::Stream(stream) => stream.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Stream(stream) => stream.size_hint(),
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if let Some(end) = self.end.take() {
+            end.end(self.sent, http_body::Body::is_end_stream(self));
+        }
+    }
+}

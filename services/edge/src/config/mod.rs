@@ -1,0 +1,220 @@
+//! What the edge is told to do, as types: one struct a concern, every value checked before anything starts.
+//!
+//! The names, defaults and words of the settings are in [`table`], the reading and checking in [`load`].
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// One consistent configuration. Immutable: a reload makes a new one.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Config {
+    pub listen: Listen,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub upstream: Upstream,
+    pub spool: Spool,
+    pub tls: Tls,
+    pub files: Vec<StaticDir>,
+    pub headers: Headers,
+    pub log: Log,
+    pub status_page: Option<StatusPage>,
+}
+
+/// Where the edge listens, and under which ports the world sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listen {
+    pub http: Vec<SocketAddr>,
+    pub https: Vec<SocketAddr>,
+    pub admin: SocketAddr,
+    pub threads: usize,
+    /// The port clients see, where it is not the one we bind (a published container port).
+    pub public_http_port: Option<u16>,
+    pub public_https_port: Option<u16>,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Self {
+            http: Vec::new(),
+            https: Vec::new(),
+            admin: SocketAddr::from(([127, 0, 0, 1], 9101)),
+            threads: 1,
+            public_http_port: None,
+            public_https_port: None,
+        }
+    }
+}
+
+/// Bounds on what a request may bring.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    pub body: u64,
+    pub head: usize,
+    pub line: usize,
+    pub fields: usize,
+    /// Of a request's or a response's body kept in memory before it goes to the spool.
+    pub buffer_memory: usize,
+    /// Bytes a second that a body must bring after its first ten seconds.
+    pub min_rate: u64,
+    /// Client connections over all threads.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 32 << 20,
+            head: 32 << 10,
+            line: 8 << 10,
+            fields: 100,
+            buffer_memory: 64 << 10,
+            min_rate: 240,
+            connections: 10_000,
+        }
+    }
+}
+
+/// Every wait has an end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timeouts {
+    pub head: Duration,
+    pub body: Duration,
+    pub send: Duration,
+    pub idle: Duration,
+    pub handshake: Duration,
+    pub connect: Duration,
+    pub first_byte: Duration,
+    pub queue: Duration,
+    pub shutdown_delay: Duration,
+    pub graceful: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let s = Duration::from_secs;
+        Self {
+            head: s(10),
+            body: s(30),
+            send: s(30),
+            idle: s(60),
+            handshake: s(10),
+            connect: s(1),
+            first_byte: s(35),
+            queue: s(10),
+            shutdown_delay: s(0),
+            graceful: s(30),
+        }
+    }
+}
+
+/// Where the application is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    pub addresses: Vec<UpstreamAddress>,
+    pub check: Option<UpstreamCheck>,
+    pub queue_per_slot: usize,
+    /// Connections to an upstream that does not say how many slots it has.
+    pub max_connections: usize,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self { addresses: Vec::new(), check: None, queue_per_slot: 100, max_connections: 512 }
+    }
+}
+
+/// One `upstream` as it was written; a name is resolved again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum UpstreamAddress {
+    Tcp { host: String, port: u16 },
+    Unix(PathBuf),
+}
+
+/// What is asked at each address every second; without a port, the application's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamCheck {
+    pub port: Option<u16>,
+    pub path: String,
+}
+
+/// The folder for bodies that outgrow memory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spool {
+    pub dir: PathBuf,
+    pub limit: u64,
+}
+
+impl Default for Spool {
+    fn default() -> Self {
+        Self { dir: std::env::temp_dir().join("monodon-spool"), limit: 1 << 30 }
+    }
+}
+
+/// Names, certificates and the folder they are kept in.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Tls {
+    /// The edge's state folder: certificates, keys, the reload socket.
+    pub state: PathBuf,
+    /// Lower case, without port. Empty: any valid host is served.
+    pub domains: Vec<String>,
+    pub acme_email: Option<String>,
+    pub acme_directory: String,
+    pub acme_ca: Option<PathBuf>,
+    pub local_names: Vec<String>,
+    /// Ports of the http-01 and tls-alpn-01 answers are our own listeners; this says whether there is a plain one.
+    pub http_listener: bool,
+}
+
+/// `/static/` → a folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaticDir {
+    /// Begins and ends with a slash.
+    pub prefix: String,
+    pub dir: PathBuf,
+}
+
+/// Who may tell us where a request came from, and what every answer carries.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Headers {
+    pub trusted_proxies: Vec<Cidr>,
+    /// The value of Strict-Transport-Security where the certificate is public; `None` is off.
+    pub hsts: Option<String>,
+    pub security: bool,
+}
+
+impl Default for Headers {
+    fn default() -> Self {
+        Self { trusted_proxies: Vec::new(), hsts: Some("max-age=31536000".into()), security: true }
+    }
+}
+
+/// A network such as `10.0.0.0/8`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    pub address: IpAddr,
+    pub bits: u8,
+}
+
+/// Logs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// `stdout`, `off` or a path.
+    pub access: String,
+    pub level: String,
+    pub format: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { access: "stdout".into(), level: "info".into(), format: "auto".into() }
+    }
+}
+
+/// The sidecar's page under a path of ours, only with a password.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StatusPage {
+    pub prefix: String,
+    pub upstream: UpstreamAddress,
+    pub password: String,
+}

@@ -1,0 +1,1 @@
+//! One plain page for every error, naming the request id.

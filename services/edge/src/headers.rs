@@ -1,0 +1,1 @@
+//! Forwarded, hop-by-hop and security headers.

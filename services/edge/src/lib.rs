@@ -1,0 +1,27 @@
+//! The edge: takes the internet and hands clean requests to an application.
+//!
+//! A request meets the modules in this order: [`listener`] → [`tls`] → [`protocol`] → [`service`] (request id, host,
+//! path, [`redirect`], [`static_files`], [`buffer`], [`upstream`], [`headers`], [`error_pages`], [`access_log`]).
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod access_log;
+pub mod acme;
+pub mod admin;
+pub mod body;
+pub mod buffer;
+pub mod cli;
+pub mod config;
+pub mod connection;
+pub mod drain;
+pub mod error_pages;
+pub mod headers;
+pub mod listener;
+pub mod metrics;
+pub mod protocol;
+pub mod redirect;
+pub mod runtime;
+pub mod service;
+pub mod static_files;
+pub mod tls;
+pub mod upgrade;
+pub mod upstream;

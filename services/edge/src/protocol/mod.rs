@@ -1,0 +1,4 @@
+//! From bytes of a connection to requests, and back.
+
+pub mod h1;
+pub mod h2;

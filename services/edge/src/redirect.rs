@@ -1,0 +1,1 @@
+//! From http to https.

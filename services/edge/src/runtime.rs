@@ -1,0 +1,1 @@
+//! Data threads, the control thread, signals.
