@@ -1,1 +1,133 @@
-//! To come.
+//! Settings: each is declared once, in a const table of its service, and everything a person meets follows from that
+//! entry: the flag, the key in the file, the environment variable, the check, the help text and the reference page.
+//!
+//! A flag wins over the environment, the environment over the file, the file over the default. Whatever is wrong is
+//! told at once, each problem with the place it came from.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod address;
+mod arguments;
+mod environment;
+mod file;
+mod help;
+mod kind;
+mod load;
+mod nearest;
+mod problem;
+mod reference;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use address::Address;
+pub use arguments::asks_for;
+pub use kind::{Kind, parse_duration, parse_size};
+pub use problem::{Problem, Problems};
+pub use values::{Source, Values};
+
+/// One setting of a service.
+#[derive(Debug)]
+pub struct Setting {
+    /// `body_limit`: the key in the file; `--body-limit` and `MONODON_EDGE_BODY_LIMIT` follow from it.
+    pub key: &'static str,
+    pub kind: Kind,
+    /// As one would write it; empty for "not set" (for text, paths, addresses and lists also the value).
+    pub default: &'static str,
+    /// One or two sentences for people, in the help and the reference.
+    pub words: &'static str,
+    /// All services share it: its variable has no service's name (`MONODON_DOMAINS`).
+    pub shared: bool,
+    /// Its value is never shown.
+    pub secret: bool,
+    /// `-w`
+    pub short: Option<char>,
+    /// Other names it answers to, without dashes: what gunicorn or nginx call it.
+    pub aliases: &'static [&'static str],
+}
+
+impl Setting {
+    /// What a table's entries start from: `Setting { key: "bind", ..Setting::NEW }`.
+    pub const NEW: Setting = Setting {
+        key: "",
+        kind: Kind::Text,
+        default: "",
+        words: "",
+        shared: false,
+        secret: false,
+        short: None,
+        aliases: &[],
+    };
+
+    /// `--body-limit`
+    pub fn flag(&self) -> String {
+        format!("--{}", self.key.replace('_', "-"))
+    }
+
+    fn answers_to(&self, name: &str) -> bool {
+        let same = |own: &str| {
+            own.len() == name.len() && own.bytes().zip(name.bytes()).all(|(a, b)| a == b || (dash(a) && dash(b)))
+        };
+        same(self.key) || self.aliases.iter().any(|alias| same(alias))
+    }
+}
+
+fn dash(byte: u8) -> bool {
+    matches!(byte, b'-' | b'_')
+}
+
+/// The settings of one service.
+#[derive(Debug)]
+pub struct Schema {
+    /// `edge`: the variables are then `MONODON_EDGE_…`, the binary `monodon-edge`.
+    pub service: &'static str,
+    pub settings: &'static [Setting],
+}
+
+impl Schema {
+    /// `MONODON_EDGE_`
+    fn prefix(&self) -> String {
+        format!("MONODON_{}_", self.service.to_uppercase())
+    }
+
+    /// The environment variable to tell people of.
+    pub fn variable(&self, setting: &Setting) -> String {
+        let key = setting.key.to_uppercase();
+        if setting.shared { format!("MONODON_{key}") } else { format!("{}{key}", self.prefix()) }
+    }
+
+    fn find(&self, name: &str) -> Option<&'static Setting> {
+        // A setting's own key before another's alias.
+        let own = |setting: &&Setting| setting.key.len() == name.len() && setting.key == name.replace('-', "_");
+        let settings = self.settings;
+        settings.iter().find(own).or_else(|| settings.iter().find(|setting| setting.answers_to(name)))
+    }
+
+    /// What is wrong with the table itself; each service's tests want it empty.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut names: Vec<String> = vec!["config".into(), "help".into(), "version".into()];
+        let mut shorts = vec!['c', 'h', 'V'];
+        for setting in self.settings {
+            for name in std::iter::once(&setting.key).chain(setting.aliases) {
+                let name = name.replace('-', "_");
+                if names.contains(&name) {
+                    faults.push(format!("{name}: declared twice"));
+                }
+                names.push(name);
+            }
+            if let Some(short) = setting.short {
+                if shorts.contains(&short) {
+                    faults.push(format!("-{short}: declared twice"));
+                }
+                shorts.push(short);
+            }
+            if let Err(wrong) = kind::default_value(setting) {
+                faults.push(format!("{}: default: {wrong}", setting.key));
+            }
+            if setting.words.is_empty() {
+                faults.push(format!("{}: has no words", setting.key));
+            }
+        }
+        faults
+    }
+}

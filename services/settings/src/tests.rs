@@ -1,0 +1,233 @@
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::*;
+
+const SCHEMA: Schema = Schema {
+    service: "edge",
+    settings: &[
+        Setting { key: "body_limit", kind: Kind::Size, default: "32MB", words: "Largest body.", ..Setting::NEW },
+        Setting { key: "idle_timeout", kind: Kind::Duration, default: "60s", words: "Idle.", ..Setting::NEW },
+        Setting {
+            key: "threads",
+            kind: Kind::Int { min: 0, max: 64 },
+            default: "0",
+            words: "Threads; 0 is as many as the quota allows.",
+            short: Some('t'),
+            ..Setting::NEW
+        },
+        Setting { key: "http", kind: Kind::List(&Kind::Address), words: "Plain listeners.", ..Setting::NEW },
+        Setting { key: "domains", kind: Kind::List(&Kind::Text), words: "Names.", shared: true, ..Setting::NEW },
+        Setting { key: "state", kind: Kind::Path, words: "Folder.", aliases: &["state-dir"], ..Setting::NEW },
+        Setting { key: "hsts", kind: Kind::Bool, default: "true", words: "HSTS.", ..Setting::NEW },
+        Setting { key: "status_password", kind: Kind::Text, words: "Password.", secret: true, ..Setting::NEW },
+        Setting { key: "pin", kind: Kind::Int { min: 0, max: 9 }, words: "A number.", secret: true, ..Setting::NEW },
+        Setting {
+            key: "log_level",
+            kind: Kind::Choice(&["error", "warn", "info", "debug"]),
+            default: "info",
+            words: "How much.",
+            shared: true,
+            ..Setting::NEW
+        },
+    ],
+};
+
+fn load(args: &[&str], env: &[(&str, &str)], file: Option<&str>) -> Result<Values, String> {
+    let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+    let env = env.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("edge.toml");
+    if let Some(text) = file {
+        std::fs::write(&path, text).unwrap();
+    }
+    SCHEMA
+        .load(&args, env, Some(&path))
+        .map_err(|problems| problems.to_string().replace(&format!("{}/", folder.path().display()), ""))
+}
+
+#[test]
+fn the_table_is_sound() {
+    assert_eq!(SCHEMA.faults(), Vec::<String>::new());
+    let twice = Schema {
+        service: "edge",
+        settings: &[
+            Setting { key: "size", kind: Kind::Size, default: "lots", words: "A size.", ..Setting::NEW },
+            Setting { key: "other", aliases: &["size"], ..Setting::NEW },
+        ],
+    };
+    assert_eq!(twice.faults().len(), 3, "{:?}", twice.faults());
+}
+
+#[test]
+fn defaults_stand_where_nothing_is_given() {
+    let values = load(&[], &[], None).unwrap();
+    assert_eq!(values.size("body_limit"), 32 << 20);
+    assert_eq!(values.duration("idle_timeout"), Duration::from_secs(60));
+    assert!(values.bool("hsts"));
+    assert_eq!(values.path("state"), None);
+    assert!(values.list("http").is_empty());
+    assert!(!values.is_set("body_limit"));
+}
+
+#[test]
+fn flag_over_environment_over_file() {
+    let file = Some("threads = 1\nbody_limit = 1024\nidle_timeout = 0.5\nhsts = false\n");
+    let env = [("MONODON_EDGE_THREADS", "2"), ("MONODON_EDGE_BODY_LIMIT", "64k")];
+    let values = load(&["-t3"], &env, file).unwrap();
+    assert_eq!(values.int("threads"), 3);
+    assert_eq!(values.source("threads"), &Source::Flag("-t".into()));
+    assert_eq!(values.size("body_limit"), 64 << 10);
+    assert_eq!(values.duration("idle_timeout"), Duration::from_millis(500));
+    assert!(!values.bool("hsts"));
+    assert!(values.is_set("hsts"));
+}
+
+#[test]
+fn an_empty_variable_is_not_set() {
+    let values = load(&[], &[("MONODON_EDGE_BODY_LIMIT", ""), ("MONODON_DOMAINS", "")], None).unwrap();
+    assert!(!values.is_set("body_limit"));
+    assert!(!values.is_set("domains"));
+}
+
+#[test]
+fn the_shapes_of_a_flag() {
+    let args =
+        ["app:main", "--http=127.0.0.1:1", "--http", ":2,unix:/run/x", "--no-hsts", "--state_dir", "/s", "-t", "4"];
+    let values = load(&[&args[..], &["--", "--not-a-flag"]].concat(), &[], None).unwrap();
+    assert_eq!(values.list("http"), ["127.0.0.1:1", ":2", "unix:/run/x"]);
+    assert_eq!(values.addresses("http")[1], Address::Port(2));
+    assert!(!values.bool("hsts"));
+    assert_eq!(values.path("state").unwrap().to_str(), Some("/s"));
+    assert_eq!(values.int("threads"), 4);
+    assert_eq!(values.positionals(), ["app:main", "--not-a-flag"]);
+    assert!(load(&["--hsts=off"], &[], None).is_ok_and(|values| !values.bool("hsts")));
+}
+
+#[test]
+fn lists_replace_those_of_the_layer_below() {
+    let file = Some("domains = [\"a.example\", \"b.example\"]");
+    assert_eq!(load(&[], &[], file).unwrap().list("domains"), ["a.example", "b.example"]);
+    let env = [("MONODON_DOMAINS", "c.example, d.example")];
+    assert_eq!(load(&[], &env, file).unwrap().list("domains"), ["c.example", "d.example"]);
+    let both = [("MONODON_DOMAINS", "c.example"), ("MONODON_EDGE_DOMAINS", "own.example")];
+    assert_eq!(load(&[], &both, file).unwrap().list("domains"), ["own.example"]);
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_and_where() {
+    let file = Some("# first\nbody_limit = \"lots\"\nbodylimit = 3\ndomains = 7\n[tls]\nx = 1\n");
+    let env = [("MONODON_EDGE_BODY_LIMT", "1"), ("MONODON_LOG_LEVEL", "loud")];
+    let text = load(&["--threads", "99", "--limit-body=3", "--state", "--pin", "12"], &env, file).unwrap_err();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "--limit-body: no such flag; did you mean --body-limit?",
+            "--pin: expected a whole number from 0 to 9, got something else (secret, not shown)",
+            "--state: needs a value",
+            "--threads: expected a whole number from 0 to 64, got \"99\"",
+            "MONODON_EDGE_BODY_LIMT: no such setting; did you mean MONODON_EDGE_BODY_LIMIT?",
+            "MONODON_LOG_LEVEL: expected one of error, warn, info, debug, got \"loud\"",
+            "edge.toml:2: body_limit: expected a size such as 32MB, got \"lots\"",
+            "edge.toml:3: bodylimit: no such setting; did you mean body_limit?",
+            "edge.toml:4: domains: expected a list, each text, got the number 7; put it in quotes",
+            "edge.toml:5: tls: no such setting; the file is flat",
+        ]
+    );
+}
+
+#[test]
+fn a_slip_in_the_file_names_its_line() {
+    let text = load(&[], &[], Some("threads = 1\nhttp = [\n\"a:1\"\nhsts = \n")).unwrap_err();
+    assert!(text.starts_with("edge.toml:"), "{text}");
+    let missing = load(&["--config", "/nowhere/edge.toml"], &[], None).unwrap_err();
+    assert!(missing.starts_with("--config: cannot read /nowhere/edge.toml: No such file"), "{missing}");
+}
+
+#[test]
+fn values_from_files_named_by_any_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("password");
+    std::fs::write(&path, "hunter2\n").unwrap();
+    let path = path.to_str().unwrap();
+    for values in [
+        load(&["--status-password-file", path], &[], None).unwrap(),
+        load(&[], &[("MONODON_EDGE_STATUS_PASSWORD_FILE", path)], None).unwrap(),
+        load(&[], &[], Some(&format!("status_password_file = {path:?}"))).unwrap(),
+    ] {
+        assert_eq!(values.text("status_password"), "hunter2");
+        assert!(!format!("{values:?}").contains("hunter2"));
+        assert!(values.shown().any(|(key, value)| key == "status_password" && value == "(hidden)"));
+    }
+    let both = [("MONODON_EDGE_STATUS_PASSWORD", "x"), ("MONODON_EDGE_STATUS_PASSWORD_FILE", path)];
+    assert!(load(&[], &both, None).unwrap_err().contains("give one of them"));
+    let gone = load(&[], &[("MONODON_EDGE_STATUS_PASSWORD_FILE", "/nowhere")], None).unwrap_err();
+    assert!(gone.starts_with("MONODON_EDGE_STATUS_PASSWORD_FILE: cannot read /nowhere"), "{gone}");
+}
+
+#[test]
+fn what_kubernetes_sets_for_a_service_is_nobodys_setting() {
+    let env = [
+        ("MONODON_EDGE_SERVICE_HOST", "10.0.0.1"),
+        ("MONODON_EDGE_SERVICE_PORT", "80"),
+        ("MONODON_EDGE_SERVICE_PORT_HTTPS", "443"),
+        ("MONODON_EDGE_PORT", "tcp://10.0.0.1:80"),
+        ("MONODON_EDGE_PORT_80_TCP", "tcp://10.0.0.1:80"),
+        ("MONODON_EDGE_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ("MONODON_IMAGE_PREFIX", "monodon"),
+    ];
+    assert!(load(&[], &env, None).is_ok());
+}
+
+#[test]
+fn a_later_problem_points_to_where_the_value_came_from() {
+    let values = load(&[], &[("MONODON_EDGE_THREADS", "4")], Some("\nstate = \"/s\"\n")).unwrap();
+    assert_eq!(values.problem("threads", "too many").to_string(), "MONODON_EDGE_THREADS: too many");
+    assert!(values.problem("state", "is no folder").to_string().ends_with("edge.toml:2: state: is no folder"));
+    assert_eq!(values.problem("hsts", "no").to_string(), "hsts: no");
+}
+
+#[test]
+fn sizes_and_durations() {
+    let sizes =
+        [("0", 0), ("512", 512), ("64k", 65536), ("32MB", 32 << 20), ("1 GiB", 1 << 30), ("1.5k", 1536), ("9b", 9)];
+    for (text, bytes) in sizes {
+        assert_eq!(parse_size(text), Some(bytes), "{text}");
+    }
+    for text in ["", "k", "-1", "1x", "1.2.3", "99999999999999999999", "16777216t", "1e3"] {
+        assert_eq!(parse_size(text), None, "{text}");
+    }
+    let times =
+        [("30", 30_000), ("30s", 30_000), ("500ms", 500), ("5m", 300_000), ("1.5h", 5_400_000), ("1d", 86_400_000)];
+    for (text, millis) in times {
+        assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
+    }
+    assert_eq!(parse_duration("5 fortnights"), None);
+}
+
+#[test]
+fn addresses() {
+    assert_eq!("[::1]:80".parse(), Ok(Address::Socket("[::1]:80".parse().unwrap())));
+    assert_eq!("worker:8000".parse(), Ok(Address::Host("worker".into(), 8000)));
+    assert_eq!(":8000".parse::<Address>().unwrap().socket().unwrap().to_string(), "0.0.0.0:8000");
+    assert_eq!("unix:/run/a.sock".parse(), Ok(Address::Unix("/run/a.sock".into())));
+    for wrong in ["8000", "host:", "::1:80", "1.2.3:80", "host:99999", "unix:", "a b:1", "256.1.1.1:80"] {
+        assert!(wrong.parse::<Address>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn help_and_reference_name_everything() {
+    let (help, page) = (SCHEMA.help(), SCHEMA.reference());
+    for setting in SCHEMA.settings {
+        for text in [&help, &page] {
+            assert!(text.contains(&setting.flag()) && text.contains(&SCHEMA.variable(setting)), "{}", setting.key);
+        }
+    }
+    assert!(help.contains("MONODON_DOMAINS") && help.contains("--hsts, --no-hsts") && help.contains("[default: 32MB]"));
+    assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    assert!(asks_for(&["a".into(), "--help".into()], &["-h", "--help"]));
+    assert!(!asks_for(&["--".into(), "--help".into()], &["-h", "--help"]));
+}

@@ -1,0 +1,179 @@
+//! The settings as they came out, each with where it came from.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::kind::{Kind, Value};
+use crate::{Address, Problem, Setting};
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    Default,
+    File {
+        path: String,
+        line: usize,
+    },
+    /// The variable's name.
+    Environment(String),
+    /// `--body-limit`
+    Flag(String),
+}
+
+impl Source {
+    /// The place to name in a problem.
+    pub(crate) fn place(&self, key: &str) -> String {
+        match self {
+            Source::Default => key.to_owned(),
+            Source::File { path, line } => format!("{path}:{line}: {key}"),
+            Source::Environment(name) | Source::Flag(name) => name.clone(),
+        }
+    }
+}
+
+pub(crate) struct Entry {
+    pub(crate) setting: &'static Setting,
+    pub(crate) value: Value,
+    pub(crate) source: Source,
+}
+
+/// What [`Schema::load`](crate::Schema::load) gives. Asking for a key that the schema does not declare, or as another
+/// kind than declared, is a mistake in the program and panics.
+pub struct Values {
+    pub(crate) order: Vec<&'static str>,
+    pub(crate) entries: HashMap<&'static str, Entry>,
+    pub(crate) positionals: Vec<String>,
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl Values {
+    fn entry(&self, key: &str) -> &Entry {
+        self.entries.get(key).unwrap_or_else(|| panic!("setting {key} is not declared"))
+    }
+
+    fn wrong(&self, key: &str, asked: &str) -> ! {
+        panic!("setting {key} is {:?}, asked for as {asked}", self.entry(key).setting.kind)
+    }
+
+    pub fn bool(&self, key: &str) -> bool {
+        match self.entry(key).value {
+            Value::Bool(value) => value,
+            _ => self.wrong(key, "bool"),
+        }
+    }
+
+    pub fn int(&self, key: &str) -> i64 {
+        match self.entry(key).value {
+            Value::Int(value) => value,
+            _ => self.wrong(key, "int"),
+        }
+    }
+
+    pub fn size(&self, key: &str) -> u64 {
+        match self.entry(key).value {
+            Value::Size(value) => value,
+            _ => self.wrong(key, "size"),
+        }
+    }
+
+    pub fn duration(&self, key: &str) -> Duration {
+        match self.entry(key).value {
+            Value::Duration(value) => value,
+            _ => self.wrong(key, "duration"),
+        }
+    }
+
+    /// Text, a choice, a path or an address, as written.
+    pub fn text(&self, key: &str) -> &str {
+        match &self.entry(key).value {
+            Value::Text(value) => value,
+            _ => self.wrong(key, "text"),
+        }
+    }
+
+    /// `None` when it is empty.
+    pub fn path(&self, key: &str) -> Option<PathBuf> {
+        let text = self.text(key);
+        (!text.is_empty()).then(|| PathBuf::from(text))
+    }
+
+    /// `None` when it is empty.
+    pub fn address(&self, key: &str) -> Option<Address> {
+        // It was checked when it was read; only a setting of another kind can fail here.
+        let text = self.text(key);
+        (!text.is_empty()).then(|| text.parse().unwrap_or_else(|_| self.wrong(key, "address")))
+    }
+
+    pub fn list(&self, key: &str) -> &[String] {
+        match &self.entry(key).value {
+            Value::List(list) => list,
+            _ => self.wrong(key, "list"),
+        }
+    }
+
+    /// A list of addresses.
+    pub fn addresses(&self, key: &str) -> Vec<Address> {
+        let read = |text: &String| text.parse().unwrap_or_else(|_| self.wrong(key, "addresses"));
+        self.list(key).iter().map(read).collect()
+    }
+
+    /// Was it given, by flag, environment or file?
+    pub fn is_set(&self, key: &str) -> bool {
+        *self.source(key) != Source::Default
+    }
+
+    pub fn source(&self, key: &str) -> &Source {
+        &self.entry(key).source
+    }
+
+    /// What stood on the command line beside the flags.
+    pub fn positionals(&self) -> &[String] {
+        &self.positionals
+    }
+
+    /// The configuration file that was read, if any.
+    pub fn file(&self) -> Option<&std::path::Path> {
+        self.file.as_deref()
+    }
+
+    /// A problem with a value that its kind alone could not find; it points to where the value came from.
+    pub fn problem(&self, key: &str, message: impl Into<String>) -> Problem {
+        Problem::new(self.source(key).place(key), message)
+    }
+
+    /// Every setting as text, in the table's order, secrets hidden.
+    pub fn shown(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        self.order.iter().map(|key| {
+            let entry = self.entry(key);
+            let hidden = entry.setting.secret && entry.source != Source::Default;
+            (*key, if hidden { "(hidden)".to_owned() } else { show(&entry.value, &entry.setting.kind) })
+        })
+    }
+}
+
+fn show(value: &Value, kind: &Kind) -> String {
+    match value {
+        Value::Bool(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Size(bytes) => {
+            let units = [("GB", 30), ("MB", 20), ("KB", 10)];
+            let whole = units.iter().find(|(_, shift)| *bytes > 0 && bytes % (1 << shift) == 0);
+            whole.map_or_else(|| bytes.to_string(), |(unit, shift)| format!("{}{unit}", bytes >> shift))
+        }
+        Value::Duration(time) if time.subsec_millis() == 0 => format!("{}s", time.as_secs()),
+        Value::Duration(time) => format!("{}ms", time.as_millis()),
+        Value::Text(text) => text.clone(),
+        Value::List(list) => {
+            debug_assert!(kind.is_list());
+            list.join(",")
+        }
+    }
+}
+
+impl fmt::Debug for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.shown()).finish()
+    }
+}
