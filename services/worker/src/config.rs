@@ -1,0 +1,115 @@
+//! The worker's configuration, as every part of it reads it: checked, immutable, and sent to the zygote as JSON.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Where requests come in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Bind {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for Bind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Bind::Tcp(address) => write!(f, "{address}"),
+            Bind::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Config {
+    /// `module:attribute`, or `module:factory()`.
+    pub app: String,
+    pub bind: Vec<Bind>,
+    pub backlog: u32,
+    /// Mode of unix sockets.
+    pub socket_mode: u32,
+    pub workers: usize,
+    pub threads: usize,
+    /// To the first byte of the answer, then for each further part.
+    pub timeout: Duration,
+    pub graceful_timeout: Duration,
+    pub shutdown_delay: Duration,
+    pub boot_timeout: Duration,
+    pub keepalive: Duration,
+    pub head_timeout: Duration,
+    /// Between parts of a request's body.
+    pub body_timeout: Duration,
+    /// 0: for ever.
+    pub max_requests: u64,
+    pub max_requests_jitter: u64,
+    pub preload_app: bool,
+    pub reload_surge: usize,
+    pub limit_request_line: usize,
+    pub limit_request_fields: usize,
+    pub limit_request_field_size: usize,
+    /// All fields together.
+    pub head_limit: usize,
+    pub body_limit: u64,
+    /// Networks (CIDR), addresses, `unix`, or `*`; see `MONODON_WORKER_FORWARDED_ALLOW_IPS` in the reference.
+    pub forwarded_allow_ips: Vec<String>,
+    /// `-` is stdout; none: no access log.
+    pub accesslog: Option<String>,
+    pub admin: SocketAddr,
+    pub control: PathBuf,
+    pub chdir: Option<PathBuf>,
+    pub pythonpath: Vec<String>,
+    pub required_env: Vec<String>,
+    pub log_level: String,
+    pub log_format: String,
+}
+
+impl Default for Config {
+    /// For tests: the defaults that people get are those of the table of settings.
+    fn default() -> Self {
+        Self {
+            app: String::new(),
+            bind: vec![Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 8000)))],
+            backlog: 2048,
+            socket_mode: 0o660,
+            workers: 1,
+            threads: 1,
+            timeout: Duration::from_secs(30),
+            graceful_timeout: Duration::from_secs(30),
+            shutdown_delay: Duration::ZERO,
+            boot_timeout: Duration::from_secs(60),
+            keepalive: Duration::from_secs(75),
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            max_requests: 0,
+            max_requests_jitter: 0,
+            preload_app: false,
+            reload_surge: 1,
+            limit_request_line: 8190,
+            limit_request_fields: 100,
+            limit_request_field_size: 8190,
+            head_limit: 32 << 10,
+            body_limit: 32 << 20,
+            forwarded_allow_ips: [
+                "127.0.0.0/8",
+                "::1",
+                "10.0.0.0/8",
+                "172.16.0.0/12",
+                "192.168.0.0/16",
+                "fc00::/7",
+                "unix",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            accesslog: Some("-".to_owned()),
+            admin: SocketAddr::from(([127, 0, 0, 1], 9102)),
+            control: PathBuf::new(),
+            chdir: None,
+            pythonpath: Vec::new(),
+            required_env: Vec::new(),
+            log_level: "info".to_owned(),
+            log_format: "auto".to_owned(),
+        }
+    }
+}
