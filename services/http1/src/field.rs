@@ -1,0 +1,43 @@
+//! One field line: `name ":" OWS value OWS` (RFC 9112 5), for heads and trailers.
+
+use crate::Reject;
+use crate::bytes::{all_value, is_tchar, is_value_byte, trim};
+
+/// Name and value, without the whitespace around the value. The line comes without its CRLF.
+#[inline]
+pub(crate) fn split(line: &[u8]) -> Result<(&[u8], &[u8]), Reject> {
+    let colon = line.iter().position(|&b| !is_tchar(b));
+    let (name, rest) = colon.and_then(|at| line.split_at_checked(at)).ok_or(Reject::NoColon)?;
+    let [b':', value @ ..] = rest else {
+        return Err(bad_name(name, rest));
+    };
+    if name.is_empty() {
+        return Err(Reject::FieldName);
+    }
+    if !all_value(value) {
+        return Err(bad_byte(value));
+    }
+    Ok((name, trim(value)))
+}
+
+#[cold]
+fn bad_name(name: &[u8], rest: &[u8]) -> Reject {
+    match rest.first() {
+        Some(b' ' | b'\t') if name.is_empty() => Reject::ObsFold,
+        Some(b' ' | b'\t') => Reject::SpaceInName,
+        Some(b'\r') => Reject::BareCr,
+        Some(0) => Reject::Nul,
+        _ => Reject::FieldName,
+    }
+}
+
+/// The rule that the first byte which may not stand in a value breaks.
+#[cold]
+pub(crate) fn bad_byte(bytes: &[u8]) -> Reject {
+    match bytes.iter().find(|&&b| !is_value_byte(b)) {
+        Some(b'\r') => Reject::BareCr,
+        Some(b'\n') => Reject::BareLf,
+        Some(0) => Reject::Nul,
+        _ => Reject::Control,
+    }
+}
