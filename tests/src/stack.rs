@@ -12,7 +12,6 @@ pub struct Stack {
     pub project: String,
     pub http: u16,
     pub https: u16,
-    pub status: u16,
     folder: PathBuf,
     files: Vec<PathBuf>,
     profiles: Vec<String>,
@@ -99,13 +98,18 @@ impl Plan {
     /// Ports, names and the undertaker, with nothing started yet.
     #[must_use]
     pub fn prepare(self) -> Stack {
-        let (http, https, status) = (free_port(), free_port(), free_port());
+        let (http, https) = (free_port(), free_port());
         let project = format!("monodon-test-{}-{}", self.name, std::process::id());
-        let mut environment = vec![
-            ("MONODON_HTTP_PORT".to_owned(), http.to_string()),
-            ("MONODON_HTTPS_PORT".to_owned(), https.to_string()),
-            ("MONODON_STATUS_PORT".to_owned(), status.to_string()),
-        ];
+        let mut environment: Vec<_> = [
+            ("MONODON_EDGE_PUBLIC_HTTP_PORT", http),
+            ("MONODON_EDGE_PUBLIC_HTTPS_PORT", https),
+            ("MONODON_TEST_HTTP_PORT", http),
+            ("MONODON_TEST_HTTPS_PORT", https),
+            ("MONODON_STATUS_PORT", free_port()),
+        ]
+        .into_iter()
+        .map(|(name, port)| (name.to_owned(), port.to_string()))
+        .collect();
         environment.extend(self.environment);
         let mut down = command(&project, &self.folder, &self.files, &["*".to_owned()], &environment);
         down.args(["down", "--volumes", "--remove-orphans", "--timeout", "1"]);
@@ -121,7 +125,6 @@ impl Plan {
             project,
             http,
             https,
-            status,
             folder: self.folder,
             files: self.files,
             profiles: self.profiles,
@@ -176,6 +179,12 @@ impl Stack {
     #[must_use]
     pub fn pid(&self, container: &str) -> i32 {
         self.inspect(container, "{{.State.Pid}}").parse().expect("a process id")
+    }
+
+    /// Where a service's port is published on this host.
+    #[must_use]
+    pub fn published(&self, service: &str, port: u16) -> String {
+        self.must(&["port", service, &port.to_string()]).trim().to_owned()
     }
 
     #[must_use]
