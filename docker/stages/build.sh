@@ -9,8 +9,10 @@ if [ -s /run/secrets/extra_ca ]; then
 fi
 export CARGO_TARGET_DIR=/target CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 mkdir -p /out
-# The crate of the end-to-end tests is a member of the workspace, but its sources are no image's business.
-mkdir -p tests/src && : >>tests/src/lib.rs
+# The crates of the tests and of the measurements are members of the workspace, but their sources are no image's business.
+for member in tests bench/openloop; do
+  mkdir -p "$member/src" && : >>"$member/src/lib.rs"
+done
 
 # edge and sidecar run on an empty base: their final link is static, by a wrapper, so that the dependencies they share
 # with the worker (a library that Python loads, which cannot be static) are the same.
