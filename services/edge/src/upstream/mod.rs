@@ -1,19 +1,60 @@
-//! The way to the application: pool, slots, queue, DNS, health, retry, tunnels.
-//! Placeholder by the agreed signatures; its owner (`upstream`) replaces it.
+//! The way to the application: addresses, permits, queue, connections, second sendings, tunnels (decision 4).
+//!
+//! [`Shared`] is what all threads have in common of one configuration's upstream: the control thread publishes the
+//! addresses in it ([`control`]), the data threads count permits. [`Upstream`] is one thread's half, with the
+//! connections. A request meets: [`request`] → [`pool`] → [`queue`] → [`connect`] → [`exchange`] → [`answer`] →
+//! [`response`] or [`tunnel`].
+
+mod address;
+mod answer;
+mod check;
+mod connect;
+mod control;
+mod dns;
+mod exchange;
+mod headers;
+mod metrics;
+mod pool;
+mod queue;
+mod request;
+mod response;
+mod tunnel;
+
+pub use dns::Resolve;
 
 use crate::body::Body;
 use crate::buffer::{Buffered, Spool};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::drain::Drain;
 use http::request::Parts;
+use queue::Queue;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// What all threads share of one configuration's upstream: permits, queue, addresses, their health.
-pub struct Shared;
+pub struct Shared {
+    queue: Arc<Queue>,
+    settings: Settings,
+    spool: Arc<Spool>,
+    metrics: metrics::Metrics,
+    control: control::State,
+}
+
+struct Settings {
+    addresses: Vec<config::UpstreamAddress>,
+    check: Option<config::UpstreamCheck>,
+    max_connections: u32,
+    connect: Duration,
+    first_byte: Duration,
+    queue: Duration,
+    /// Of a response, kept in memory.
+    memory: usize,
+}
 
 /// One thread's half: its connections.
-pub struct Upstream;
+pub struct Upstream(Rc<pool::Pool>);
 
 /// What the pipeline knows of a request beside its head.
 pub struct Meta {
@@ -54,7 +95,26 @@ pub enum Killed {
     Memory,
 }
 
+impl UpstreamError {
+    /// For metrics and logs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Connect(_) => "connect",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
+            Self::Killed(Killed::Timeout) => "killed_timeout",
+            Self::Killed(Killed::Memory) => "killed_memory",
+            Self::BadResponse(_) => "bad_response",
+            Self::ClientGone => "client_gone",
+            Self::Disk => "disk",
+        }
+    }
+}
+
 /// One address for `/readyz`.
+#[derive(Clone, Debug)]
 pub struct AddressStatus {
     pub address: String,
     pub up: bool,
@@ -62,35 +122,69 @@ pub struct AddressStatus {
 }
 
 impl Shared {
-    pub fn new(_config: &Config, _spool: Arc<Spool>) -> Arc<Self> {
-        Arc::new(Self)
+    pub fn new(config: &Config, spool: Arc<Spool>) -> Arc<Self> {
+        Self::with_resolver(config, spool, Arc::new(dns::System::default()))
+    }
+
+    /// With another resolver than the system's.
+    pub fn with_resolver(config: &Config, spool: Arc<Spool>, resolver: Arc<dyn Resolve>) -> Arc<Self> {
+        let settings = Settings {
+            addresses: config.upstream.addresses.clone(),
+            check: config.upstream.check.clone(),
+            max_connections: u32::try_from(config.upstream.max_connections).unwrap_or(u32::MAX),
+            connect: config.timeouts.connect,
+            first_byte: config.timeouts.first_byte,
+            queue: config.timeouts.queue,
+            memory: config.limits.buffer_memory,
+        };
+        let shared = Arc::new(Self {
+            queue: Arc::new(Queue::new(config.upstream.queue_per_slot)),
+            settings,
+            spool,
+            metrics: metrics::Metrics::default(),
+            control: control::State::new(resolver),
+        });
+        shared.publish_literals();
+        shared
     }
 
     /// Control thread: resolving and health checks until `drain` closes or this upstream is replaced by a reload
     /// (the task is aborted then).
     pub async fn manage(self: Arc<Self>, mut drain: Drain) {
-        drain.reached(crate::drain::Phase::Closing).await;
-    }
-
-    pub fn status(&self) -> Vec<AddressStatus> {
-        Vec::new()
+        tokio::select! {
+            () = self.keep_watch() => {}
+            () = drain.reached(crate::drain::Phase::Closing) => {}
+        }
     }
 
     /// The upstream's and the queue's families in Prometheus text, summed over threads.
-    pub fn render(&self, _out: &mut String) {}
+    pub fn render(&self, out: &mut String) {
+        self.metrics.render(self, out);
+    }
 }
 
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // The list holds addresses, each of which holds the queue that holds the list.
+        self.queue.list.store(Arc::default());
+    }
+}
+
+/// Ids of addresses are never used again, so that a pool cannot take an old one's connections for a new one's.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
 impl Upstream {
-    pub fn new(_shared: Arc<Shared>, _drain: Drain) -> Self {
-        Self
+    pub fn new(shared: Arc<Shared>, drain: Drain) -> Self {
+        Self(pool::Pool::new(shared, drain))
     }
 
-    pub async fn send(
-        &self,
-        _parts: Parts,
-        _body: Buffered,
-        _meta: &Meta,
-    ) -> Result<http::Response<Body>, UpstreamError> {
-        Err(UpstreamError::Connect("no upstream".into()))
+    /// The answer comes back as soon as its head is there (its body behind the buffer), or at once when it is small.
+    pub async fn send(&self, parts: Parts, body: Buffered, meta: &Meta) -> Result<http::Response<Body>, UpstreamError> {
+        exchange::send(&self.0, parts, body, meta).await
+    }
+
+    /// Idle connections of this thread.
+    pub fn idle(&self) -> usize {
+        self.0.idle_count()
     }
 }

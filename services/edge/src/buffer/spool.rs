@@ -1,0 +1,213 @@
+//! The folder for bodies that outgrow memory: unnamed files under one quota.
+//!
+//! Reads and writes run on the runtime's blocking pool: the page cache takes most of them in microseconds, but a disk
+//! that is behind stalls a writer for as long as it likes, and a data thread must not stand still with it.
+
+use bytes::Bytes;
+use rustix::fs::{Mode, OFlags};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How much is read back at once.
+const READ: usize = 64 << 10;
+
+/// Shared by all threads.
+#[derive(Debug)]
+pub struct Spool {
+    dir: PathBuf,
+    limit: u64,
+    used: AtomicU64,
+    files: AtomicU64,
+    written: AtomicU64,
+    refused: AtomicU64,
+    /// Why the last attempt failed; `None` after one that worked.
+    problem: Mutex<Option<String>>,
+}
+
+impl Spool {
+    /// Never fails for a folder that cannot be used: requests that fit into memory go on, `/readyz` warns.
+    pub fn open(config: &crate::config::Spool) -> io::Result<Self> {
+        let spool = Self {
+            dir: config.dir.clone(),
+            limit: config.limit,
+            used: AtomicU64::new(0),
+            files: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            problem: Mutex::new(None),
+        };
+        let tried = std::fs::create_dir_all(&spool.dir).and_then(|()| spool.file());
+        drop(spool.note(tried));
+        Ok(spool)
+    }
+
+    /// What is wrong with it, for `/readyz`.
+    pub fn problem(&self) -> Option<String> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        match &result {
+            Ok(_) => {
+                if problem.take().is_some() {
+                    tracing::info!(spool = %self.dir.display(), "the spool works again");
+                }
+            }
+            Err(error) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                let text = format!("{}: {error}", self.dir.display());
+                if problem.is_none() {
+                    tracing::warn!("spool {text}: bodies that do not fit into memory are refused");
+                }
+                *problem = Some(text);
+            }
+        }
+        result
+    }
+
+    /// An unnamed file: nothing is left behind, however the process ends.
+    fn file(&self) -> io::Result<File> {
+        let mode = Mode::RUSR | Mode::WUSR;
+        match rustix::fs::open(&self.dir, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, mode) {
+            Ok(fd) => Ok(File::from(fd)),
+            // File systems without O_TMPFILE (overlayfs of old kernels, NFS).
+            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::ISDIR | rustix::io::Errno::NOENT) => {
+                let path = self.dir.join(format!(".body-{:016x}", fastrand::u64(..)));
+                let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+                std::fs::remove_file(&path)?;
+                Ok(file)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        let reserved = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        match reserved {
+            Ok(_) => Ok(()),
+            Err(_) => Err(io::Error::new(io::ErrorKind::QuotaExceeded, "spool_limit is reached")),
+        }
+    }
+
+    pub fn render(&self, out: &mut String) {
+        use std::fmt::Write;
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let _ = write!(
+            out,
+            "# HELP monodon_edge_body_spool_bytes_total Bytes of bodies written to the spool.\n\
+             # TYPE monodon_edge_body_spool_bytes_total counter\nmonodon_edge_body_spool_bytes_total {}\n\
+             # HELP monodon_edge_body_spool_used_bytes Bytes in the spool now.\n\
+             # TYPE monodon_edge_body_spool_used_bytes gauge\nmonodon_edge_body_spool_used_bytes {}\n\
+             # HELP monodon_edge_body_spool_limit_bytes The spool's quota.\n\
+             # TYPE monodon_edge_body_spool_limit_bytes gauge\nmonodon_edge_body_spool_limit_bytes {}\n\
+             # HELP monodon_edge_body_spool_files Bodies in the spool now.\n\
+             # TYPE monodon_edge_body_spool_files gauge\nmonodon_edge_body_spool_files {}\n\
+             # HELP monodon_edge_body_spool_errors_total Bodies that the spool could not take.\n\
+             # TYPE monodon_edge_body_spool_errors_total counter\nmonodon_edge_body_spool_errors_total {}\n",
+            value(&self.written),
+            value(&self.used),
+            self.limit,
+            value(&self.files),
+            value(&self.refused),
+        );
+    }
+}
+
+/// One body's file; its share of the quota comes back when it is dropped.
+#[derive(Debug)]
+pub struct SpoolFile {
+    file: File,
+    reserved: AtomicU64,
+    spool: Arc<Spool>,
+}
+
+impl SpoolFile {
+    pub async fn create(spool: &Arc<Spool>) -> io::Result<Arc<Self>> {
+        let spool = spool.clone();
+        blocking(move || {
+            let file = spool.note(spool.file())?;
+            spool.files.fetch_add(1, Ordering::Relaxed);
+            Ok(Arc::new(Self { file, reserved: AtomicU64::new(0), spool }))
+        })
+        .await
+    }
+
+    /// One writer at a time.
+    pub async fn write(self: &Arc<Self>, data: Bytes, at: u64) -> io::Result<()> {
+        let file = self.clone();
+        blocking(move || {
+            let end = at + data.len() as u64;
+            let reserved = file.reserved.load(Ordering::Relaxed);
+            if end > reserved {
+                file.spool.note(file.spool.reserve(end - reserved))?;
+                file.reserved.store(end, Ordering::Relaxed);
+            }
+            file.spool.note(file.file.write_all_at(&data, at))?;
+            file.spool.written.fetch_add(data.len() as u64, Ordering::Relaxed);
+            Ok(())
+        })
+        .await
+    }
+
+    /// The next part between `at` and `end`; never empty while `at < end`.
+    pub async fn read(self: Arc<Self>, at: u64, end: u64) -> io::Result<Bytes> {
+        blocking(move || {
+            let length = usize::try_from(end.saturating_sub(at)).unwrap_or(READ).min(READ);
+            let mut buffer = vec![0; length];
+            self.file.read_exact_at(&mut buffer, at)?;
+            Ok(Bytes::from(buffer))
+        })
+        .await
+    }
+}
+
+impl Drop for SpoolFile {
+    fn drop(&mut self) {
+        self.spool.used.fetch_sub(self.reserved.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.spool.files.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spool(limit: u64) -> (tempfile::TempDir, Arc<Spool>) {
+        let dir = tempfile::tempdir().unwrap();
+        let config = crate::config::Spool { dir: dir.path().to_owned(), limit };
+        (dir, Arc::new(Spool::open(&config).unwrap()))
+    }
+
+    #[tokio::test]
+    async fn keeps_the_quota_and_leaves_nothing_behind() {
+        let (dir, spool) = spool(100);
+        let file = SpoolFile::create(&spool).await.unwrap();
+        file.write(Bytes::from(vec![7; 60]), 0).await.unwrap();
+        let other = SpoolFile::create(&spool).await.unwrap();
+        let error = other.write(Bytes::from(vec![7; 60]), 0).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+        assert!(spool.problem().unwrap().contains("spool_limit"));
+        assert_eq!(file.clone().read(10, 60).await.unwrap(), vec![7; 50]);
+        drop((file, other));
+        let again = SpoolFile::create(&spool).await.unwrap();
+        again.write(Bytes::from(vec![7; 60]), 0).await.unwrap();
+        assert_eq!(spool.problem(), None);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_a_warning() {
+        let config = crate::config::Spool { dir: "/proc/nothing/here".into(), limit: 1 };
+        assert!(Spool::open(&config).unwrap().problem().is_some());
+    }
+}

@@ -1,0 +1,368 @@
+//! One request to the upstream: permit, connection, sending, perhaps a second sending (decision 4).
+
+use super::address::Permit;
+use super::answer;
+use super::connect::Connection;
+use super::pool::{Lease, Pool};
+use super::request;
+use super::{Killed, Meta, Timing, UpstreamError};
+use crate::body::Body;
+use crate::buffer::{Buffered, Replay};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Request, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+static RETRY: HeaderName = HeaderName::from_static("x-monodon-retry");
+/// Idle connections that may turn out to be closed before a new one is opened without further trying.
+const STALE: u32 = 3;
+/// Addresses that may refuse one request.
+const ADDRESSES: usize = 3;
+/// Of an answer nobody waits for any more, this much is read; else the connection is closed.
+const DRAIN: u64 = 16 << 20;
+
+type Head = Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Replay>>>>>>;
+
+/// What became of one sending.
+enum Broken {
+    /// Nothing of it was sent; here it is again.
+    Unsent(Box<Request<Replay>>),
+    /// The connection ended before the answer did. The process it led to, where that is known.
+    Reset(Option<u32>),
+    Final(UpstreamError),
+}
+
+pub async fn send(
+    pool: &Rc<Pool>,
+    mut parts: Parts,
+    body: Buffered,
+    meta: &Meta,
+) -> Result<Response<Body>, UpstreamError> {
+    pool.begin();
+    let upgrade = request::prepare(&mut parts, &body);
+    let progress = body.in_file().then(|| Rc::new(Cell::new(Instant::now())));
+    // Cloning the head costs less than a microsecond; hyper consumes it.
+    let mut spare = meta.idempotent.then(|| request::copy(&parts));
+    let mut request = Box::new(Request::from_parts(parts, body.replay(progress.clone())));
+    let mut timing = Timing::default();
+    let mut avoid: Vec<u64> = Vec::new();
+    let mut stale = 0;
+    loop {
+        let began = Instant::now();
+        let lease = pool.acquire(&avoid).await?;
+        let leased = Instant::now();
+        timing.queue += leased - began;
+        let Lease { permit, connection } = lease;
+        let connection = match connection {
+            Some(connection) if stale < STALE => connection,
+            _ => match pool.connect(&permit).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    pool.shard.failed("connect");
+                    let id = permit.address().id;
+                    let known = pool.shared.queue.list.load().all.len();
+                    avoid.push(id);
+                    if avoid.len() < known.min(ADDRESSES) {
+                        continue;
+                    }
+                    return Err(error);
+                }
+            },
+        };
+        let sending = InFlight::new(pool, permit, connection, *request);
+        let sent = Instant::now();
+        let outcome = match sending.head(progress.as_ref()).await {
+            Ok((sending, response)) => {
+                timing.first_byte = sent.elapsed();
+                pool.shard.answered(response.status(), timing.first_byte);
+                sending.answer(response, upgrade.as_ref()).await
+            }
+            Err(broken) => Err(broken),
+        };
+        match outcome {
+            Ok(mut response) => {
+                response.extensions_mut().insert(timing);
+                return Ok(response);
+            }
+            Err(Broken::Unsent(again)) => {
+                stale += 1;
+                if stale > STALE * 2 {
+                    return Err(UpstreamError::Reset);
+                }
+                request = again;
+                // The body may have been begun.
+                *request.body_mut() = body.replay(progress.clone());
+            }
+            Err(Broken::Reset(entry)) => {
+                pool.shard.failed("reset");
+                let Some(mut parts) = spare.take().filter(|_| pool.spend_retry()) else {
+                    return Err(UpstreamError::Reset);
+                };
+                pool.shard.retried();
+                timing.retried = true;
+                if let Some(entry) = entry {
+                    parts.headers.insert(&RETRY, HeaderValue::from(entry));
+                }
+                request = Box::new(Request::from_parts(parts, body.replay(progress.clone())));
+            }
+            Err(Broken::Final(error)) => {
+                pool.shard.failed(error.reason());
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// A request that has been handed to a connection. If its client leaves, it runs on without him: Python cannot be
+/// interrupted, and the permit must not come back before the process is free.
+pub struct InFlight {
+    pool: Rc<Pool>,
+    held: Option<(Permit, Connection)>,
+    stage: Stage,
+}
+
+enum Stage {
+    Head(Head),
+    Body(Incoming),
+    Over,
+}
+
+impl InFlight {
+    fn new(pool: &Rc<Pool>, permit: Permit, mut connection: Connection, request: Request<Replay>) -> Self {
+        let head = Box::pin(connection.sender.try_send_request(request));
+        Self { pool: pool.clone(), held: Some((permit, connection)), stage: Stage::Head(head) }
+    }
+
+    /// The answer's head, in time.
+    async fn head(mut self, progress: Option<&Rc<Cell<Instant>>>) -> Result<(Self, Response<Incoming>), Broken> {
+        let limit = self.pool.shared.settings.first_byte;
+        let mut left = limit;
+        let result = loop {
+            let Stage::Head(head) = &mut self.stage else {
+                return Err(Broken::Final(UpstreamError::Reset));
+            };
+            match tokio::time::timeout(left, head).await {
+                Ok(result) => break result,
+                Err(_) => {
+                    // While a big body is still being sent the wait has not begun.
+                    left = progress.map_or(Duration::ZERO, |at| limit.saturating_sub(at.get().elapsed()));
+                    if left.is_zero() {
+                        self.stage = Stage::Over;
+                        return Err(Broken::Final(UpstreamError::Timeout));
+                    }
+                }
+            }
+        };
+        self.stage = Stage::Over;
+        match result {
+            Ok(response) => {
+                self.learn(&response);
+                Ok((self, response))
+            }
+            Err(mut error) => Err(match error.take_message() {
+                Some(request) => Broken::Unsent(Box::new(request)),
+                None => self.broken(error.error()),
+            }),
+        }
+    }
+
+    fn broken(&self, error: &hyper::Error) -> Broken {
+        if error.is_parse() || error.is_parse_too_large() {
+            return Broken::Final(UpstreamError::BadResponse("malformed_head"));
+        }
+        Broken::Reset(self.entry())
+    }
+
+    fn entry(&self) -> Option<u32> {
+        self.held.as_ref().and_then(|(_, connection)| connection.entry)
+    }
+
+    fn learn(&mut self, response: &Response<Incoming>) {
+        if let Some((permit, connection)) = &mut self.held {
+            let said = answer::process(response.headers());
+            permit.address().learn(said);
+            connection.entry = said.map(|said| said.entry);
+            if let Some(entry) = connection.entry {
+                permit.bind(entry);
+            }
+        }
+    }
+
+    /// Turn the upstream's answer into ours.
+    async fn answer(
+        mut self,
+        mut response: Response<Incoming>,
+        upgrade: Option<&crate::upgrade::OnUpgrade>,
+    ) -> Result<Response<Body>, Broken> {
+        let final_error = |error| Err(Broken::Final(error));
+        if let Some(killed) = answer::killed(response.headers()) {
+            return final_error(UpstreamError::Killed(killed));
+        }
+        if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+            let Some(upgrade) = upgrade else {
+                return final_error(UpstreamError::BadResponse("unasked_upgrade"));
+            };
+            let permit = self.held.take().map(|(permit, _)| permit);
+            return super::tunnel::begin(&mut response, upgrade, permit)
+                .map_err(|reason| Broken::Final(UpstreamError::BadResponse(reason)));
+        }
+        let streams = answer::clean(response.headers_mut())
+            .map_err(|reason| Broken::Final(UpstreamError::BadResponse(reason)))?;
+        let (parts, body) = response.into_parts();
+        if body.is_end_stream() {
+            self.finish();
+            return Ok(Response::from_parts(parts, Body::empty()));
+        }
+        if streams {
+            return Ok(Response::from_parts(parts, self.stream(body)));
+        }
+        self.stage = Stage::Body(body);
+        let body = self.buffer().await?;
+        Ok(Response::from_parts(parts, body))
+    }
+
+    /// All has been read: the connection is for the next, then the permit.
+    fn finish(&mut self) {
+        self.stage = Stage::Over;
+        if let Some((permit, connection)) = self.held.take() {
+            self.pool.put(permit.address(), connection);
+        }
+    }
+
+    fn stream(mut self, body: Incoming) -> Body {
+        match self.held.take() {
+            Some((permit, connection)) => {
+                Body::stream(super::response::Live::new(&self.pool, body, permit, connection))
+            }
+            None => Body::empty(),
+        }
+    }
+
+    /// A small answer of known length, or one that is all there, needs neither task nor buffer.
+    async fn buffer(mut self) -> Result<Body, Broken> {
+        let memory = self.pool.shared.settings.memory;
+        let limit = self.pool.shared.settings.first_byte;
+        let mut parts = super::response::Parts::default();
+        loop {
+            let Stage::Body(body) = &mut self.stage else {
+                return Ok(Body::empty());
+            };
+            let small = body.size_hint().exact().is_some_and(|left| left + parts.len() as u64 <= memory as u64);
+            let frame = if small {
+                match tokio::time::timeout(limit, body.frame()).await {
+                    Ok(frame) => frame,
+                    Err(_) => {
+                        self.stage = Stage::Over;
+                        return Err(Broken::Final(UpstreamError::Timeout));
+                    }
+                }
+            } else {
+                let ready = std::future::poll_fn(|cx| std::task::Poll::Ready(Pin::new(&mut *body).poll_frame(cx)));
+                match ready.await {
+                    std::task::Poll::Ready(frame) if parts.len() <= memory => frame,
+                    std::task::Poll::Ready(frame) => return Ok(self.pump(parts, frame)),
+                    std::task::Poll::Pending => return Ok(self.pump(parts, None)),
+                }
+            };
+            let ended = match frame {
+                None => true,
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        parts.push(data);
+                    }
+                    body.is_end_stream()
+                }
+                Some(Err(_)) => {
+                    self.stage = Stage::Over;
+                    return Err(Broken::Reset(self.entry()));
+                }
+            };
+            if ended {
+                self.finish();
+                return Ok(Body::full(parts.into_bytes()));
+            }
+        }
+    }
+
+    fn pump(
+        mut self,
+        parts: super::response::Parts,
+        frame: Option<Result<http_body::Frame<bytes::Bytes>, hyper::Error>>,
+    ) -> Body {
+        match (self.held.take(), std::mem::replace(&mut self.stage, Stage::Over)) {
+            (Some((permit, connection)), Stage::Body(body)) => {
+                super::response::pump(&self.pool, body, permit, connection, parts, frame)
+            }
+            _ => Body::empty(),
+        }
+    }
+
+    /// Nobody waits for the answer any more.
+    async fn outlive(mut self) {
+        let limit = self.pool.shared.settings.first_byte;
+        let _working = self.pool.drain.working();
+        if let Stage::Head(head) = &mut self.stage {
+            let head = tokio::time::timeout(limit, head).await;
+            self.stage = Stage::Over;
+            let Ok(Ok(response)) = head else { return };
+            self.learn(&response);
+            if response.status() == http::StatusCode::SWITCHING_PROTOCOLS {
+                return;
+            }
+            self.stage = Stage::Body(response.into_body());
+        }
+        let Stage::Body(mut body) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        if drain(&mut body, limit).await {
+            self.finish();
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        if matches!(stage, Stage::Over) {
+            return;
+        }
+        let orphan = Self { pool: self.pool.clone(), held: self.held.take(), stage };
+        self.pool.adopt(orphan);
+    }
+}
+
+/// Reads and drops the rest of an answer. False when it does not end within bounds.
+async fn drain(body: &mut Incoming, limit: Duration) -> bool {
+    let mut total = 0;
+    let all = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            total += frame.data_ref().map_or(0, |data| data.len() as u64);
+            if total > DRAIN {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::time::timeout(limit, all).await.unwrap_or(false)
+}
+
+/// Runs a request whose client has left to its end.
+pub async fn outlive(orphan: InFlight) {
+    orphan.outlive().await;
+}
+
+/// Kept here so that a reader of the retry rule finds all of it in one file.
+impl UpstreamError {
+    pub fn killed(&self) -> Option<Killed> {
+        match self {
+            Self::Killed(killed) => Some(*killed),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! One data thread's connections. Each thread has its own and covers every process with them: a connection's I/O
+//! belongs to the runtime that opened it, so lending it to another core would cost two wake-ups across cores for each
+//! request, where opening one more costs once.
+
+use super::address::{Address, Kind, Permit};
+use super::connect::{self, Connection};
+use super::exchange::{self, InFlight};
+use super::queue::{List, Queue, Refused};
+use super::{Shared, UpstreamError};
+use crate::drain::Drain;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// The worker keeps idle connections for 75 s: we must be the one that lets go.
+pub const IDLE: Duration = Duration::from_secs(60);
+/// Idle connections kept to an upstream that says nothing of slots.
+const FOREIGN_IDLE: usize = 64;
+/// Budget of second sendings: what a request adds, what one costs, the most that is saved up.
+const CREDIT_EACH: u32 = 1;
+const CREDIT_RETRY: u32 = 10;
+const CREDIT_START: u32 = 100;
+const CREDIT_MOST: u32 = 1000;
+
+pub struct Pool {
+    pub shared: Arc<Shared>,
+    pub shard: Arc<super::metrics::Shard>,
+    pub drain: Drain,
+    list: RefCell<arc_swap::Cache<Arc<arc_swap::ArcSwap<List>>, Arc<List>>>,
+    idle: RefCell<Vec<(u64, Vec<Connection>)>>,
+    turn: Cell<usize>,
+    credit: Cell<u32>,
+    sweeping: Cell<bool>,
+    /// Requests whose clients have left, to be taken over by the sweeper's task: a drop may happen where no task can
+    /// be started.
+    orphans: RefCell<Vec<InFlight>>,
+    nudge: Rc<Notify>,
+}
+
+/// A permit, and the connection to use it with where one was idle.
+pub struct Lease {
+    pub permit: Permit,
+    pub connection: Option<Connection>,
+}
+
+impl Pool {
+    pub fn new(shared: Arc<Shared>, drain: Drain) -> Rc<Self> {
+        let shard = shared.metrics.shard();
+        let list = RefCell::new(arc_swap::Cache::new(shared.queue.list.clone()));
+        Rc::new(Self {
+            shared,
+            shard,
+            drain,
+            list,
+            idle: RefCell::default(),
+            turn: Cell::new(0),
+            credit: Cell::new(CREDIT_START),
+            sweeping: Cell::new(false),
+            orphans: RefCell::default(),
+            nudge: Rc::default(),
+        })
+    }
+
+    fn queue(&self) -> &Arc<Queue> {
+        &self.shared.queue
+    }
+
+    /// A request begins: it adds to the budget of second sendings.
+    pub fn begin(self: &Rc<Self>) {
+        self.credit.set((self.credit.get() + CREDIT_EACH).min(CREDIT_MOST));
+        if !self.sweeping.replace(true) {
+            tokio::task::spawn_local(sweep(Rc::downgrade(self), self.nudge.clone()));
+        }
+    }
+
+    /// May a request be sent a second time?
+    pub fn spend_retry(&self) -> bool {
+        let credit = self.credit.get();
+        if credit >= CREDIT_RETRY {
+            self.credit.set(credit - CREDIT_RETRY);
+        }
+        credit >= CREDIT_RETRY
+    }
+
+    /// A permit at once, or after waiting in the queue. `avoid` has refused this request's connection already.
+    pub async fn acquire(&self, avoid: &[u64]) -> Result<Lease, UpstreamError> {
+        if self.queue().waiting() == 0 {
+            let lease = self.pick(avoid);
+            if lease.is_some() {
+                self.shard.waited(Duration::ZERO);
+                return lease.ok_or(UpstreamError::QueueFull);
+            }
+        }
+        let list = self.list.borrow_mut().load().clone();
+        if list.all.is_empty() {
+            return Err(UpstreamError::Connect("no address is known for the upstream".into()));
+        }
+        let began = Instant::now();
+        let permit = match self.queue().wait(self.shared.settings.queue).await {
+            Ok(permit) => permit,
+            Err(refused) => {
+                self.shard.refused(&refused);
+                return Err(match refused {
+                    Refused::Full => UpstreamError::QueueFull,
+                    Refused::Timeout => UpstreamError::QueueTimeout,
+                });
+            }
+        };
+        self.shard.waited(began.elapsed());
+        Ok(self.with_connection(permit))
+    }
+
+    fn pick(&self, avoid: &[u64]) -> Option<Lease> {
+        let mut cache = self.list.borrow_mut();
+        let list = cache.load();
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        if let [only] = list.all.as_slice() {
+            return only.take().map(|permit| self.with_connection(permit));
+        }
+        let mut candidates: Vec<_> = list.candidates().collect();
+        if !candidates.is_empty() {
+            // Equally loaded addresses take turns.
+            let turn = turn % candidates.len();
+            candidates.rotate_left(turn);
+        }
+        candidates.sort_by_key(|address| (avoid.contains(&address.id), address.load()));
+        candidates.into_iter().find_map(Address::take).map(|permit| self.with_connection(permit))
+    }
+
+    /// The idle connection used last whose process has a free slot. Without one a new connection is the answer: the
+    /// worker's idle process is the one that accepts it.
+    fn with_connection(&self, mut permit: Permit) -> Lease {
+        let mut idle = self.idle.borrow_mut();
+        let id = permit.address().id;
+        let Some((_, connections)) = idle.iter_mut().find(|(of, _)| *of == id) else {
+            return Lease { permit, connection: None };
+        };
+        let mut at = connections.len();
+        while at > 0 {
+            at -= 1;
+            let Some(candidate) = connections.get(at) else { break };
+            if candidate.sender.is_closed() || candidate.used.elapsed() >= IDLE {
+                connections.remove(at);
+                continue;
+            }
+            if candidate.entry.is_none_or(|entry| permit.try_bind(entry)) {
+                let connection = connections.remove(at);
+                return Lease { permit, connection: Some(connection) };
+            }
+        }
+        Lease { permit, connection: None }
+    }
+
+    /// A new connection for this permit.
+    pub async fn connect(&self, permit: &Permit) -> Result<Connection, UpstreamError> {
+        let address = permit.address();
+        match connect::open(address, self.shared.settings.connect).await {
+            Ok(connection) => {
+                if address.works() {
+                    tracing::info!(upstream = %address.label, "upstream answers again");
+                }
+                Ok(connection)
+            }
+            Err(error) => {
+                if address.failed() {
+                    tracing::warn!(upstream = %address.label, %error, "upstream cannot be reached");
+                }
+                Err(UpstreamError::Connect(error.to_string()))
+            }
+        }
+    }
+
+    /// Keep a connection whose answer has been read. Call it before the permit goes back, so that whoever waits for
+    /// the permit finds the connection.
+    pub fn put(self: &Rc<Self>, address: &Arc<Address>, mut connection: Connection) {
+        if connection.sender.is_closed() {
+            return;
+        }
+        connection.used = Instant::now();
+        connection.reused = true;
+        if connection.sender.is_ready() {
+            self.keep(address, connection);
+            return;
+        }
+        // The answer came before all of the request was written: ready when it is, and not kept waiting for long.
+        let (pool, address) = (Rc::downgrade(self), address.clone());
+        tokio::task::spawn_local(async move {
+            let ready = tokio::time::timeout(Duration::from_secs(5), connection.sender.ready()).await;
+            if let (Ok(Ok(())), Some(pool)) = (ready, pool.upgrade()) {
+                pool.keep(&address, connection);
+            }
+        });
+    }
+
+    fn keep(&self, address: &Arc<Address>, connection: Connection) {
+        if !self.list.borrow_mut().load().is_ready(address.id) {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        let at = idle.iter().position(|(id, _)| *id == address.id).unwrap_or_else(|| {
+            idle.push((address.id, Vec::new()));
+            idle.len() - 1
+        });
+        let Some((_, connections)) = idle.get_mut(at) else { return };
+        let (alike, most) = match (address.kind(), connection.entry) {
+            (Kind::Slotted, Some(entry)) => (
+                connections.iter().filter(|other| other.entry == Some(entry)).count(),
+                address.slots_of(entry) as usize,
+            ),
+            _ => (connections.len(), FOREIGN_IDLE),
+        };
+        // More connections to one process than it has slots would only be in the way of the others.
+        if alike < most {
+            connections.push(connection);
+        }
+    }
+
+    fn let_go(&self) {
+        let list = self.list.borrow_mut().load().clone();
+        self.idle.borrow_mut().retain_mut(|(id, connections)| {
+            if list.is_ready(*id) {
+                connections.retain(|one| !one.sender.is_closed() && one.used.elapsed() < IDLE);
+            } else {
+                connections.clear();
+            }
+            !connections.is_empty()
+        });
+    }
+
+    /// A request whose client has left runs on.
+    pub fn adopt(&self, orphan: InFlight) {
+        self.orphans.borrow_mut().push(orphan);
+        self.nudge.notify_one();
+    }
+
+    pub fn idle_count(&self) -> usize {
+        self.idle.borrow().iter().map(|(_, connections)| connections.len()).sum()
+    }
+}
+
+/// Takes over what clients have left behind, and lets go, every second, of connections that are old, closed, or lead to
+/// an address that is leaving.
+async fn sweep(pool: Weak<Pool>, nudge: Rc<Notify>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let tick = tokio::select! {
+            _ = ticks.tick() => true,
+            () = nudge.notified() => false,
+        };
+        let Some(pool) = pool.upgrade() else { return };
+        for orphan in pool.orphans.take() {
+            tokio::task::spawn_local(exchange::outlive(orphan));
+        }
+        if tick {
+            pool.let_go();
+        }
+    }
+}
