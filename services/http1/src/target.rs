@@ -15,6 +15,8 @@ pub struct Target<'t> {
     /// Without the `?`.
     pub query: Option<&'t [u8]>,
     pub form: Form,
+    /// Path and query together, as they were sent: without the host, and empty where an absolute form has neither.
+    pub rest: &'t [u8],
     /// Where in the target the host begins.
     pub(crate) host_at: usize,
 }
@@ -34,17 +36,17 @@ pub fn split(target: &[u8]) -> Result<Target<'_>, Reject> {
     }
     if target.first() == Some(&b'/') {
         let (path, query) = split_query(target);
-        return Ok(Target { host: None, path, query, form: Form::Origin, host_at: 0 });
+        return Ok(Target { host: None, path, query, form: Form::Origin, rest: target, host_at: 0 });
     }
     if target == b"*" {
-        return Ok(Target { host: None, path: target, query: None, form: Form::Asterisk, host_at: 0 });
+        return Ok(Target { host: None, path: target, query: None, form: Form::Asterisk, rest: target, host_at: 0 });
     }
     if let Some(scheme) = scheme_len(target) {
         return absolute(target, scheme);
     }
     // RFC 9112 3.2.3: host and port, both.
     if is_host(target) && port_of(target).is_some() {
-        return Ok(Target { host: Some(target), path: b"", query: None, form: Form::Authority, host_at: 0 });
+        return Ok(Target { host: Some(target), path: b"", query: None, form: Form::Authority, rest: b"", host_at: 0 });
     }
     Err(Reject::Target)
 }
@@ -79,7 +81,7 @@ fn absolute(target: &[u8], scheme: usize) -> Result<Target<'_>, Reject> {
     let (path, query) = split_query(rest);
     // RFC 9110 4.2.3: an empty path is `/`.
     let path = if path.is_empty() { b"/" } else { path };
-    Ok(Target { host: Some(host), path, query, form: Form::Absolute, host_at: scheme })
+    Ok(Target { host: Some(host), path, query, form: Form::Absolute, rest, host_at: scheme })
 }
 
 fn split_query(target: &[u8]) -> (&[u8], Option<&[u8]>) {

@@ -1,0 +1,114 @@
+//! Waiting for the next request's head: how long, how large, and what ends the wait.
+
+use super::request::Refused;
+use super::{AHEAD, Connection};
+use crate::drain::{Drain, Phase};
+use http::StatusCode;
+use monodon_http1::{Head, Limits};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// When the process drains, an idle connection waits this long for a request that is already on its way, and answers it.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
+pub enum Incoming {
+    Head,
+    Refused(Refused),
+    /// The client has gone, or time is up between two requests: nobody waits for an answer.
+    Closed,
+}
+
+/// Tells an idle connection that the process drains. Registered once a connection and phase, not once a request: the registration is
+/// shared between cores.
+pub struct Idle {
+    drain: Drain,
+    closing: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    registered: Option<Phase>,
+}
+
+impl Idle {
+    pub fn new(drain: Drain) -> Self {
+        Self { drain, closing: None, registered: None }
+    }
+
+    /// Whether the process closes its idle connections; has the task woken when it begins to.
+    fn closing(&mut self, cx: &mut Context<'_>) -> bool {
+        let phase = self.drain.phase();
+        if phase >= Phase::Closing {
+            return true;
+        }
+        if self.registered != Some(phase) {
+            self.registered = Some(phase);
+            let closing = self.closing.get_or_insert_with(|| {
+                let mut drain = self.drain.clone();
+                Box::pin(async move { drain.reached(Phase::Closing).await })
+            });
+            return closing.as_mut().poll(cx).is_ready();
+        }
+        false
+    }
+}
+
+impl<I> Connection<I>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    /// Reads until a head is whole: `idle_timeout` for its first byte, `head_timeout` for all of it from there.
+    pub(super) async fn incoming(&mut self, head: &mut Head, idle: &mut Idle) -> Incoming {
+        let view = self.thread.view();
+        let config = &view.snapshot.config;
+        let limits = Limits {
+            line: config.limits.line,
+            head: config.limits.head,
+            fields: config.limits.fields,
+            field: config.limits.head,
+        };
+        let (idle_timeout, head_timeout) = (config.timeouts.idle, config.timeouts.head);
+        // A connection may be idle for longer than a configuration lives.
+        drop(view);
+        let (wire, timer) = (&self.wire, &mut self.timer);
+        let (mut begun, mut last_call) = (false, false);
+        let incoming = poll_fn(|cx| {
+            let mut wire = wire.borrow_mut();
+            loop {
+                if !wire.buf.is_empty() {
+                    match head.parse(&wire.buf, &limits) {
+                        Ok(true) => return Poll::Ready(Incoming::Head),
+                        Ok(false) => {}
+                        Err(reject) => return Poll::Ready(Incoming::Refused(reject.into())),
+                    }
+                    if !begun {
+                        begun = true;
+                        timer.set(head_timeout);
+                    }
+                } else if !timer.is_set() {
+                    timer.set(idle_timeout);
+                }
+                match wire.poll_fill(cx, AHEAD) {
+                    // The peer has closed, in the middle of a head or not: nobody waits for an answer.
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Incoming::Closed),
+                    Poll::Ready(Ok(_)) => continue,
+                    Poll::Pending => {}
+                }
+                if !begun && !last_call && idle.closing(cx) {
+                    last_call = true;
+                    timer.set(LAST_CALL);
+                }
+                return match timer.poll(cx) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(()) if begun => Poll::Ready(Incoming::Refused(Refused {
+                        status: StatusCode::REQUEST_TIMEOUT,
+                        reason: "timeout_header",
+                    })),
+                    Poll::Ready(()) => Poll::Ready(Incoming::Closed),
+                };
+            }
+        })
+        .await;
+        self.timer.clear();
+        incoming
+    }
+}

@@ -1,0 +1,127 @@
+//! Putting bytes on the wire: head and body together where they fit, and no reader slower than is allowed.
+
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+
+use super::timer::Timer;
+use super::wire::Wire;
+
+/// Blocked for this long in all, a reader must have shown that it keeps up with the least rate.
+const GRACE: Duration = Duration::from_secs(10);
+/// A body of up to this many bytes is copied behind the head where the transport cannot write two parts at once.
+const SMALL: usize = 16 * 1024;
+
+/// How slow a reader may be, over one answer.
+pub struct Pace {
+    /// Without any progress.
+    stall: Duration,
+    /// Bytes a second, once [`GRACE`] is over.
+    rate: u64,
+    blocked: Duration,
+    since: Option<Instant>,
+    bytes: u64,
+}
+
+impl Pace {
+    pub fn new(stall: Duration, rate: u64) -> Self {
+        Self { stall, rate, blocked: Duration::ZERO, since: None, bytes: 0 }
+    }
+
+    fn wrote(&mut self, bytes: usize) -> io::Result<()> {
+        self.bytes += bytes as u64;
+        if let Some(since) = self.since.take() {
+            self.blocked += since.elapsed();
+            if self.blocked > GRACE && self.bytes < self.rate.saturating_mul(self.blocked.as_secs()) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The transport takes nothing now.
+    fn wait(&mut self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<io::Error> {
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            timer.set(self.stall);
+        }
+        timer.poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+    }
+}
+
+/// What is to be written next: the head or a chunk's size line, data, and what closes a chunk.
+pub struct Parts<'a> {
+    pub head: &'a mut Vec<u8>,
+    pub data: &'a [u8],
+    pub tail: &'a [u8],
+}
+
+/// Writes all parts and empties `head`. The transport is borrowed for one poll at a time, because the request's body shares it.
+pub async fn write_all<I: AsyncWrite + Unpin>(
+    wire: &RefCell<Wire<I>>,
+    parts: Parts<'_>,
+    pace: &mut Pace,
+    timer: &mut Timer,
+) -> io::Result<()> {
+    let Parts { head, mut data, mut tail } = parts;
+    let vectored = wire.borrow().io.is_write_vectored();
+    if !vectored && data.len() <= SMALL {
+        head.extend_from_slice(data);
+        head.extend_from_slice(tail);
+        (data, tail) = (&[], &[]);
+    }
+    let mut first = head.as_slice();
+    let result = poll_fn(|cx| {
+        let mut wire = wire.borrow_mut();
+        while !(first.is_empty() && data.is_empty() && tail.is_empty()) {
+            let io = Pin::new(&mut wire.io);
+            let written = match [first, data, tail].map(|part| !part.is_empty()) {
+                [true, false, false] => io.poll_write(cx, first),
+                [true, ..] if !vectored => io.poll_write(cx, first),
+                [false, true, false] => io.poll_write(cx, data),
+                [false, true, true] if !vectored => io.poll_write(cx, data),
+                [false, false, _] => io.poll_write(cx, tail),
+                _ => io.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(data), IoSlice::new(tail)]),
+            };
+            match written {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(mut written)) => {
+                    pace.wrote(written)?;
+                    for part in [&mut first, &mut data, &mut tail] {
+                        let taken = written.min(part.len());
+                        *part = part.get(taken..).unwrap_or_default();
+                        written -= taken;
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Ready(Err(ready!(pace.wait(timer, cx)))),
+            }
+        }
+        Poll::Ready(Ok(()))
+    })
+    .await;
+    timer.clear();
+    head.clear();
+    result
+}
+
+/// Everything written so far leaves (TLS holds records back).
+pub async fn flush<I: AsyncWrite + Unpin>(
+    wire: &RefCell<Wire<I>>,
+    pace: &mut Pace,
+    timer: &mut Timer,
+) -> io::Result<()> {
+    let result = poll_fn(|cx| match Pin::new(&mut wire.borrow_mut().io).poll_flush(cx) {
+        Poll::Pending => Poll::Ready(Err(ready!(pace.wait(timer, cx)))),
+        ready => ready,
+    })
+    .await;
+    timer.clear();
+    pace.wrote(0)?;
+    result
+}
