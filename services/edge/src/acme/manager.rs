@@ -25,7 +25,7 @@ const ATTEMPT: Duration = Duration::from_secs(600);
 const LOOK: u64 = 30;
 
 /// How soon a store that cannot be used, or that another edge looks after, is looked at again.
-const STORE: Duration = Duration::from_secs(15);
+const STORE: Duration = Duration::from_secs(5);
 
 /// Never ends. A reload begins anew; an order that it cuts off is resumed from what is stored.
 pub(crate) async fn manage(certificates: &Certificates) {

@@ -78,7 +78,10 @@ pub(crate) fn load(config: &Tls, state: &mut State, now: u64) {
     let authority = authority_folder(base, &config.acme_directory);
     for name in &config.domains {
         match Records::new(&authority, name).certificate() {
-            Ok(Some(bundle)) if bundle.covers(name) && !bundle.expired(now) => state.serve(name, bundle),
+            Ok(Some(bundle)) if bundle.covers(name) && !bundle.expired(now) => {
+                state.names.remove(name);
+                state.serve(name, bundle);
+            }
             Ok(_) => {}
             Err(problem) => {
                 tracing::warn!(event = "acme_store", site = name, "{problem}");

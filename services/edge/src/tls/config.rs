@@ -37,7 +37,7 @@ pub fn server_config(certificates: &Arc<Certificates>) -> Arc<ServerConfig> {
     match aws_lc_rs::Ticketer::new() {
         Ok(ticketer) => config.ticketer = ticketer,
         Err(error) => {
-            tracing::warn!(event = "tls_tickets", "no session tickets, every handshake is a full one: {error}")
+            tracing::warn!(event = "tls_tickets", "no session tickets, every handshake is a full one: {error}");
         }
     }
     // A resumed connection gets a new ticket, so one is enough; each further one costs every first visit.
