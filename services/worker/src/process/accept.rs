@@ -1,0 +1,101 @@
+//! Takes new connections, and those that leaving siblings give away.
+//!
+//! A process accepts while it holds no more connections than any live sibling; after five milliseconds anyone may, for
+//! a sibling that ought to accept may be inside its application. Exclusive wake-ups alone do not spread connections.
+
+use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
+
+use rustix::net::SocketFlags;
+use tokio::io::unix::AsyncFd;
+
+use super::{
+    Shared,
+    connection::{self, Interface},
+    handover,
+    stream::Stream,
+};
+
+const PATIENCE: Duration = Duration::from_millis(5);
+/// After an error such as too many open files.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts for ever.
+pub async fn run<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, listener: AsyncFd<OwnedFd>) {
+    loop {
+        let Ok(mut ready) = listener.readable().await else { return };
+        if !shared.may_accept() {
+            tokio::time::sleep(PATIENCE).await;
+        }
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        match ready.try_io(|fd| Ok(rustix::net::accept_with(fd, flags)?)) {
+            Ok(Ok(socket)) => {
+                shared.entry.add_accepted(1);
+                start(&shared, &interface, socket);
+            }
+            Ok(Err(error)) if is_about_the_client(&error) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "cannot accept connections");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(_nobody) => {}
+        }
+    }
+}
+
+fn is_about_the_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+/// Takes connections from siblings for ever.
+pub async fn adopt<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, socket: Rc<AsyncFd<OwnedFd>>) {
+    loop {
+        let Ok(mut ready) = socket.readable().await else { return };
+        match ready.try_io(handover::receive) {
+            Ok(Ok(Some(connection))) => {
+                shared.entry.add_taken_over(1);
+                start(&shared, &interface, connection);
+            }
+            Ok(Ok(None)) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "cannot take connections from other processes");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(_nothing) => {}
+        }
+    }
+}
+
+fn start<I: Interface>(shared: &Rc<Shared>, interface: &Rc<I>, socket: OwnedFd) {
+    let stream = match Stream::adopt(socket) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::warn!(%error, "a connection was lost before it was served");
+            return;
+        }
+    };
+    let held = Held::new(shared);
+    let (shared, interface) = (Rc::clone(shared), Rc::clone(interface));
+    tokio::task::spawn_local(async move {
+        let _held = held;
+        connection::serve(shared, interface, stream).await;
+    });
+}
+
+/// A connection counts from here until this is dropped, also when its task panics.
+struct Held(Rc<Shared>);
+
+impl Held {
+    fn new(shared: &Rc<Shared>) -> Self {
+        shared.add_connections(1);
+        Self(Rc::clone(shared))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.add_connections(-1);
+    }
+}

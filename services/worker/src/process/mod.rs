@@ -1,0 +1,233 @@
+//! A worker process after the fork: accepts connections and has the application answer their requests.
+//!
+//! One thread runs one current-thread runtime. With one thread for the application that same thread calls it; with
+//! more there is a pool (see `wsgi::pool`). In the order a request meets them: `accept`, `connection`, `upload`,
+//! `retry`, an interface (`wsgi`), `output`, `log`. Beside them stand `watch` (timeouts, leaving) and `watchdog`.
+
+mod accept;
+mod body;
+mod connection;
+mod fds;
+mod gil;
+mod handover;
+mod log;
+mod output;
+mod request;
+mod response;
+mod retry;
+mod shared;
+pub mod single;
+mod stream;
+mod trust;
+mod upload;
+mod watch;
+mod watchdog;
+mod wsgi;
+
+use std::{io, os::fd::RawFd, rc::Rc, sync::Arc, time::Duration};
+
+use pyo3::prelude::*;
+use tokio::{
+    runtime::{Builder, LocalOptions, LocalRuntime},
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
+
+use self::{connection::Interface, shared::Shared, watchdog::Lane};
+use crate::{
+    config::Config,
+    scoreboard::{self, Scoreboard, State},
+};
+
+pub use self::trust::Trust;
+
+/// What the process inherits.
+pub struct Setup {
+    pub config: Arc<Config>,
+    pub listeners: Vec<RawFd>,
+    pub handover: Handover,
+    pub scoreboard: Scoreboard,
+    /// Its entry in the scoreboard.
+    pub entry: usize,
+    /// The reading end of a pipe whose other end the parent holds.
+    pub alive: RawFd,
+}
+
+/// The pair of sockets through which processes give each other connections.
+#[derive(Clone, Copy)]
+pub struct Handover {
+    pub rx: RawFd,
+    pub tx: RawFd,
+}
+
+#[derive(Debug)]
+pub enum ExitReason {
+    /// Told to leave, and left with nothing unfinished.
+    Drained,
+    /// Told to leave, but the time for it was over before everything was finished.
+    Cut,
+    /// Told to stop at once.
+    Quit,
+    /// The parent is gone.
+    Orphaned,
+    /// Could not serve at all.
+    Failed(io::Error),
+}
+
+/// Serves until told to leave. To be called in the process's main thread.
+#[allow(clippy::needless_pass_by_value)] // It is the process's own from here on.
+pub fn run(py: Python<'_>, app: Py<PyAny>, setup: Setup) -> ExitReason {
+    match start(py, app, &setup) {
+        Ok(reason) => reason,
+        Err(error) => ExitReason::Failed(error),
+    }
+}
+
+fn start(py: Python<'_>, app: Py<PyAny>, setup: &Setup) -> io::Result<ExitReason> {
+    dump_on_demand(py)?;
+    let threads = setup.config.threads.max(1);
+    let entry = setup.scoreboard.own(setup.entry).ok_or_else(|| io::Error::other("no such entry in the scoreboard"))?;
+    let trust = Arc::new(Trust::parse(&setup.config.forwarded_allow_ips).map_err(io::Error::other)?);
+    let lanes: Vec<_> = (0..threads).map(|_| Arc::new(Lane::new(setup.config.timeout))).collect();
+    let app = wsgi::App::new(py, app, &setup.config, Arc::clone(&trust))?;
+    let shared = || Shared::new(setup, entry.clone(), Arc::clone(&trust)).map(Rc::new);
+    watchdog::start(lanes.clone(), entry.clone())?;
+    if let [lane] = lanes.as_slice() {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .on_thread_park(gil::release)
+            .on_thread_unpark(gil::acquire)
+            .build_local(LocalOptions::default())?;
+        let shared = shared()?;
+        let interface = wsgi::Inline::new(py, app, Arc::clone(lane), entry.clone())?;
+        serve(&runtime, setup, &shared, interface)
+    } else {
+        let pool = wsgi::Pool::start(py, &app, lanes, &entry)?;
+        // The pool's threads need the lock, this one never does.
+        py.detach(|| {
+            let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+            let shared = shared()?;
+            serve(&runtime, setup, &shared, pool)
+        })
+    }
+}
+
+/// `SIGUSR2` writes the stacks of all threads to stderr, whatever they are doing.
+fn dump_on_demand(py: Python<'_>) -> io::Result<()> {
+    let register = || {
+        let number = rustix::process::Signal::USR2.as_raw();
+        py.import("faulthandler")?.call_method1("register", (number,))
+    };
+    register().map(drop).map_err(|error| io::Error::other(format!("cannot register faulthandler: {error}")))
+}
+
+fn serve<I: Interface>(
+    runtime: &LocalRuntime,
+    setup: &Setup,
+    shared: &Rc<Shared>,
+    interface: I,
+) -> io::Result<ExitReason> {
+    let reason = runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let interface = Rc::new(interface);
+        let mut accepting = Vec::new();
+        for listener in &setup.listeners {
+            let listener = fds::readable(*listener)?;
+            accepting.push(tokio::task::spawn_local(accept::run(Rc::clone(shared), Rc::clone(&interface), listener)));
+        }
+        let handover = Rc::new(fds::readable(setup.handover.rx)?);
+        let adopting = tokio::task::spawn_local(accept::adopt(Rc::clone(shared), Rc::clone(&interface), handover));
+        let alive = fds::readable(setup.alive)?;
+        let _ticker = AbortOnDrop(tokio::task::spawn_local(tick(Rc::clone(shared))));
+        shared.entry.set_ready(u32::try_from(setup.config.threads.max(1)).unwrap_or(1), scoreboard::now());
+        let first = tokio::select! {
+            reason = signals.next(shared) => reason,
+            _ = alive.readable() => ExitReason::Orphaned,
+        };
+        if matches!(first, ExitReason::Quit) {
+            return Ok(first);
+        }
+        for task in &accepting {
+            task.abort();
+        }
+        Ok(drain(shared, &adopting, first, &mut signals).await)
+    });
+    if let Some(lines) = &shared.log {
+        lines.flush(Duration::from_secs(1));
+    }
+    reason
+}
+
+/// Looks after everything that depends on the time.
+async fn tick(shared: Rc<Shared>) {
+    let mut ticks = tokio::time::interval(watch::TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        shared.tick();
+    }
+}
+
+/// Finishes what runs and gives away what is idle.
+async fn drain(shared: &Shared, adopting: &JoinHandle<()>, first: ExitReason, signals: &mut Signals) -> ExitReason {
+    shared.entry.set_state(State::Draining);
+    shared.begin_leaving();
+    if shared.has_siblings() {
+        adopting.abort();
+    }
+    // Without a sibling this process stays the one that takes what others have given away a moment ago.
+    shared.watches.leave();
+    let limit = tokio::time::sleep(shared.config.graceful_timeout);
+    let reason = tokio::select! {
+        () = shared.empty() => first,
+        () = limit => ExitReason::Cut,
+        reason = signals.quit() => reason,
+    };
+    adopting.abort();
+    reason
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    quit: Signal,
+    reopen: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+            reopen: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// The first signal that ends the process.
+    async fn next(&mut self, shared: &Shared) -> ExitReason {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return ExitReason::Drained,
+                _ = self.int.recv() => return ExitReason::Quit,
+                _ = self.quit.recv() => return ExitReason::Quit,
+                _ = self.reopen.recv() => if let Some(lines) = &shared.log { lines.reopen() },
+            }
+        }
+    }
+
+    async fn quit(&mut self) -> ExitReason {
+        tokio::select! {
+            _ = self.int.recv() => ExitReason::Quit,
+            _ = self.quit.recv() => ExitReason::Quit,
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What all connections of a process share.
+
+use std::{
+    cell::{Cell, RefCell},
+    io::Write,
+    os::fd::OwnedFd,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use monodon_http1::Limits;
+use monodon_logging::Lines;
+use tokio::sync::Notify;
+
+use super::{Setup, fds, handover, output::Output, request::Request, stream::Stream, trust::Trust, watch::Watches};
+use crate::{
+    config::Config,
+    scoreboard::{self, Own, Scoreboard, State, method_index},
+};
+
+/// How long idle connections may stay with a process that leaves and has nobody to give them to.
+const LINGER: Duration = Duration::from_secs(3);
+/// A client that leaves before its answer has begun, as nginx counts it.
+const CLIENT_GONE: u16 = 499;
+
+pub struct Shared {
+    pub config: Arc<Config>,
+    pub limits: Limits,
+    pub trust: Arc<Trust>,
+    pub entry: Own,
+    pub scoreboard: Scoreboard,
+    pub watches: Watches,
+    pub log: Option<Lines>,
+    /// The header line that names this process to the edge.
+    pub process_line: RefCell<Rc<[u8]>>,
+    handover: OwnedFd,
+    connections: Cell<u32>,
+    in_flight: Cell<u32>,
+    leaving: Cell<Option<Instant>>,
+    /// Requests until this process asks for its replacement.
+    requests_left: Cell<Option<u64>>,
+    emptied: Notify,
+}
+
+impl Shared {
+    pub fn new(setup: &Setup, entry: Own, trust: Arc<Trust>) -> std::io::Result<Self> {
+        let config = Arc::clone(&setup.config);
+        let log = match config.accesslog.as_deref() {
+            Some(target) => Some(Lines::open(target)?).filter(Lines::is_on),
+            None => None,
+        };
+        let jitter = match config.max_requests_jitter {
+            0 => 0,
+            most => fastrand::u64(0..=most),
+        };
+        let shared = Self {
+            limits: Limits {
+                line: config.limit_request_line,
+                head: config.head_limit,
+                fields: config.limit_request_fields,
+                field: config.limit_request_field_size,
+            },
+            trust,
+            entry,
+            scoreboard: setup.scoreboard.clone(),
+            watches: Watches::new(),
+            log,
+            process_line: RefCell::new(Rc::from([])),
+            handover: fds::duplicate(setup.handover.tx)?,
+            connections: Cell::new(0),
+            in_flight: Cell::new(0),
+            leaving: Cell::new(None),
+            requests_left: Cell::new((config.max_requests > 0).then(|| config.max_requests.saturating_add(jitter))),
+            emptied: Notify::new(),
+            config,
+        };
+        shared.name_process();
+        Ok(shared)
+    }
+
+    fn name_process(&self) {
+        let mut line = Vec::with_capacity(48);
+        let slots = u32::try_from(self.config.threads.max(1)).unwrap_or(u32::MAX);
+        let all = self.scoreboard.slots().max(slots);
+        // Writing to memory cannot fail.
+        let _ = write!(line, "x-monodon-process: {}/{slots}/{all}\r\n", self.entry.index());
+        if **self.process_line.borrow() != *line {
+            *self.process_line.borrow_mut() = Rc::from(line);
+        }
+    }
+
+    /// A few times a second.
+    pub fn tick(&self) {
+        self.watches.tick();
+        self.entry.beat(scoreboard::now());
+        self.name_process();
+        if self.leaving() {
+            // Connections that could not be given away at first.
+            self.watches.leave();
+        }
+    }
+
+    pub fn leaving(&self) -> bool {
+        self.leaving.get().is_some()
+    }
+
+    pub fn begin_leaving(&self) {
+        self.leaving.set(Some(Instant::now()));
+    }
+
+    /// How long an idle connection may wait for its next request.
+    pub fn idle_limit(&self) -> Duration {
+        match self.leaving.get() {
+            Some(since) => LINGER.saturating_sub(since.elapsed()),
+            None => self.config.keepalive,
+        }
+    }
+
+    /// Whether another process takes connections.
+    pub fn has_siblings(&self) -> bool {
+        let others = self.scoreboard.entries().iter().enumerate();
+        !self.scoreboard.draining()
+            && others.into_iter().any(|(index, other)| index != self.entry.index() && other.state().accepts())
+    }
+
+    /// Whether an answer tells the client not to use the connection again. `more` if the next request is already here.
+    pub fn says_close(&self, more: bool) -> bool {
+        self.scoreboard.draining() || (self.leaving() && (more || !self.has_siblings()))
+    }
+
+    /// Hands a connection to a sibling, or gives it back.
+    pub fn give_away(&self, stream: Stream) -> Result<(), Stream> {
+        match handover::send(&self.handover, &stream) {
+            Ok(()) => {
+                self.entry.add_handed_over(1);
+                Ok(())
+            }
+            Err(_full) => Err(stream),
+        }
+    }
+
+    pub fn may_accept(&self) -> bool {
+        self.scoreboard.may_accept(self.entry.index(), self.connections.get())
+    }
+
+    pub fn add_connections(&self, more: i32) {
+        let connections = self.connections.get().saturating_add_signed(more);
+        self.connections.set(connections);
+        self.entry.set_connections(connections);
+        if connections == 0 {
+            self.emptied.notify_waiters();
+        }
+    }
+
+    /// Waits until no connection is left.
+    pub async fn empty(&self) {
+        loop {
+            let emptied = self.emptied.notified();
+            if self.connections.get() == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// A request goes to the application.
+    pub fn enter(&self, request: &Request, now: u64) {
+        let in_flight = self.in_flight.get() + 1;
+        self.in_flight.set(in_flight);
+        self.entry.set_in_flight(in_flight);
+        if in_flight == 1 {
+            self.entry.set_busy(true);
+            self.entry.set_request_start(now);
+        }
+        self.entry.set_current(request.method(), request.target(), request.id());
+        if let Some(sent) = request.field(b"x-request-start").filter(|_| request.peer.trusted).and_then(micros) {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros());
+            self.entry.observe_queue(u64::try_from(now).unwrap_or(0).saturating_sub(sent));
+        }
+    }
+
+    /// The application is done with a request.
+    pub fn exit(&self, request: &Request, output: &Output<'_>, micros: u64) {
+        let in_flight = self.in_flight.get().saturating_sub(1);
+        self.in_flight.set(in_flight);
+        self.entry.set_in_flight(in_flight);
+        if in_flight == 0 {
+            self.entry.set_busy(false);
+            self.entry.set_request_start(0);
+        }
+        let status = match output.status() {
+            0 => CLIENT_GONE,
+            status => status,
+        };
+        if output.broken() {
+            self.entry.add_abandoned(1);
+        }
+        self.entry.count_request(method_index(request.method()), status, micros);
+        self.entry.add_bytes_in(request.body.len());
+        self.entry.add_bytes_out(output.sent());
+        if let Some(left) = self.requests_left.get() {
+            self.requests_left.set(left.checked_sub(1).filter(|left| *left > 0));
+            if left <= 1 && self.entry.state().accepts() {
+                self.entry.set_state(State::Retiring);
+            }
+        }
+    }
+}
+
+/// `t=1700000000000000`, microseconds.
+fn micros(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value.strip_prefix(b"t=")?).ok()?.parse().ok()
+}

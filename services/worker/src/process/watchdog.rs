@@ -1,0 +1,196 @@
+//! Notices that a call of the application takes too long, from a thread that never needs the interpreter's lock.
+//!
+//! It answers 504 for the application, writes the Python stacks of all threads to stderr, and ends the process: Python
+//! cannot be interrupted otherwise. Each thread that calls the application has a [`Lane`].
+
+use std::{
+    os::fd::RawFd,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::scoreboard::{self, Own, Reason, State};
+
+const IDLE: u32 = 0;
+/// The application runs, and nothing of its answer was written.
+const UNANSWERED: u32 = 1;
+const ANSWERED: u32 = 2;
+/// The time is up: nobody but the watchdog writes to the connection.
+const OVER: u32 = 3;
+
+const STEP: Duration = Duration::from_millis(100);
+/// What the interpreter gets to write the stacks down.
+const DUMP: Duration = Duration::from_millis(200);
+
+/// What one thread's call of the application is at.
+pub struct Lane {
+    phase: AtomicU32,
+    fd: AtomicI32,
+    /// Monotonic microseconds.
+    deadline: AtomicU64,
+    limit: u64,
+}
+
+impl Lane {
+    pub fn new(limit: Duration) -> Self {
+        Self {
+            phase: AtomicU32::new(IDLE),
+            fd: AtomicI32::new(-1),
+            deadline: AtomicU64::new(0),
+            limit: u64::try_from(limit.as_micros()).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// The application is called. `answered` if a part of the response is already on its way. Returns the deadline.
+    pub fn begin(&self, fd: RawFd, answered: bool) -> u64 {
+        let deadline = if self.limit == 0 { 0 } else { scoreboard::now().saturating_add(self.limit) };
+        self.fd.store(fd, Ordering::Relaxed);
+        self.deadline.store(deadline, Ordering::Relaxed);
+        self.phase.store(if answered { ANSWERED } else { UNANSWERED }, Ordering::Release);
+        deadline
+    }
+
+    /// To be asked before the first byte of a response is written: false if the watchdog was first.
+    pub fn claim(&self) -> bool {
+        match self.phase.compare_exchange(UNANSWERED, ANSWERED, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(phase) => phase != OVER,
+        }
+    }
+
+    /// A part of the response is there: the time for the next one begins.
+    pub fn progress(&self) {
+        if self.limit > 0 {
+            self.deadline.store(scoreboard::now().saturating_add(self.limit), Ordering::Relaxed);
+        }
+    }
+
+    /// The call is over. False if it came too late, and the process is about to end.
+    pub fn end(&self) -> bool {
+        let running = |phase| (phase != OVER).then_some(IDLE);
+        self.phase.fetch_update(Ordering::AcqRel, Ordering::Acquire, running).is_ok()
+    }
+
+    fn is_late(&self, now: u64) -> bool {
+        let deadline = self.deadline.load(Ordering::Relaxed);
+        deadline != 0 && now >= deadline && matches!(self.phase.load(Ordering::Acquire), UNANSWERED | ANSWERED)
+    }
+
+    /// Takes the connection away from whoever runs in this lane.
+    fn seize(&self, now: u64) -> Option<Seized> {
+        loop {
+            let phase = self.phase.load(Ordering::Acquire);
+            if !self.is_late(now) {
+                return None;
+            }
+            if self.phase.compare_exchange(phase, OVER, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+                let fd = self.fd.load(Ordering::Relaxed);
+                return Some(Seized { fd, answered: phase == ANSWERED });
+            }
+        }
+    }
+
+    fn running_deadline(&self) -> Option<u64> {
+        let runs = self.phase.load(Ordering::Acquire) != IDLE;
+        Some(self.deadline.load(Ordering::Relaxed)).filter(|deadline| runs && *deadline != 0)
+    }
+}
+
+struct Seized {
+    fd: RawFd,
+    answered: bool,
+}
+
+/// Watches the lanes for as long as the process lives.
+pub fn start(lanes: Vec<Arc<Lane>>, entry: Own) -> std::io::Result<()> {
+    let pool = lanes.len() > 1;
+    std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+        loop {
+            std::thread::sleep(STEP);
+            let now = scoreboard::now();
+            if pool {
+                let oldest = lanes.iter().filter_map(|lane| lane.running_deadline()).min();
+                entry.set_deadline(oldest.unwrap_or(0));
+            }
+            if let Some(seized) = lanes.iter().find_map(|lane| lane.seize(now)) {
+                end(&seized, &entry);
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Answers, says why, and ends the process.
+fn end(seized: &Seized, entry: &Own) {
+    entry.set_state(State::Hung);
+    entry.mark_death(Reason::Timeout, std::process::id(), scoreboard::now());
+    if !seized.answered {
+        answer(seized.fd, entry);
+    }
+    let current = entry.current();
+    let (method, path, id) = current.map_or_else(Default::default, |c| (c.method, c.path, c.id));
+    tracing::error!(
+        method,
+        path,
+        request_id = id,
+        "the application took longer than the timeout: the stacks of all threads follow, then this process ends"
+    );
+    // faulthandler's handler (see `process::run`) writes without the interpreter's lock.
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2);
+    std::thread::sleep(DUMP);
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+}
+
+fn answer(fd: RawFd, entry: &Own) {
+    let Ok(socket) = super::fds::duplicate(fd) else { return };
+    let body = "504 Gateway Timeout\n";
+    let text = format!(
+        "HTTP/1.1 504 Gateway Timeout\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\nx-monodon-process: {}/{}/{}\r\nx-monodon-killed: timeout\r\n\r\n{body}",
+        body.len(),
+        entry.index(),
+        entry.slots(),
+        entry.board().slots(),
+    );
+    let _ = rustix::net::send(
+        &socket,
+        text.as_bytes(),
+        rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL,
+    );
+    let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Write);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_the_application_or_the_watchdog_answers() {
+        let lane = Lane::new(Duration::from_micros(1));
+        let deadline = lane.begin(7, false);
+        assert!(lane.seize(deadline - 1).is_none());
+        assert!(lane.claim());
+        let seized = lane.seize(deadline).unwrap();
+        assert!(seized.answered);
+        assert!(!lane.claim());
+        assert!(!lane.end());
+
+        let lane = Lane::new(Duration::from_micros(1));
+        let deadline = lane.begin(7, false);
+        assert!(!lane.seize(deadline).unwrap().answered);
+        assert!(!lane.claim());
+    }
+
+    #[test]
+    fn a_lane_that_is_idle_or_has_no_limit_is_never_late() {
+        let lane = Lane::new(Duration::from_micros(1));
+        let deadline = lane.begin(7, false);
+        assert!(lane.end());
+        assert!(lane.seize(deadline + 1).is_none());
+        let lane = Lane::new(Duration::ZERO);
+        lane.begin(7, false);
+        assert!(lane.seize(u64::MAX).is_none());
+    }
+}

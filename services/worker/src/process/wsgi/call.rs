@@ -1,0 +1,226 @@
+//! One call of the application, from its environ to `close()`, step by step (PEP 3333).
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pyo3::{
+    exceptions::{PyAssertionError, PyRuntimeError, PyTypeError},
+    intern,
+    prelude::*,
+    types::{PyBytes, PyDict, PyIterator, PyList, PyTuple},
+};
+
+use super::{
+    file::{FileWrapper, Sendable},
+    start::StartResponse,
+};
+use crate::process::response::Head;
+
+/// Where a response goes. None of these waits for the client.
+pub trait Sink {
+    fn whole(&mut self, head: &mut Head, parts: &[&[u8]]);
+    fn start(&mut self, head: &mut Head, total: Option<u64>, parts: &[&[u8]]);
+    fn data(&mut self, data: &[u8]);
+    /// The body is complete.
+    fn end(&mut self);
+    /// The body will not become complete.
+    fn abort(&mut self);
+    fn started(&self) -> bool;
+    /// Nothing more is needed: no body is sent at all, or the client is gone.
+    fn wants_nothing(&self) -> bool;
+    /// An exception came out of the application.
+    fn count_exception(&self);
+}
+
+/// What an application has returned and still has to give.
+pub struct Running {
+    start: Py<StartResponse>,
+    iterable: Py<PyAny>,
+    iterator: Option<Py<PyIterator>>,
+    name: String,
+}
+
+pub enum Step {
+    /// A part was given; there may be more.
+    More,
+    /// The body goes out of a file; then the call is to be closed.
+    File(Sendable),
+    /// Everything is given; the call is to be closed.
+    Done,
+}
+
+/// Calls the application. What it returns whole is given to `sink` at once, and nothing remains.
+/// `name` is what the log calls the request.
+pub fn call(
+    py: Python<'_>,
+    app: &Py<PyAny>,
+    environ: PyResult<Bound<'_, PyDict>>,
+    sink: &mut impl Sink,
+    name: impl FnOnce() -> String,
+) -> Option<Running> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let start = Bound::new(py, StartResponse::default())?;
+        let result = app.bind(py).call1((environ?, &start))?;
+        if give_list(&start, &result, sink)? { Ok(None) } else { Ok(Some((start, result))) }
+    }));
+    match outcome {
+        Ok(Ok(None)) => None,
+        Ok(Ok(Some((start, iterable)))) => {
+            Some(Running { start: start.unbind(), iterable: iterable.unbind(), iterator: None, name: name() })
+        }
+        Ok(Err(error)) => {
+            failed(py, &error, sink, &name());
+            None
+        }
+        Err(_panic) => {
+            failed(py, &PyRuntimeError::new_err("the worker itself failed on this request (a bug)"), sink, &name());
+            None
+        }
+    }
+}
+
+/// Sends a list or tuple of bytes whole: it can be neither slow nor closed. False for anything else.
+fn give_list(start: &Bound<'_, StartResponse>, result: &Bound<'_, PyAny>, sink: &mut impl Sink) -> PyResult<bool> {
+    let items: Vec<Bound<'_, PyAny>>;
+    let one: [Bound<'_, PyAny>; 1];
+    let items = if let Ok(list) = result.cast_exact::<PyList>() {
+        if list.len() == 1 {
+            one = [list.get_item(0)?];
+            one.as_slice()
+        } else {
+            items = list.iter().collect();
+            items.as_slice()
+        }
+    } else if let Ok(tuple) = result.cast_exact::<PyTuple>() {
+        items = tuple.iter().collect();
+        items.as_slice()
+    } else {
+        return Ok(false);
+    };
+    let (mut head, written) = start.borrow_mut().take().ok_or_else(not_started)?;
+    if let ([item], true) = (items, written.is_empty()) {
+        sink.whole(&mut head, &[bytes(item)?.as_bytes()]);
+        return Ok(true);
+    }
+    let mut parts = Vec::with_capacity(items.len() + 1);
+    parts.push(written.as_slice());
+    for item in items {
+        parts.push(bytes(item)?.as_bytes());
+    }
+    sink.whole(&mut head, &parts);
+    Ok(true)
+}
+
+impl Running {
+    /// Asks for the next part and gives it to `sink`.
+    pub fn step(&mut self, py: Python<'_>, sink: &mut impl Sink) -> Step {
+        match catch_unwind(AssertUnwindSafe(|| self.advance(py, sink))) {
+            Ok(Ok(step)) => step,
+            Ok(Err(error)) => {
+                failed(py, &error, sink, &self.name);
+                Step::Done
+            }
+            Err(_panic) => {
+                sink.abort();
+                Step::Done
+            }
+        }
+    }
+
+    fn advance(&mut self, py: Python<'_>, sink: &mut impl Sink) -> PyResult<Step> {
+        if self.iterator.is_none()
+            && let Some(step) = self.give_file(py, sink)?
+        {
+            return Ok(step);
+        }
+        let iterator = match &self.iterator {
+            Some(iterator) => iterator,
+            None => self.iterator.insert(self.iterable.bind(py).try_iter()?.unbind()),
+        };
+        let mut iterator = iterator.bind(py).clone();
+        loop {
+            let Some(item) = iterator.next().transpose()? else {
+                if !sink.started() {
+                    let (mut head, written) = self.head(py)?;
+                    sink.whole(&mut head, &[&written]);
+                }
+                sink.end();
+                return Ok(Step::Done);
+            };
+            let data = bytes(&item)?.as_bytes();
+            if data.is_empty() {
+                // Not even the head may go before there is something to send.
+                continue;
+            }
+            if sink.started() {
+                sink.data(data);
+            } else {
+                let (mut head, written) = self.head(py)?;
+                sink.start(&mut head, None, &[&written, data]);
+            }
+            if sink.wants_nothing() {
+                sink.end();
+                return Ok(Step::Done);
+            }
+            return Ok(Step::More);
+        }
+    }
+
+    fn give_file(&mut self, py: Python<'_>, sink: &mut impl Sink) -> PyResult<Option<Step>> {
+        let Ok(wrapper) = self.iterable.bind(py).cast_exact::<FileWrapper>() else { return Ok(None) };
+        let Some(mut sendable) = wrapper.borrow().sendable(py) else { return Ok(None) };
+        let (mut head, written) = self.head(py)?;
+        if let Some(length) = head.length {
+            sendable.len = sendable.len.min(length.saturating_sub(written.len() as u64));
+        }
+        sink.start(&mut head, Some(sendable.len + written.len() as u64), &[&written]);
+        Ok(Some(if sink.wants_nothing() { Step::Done } else { Step::File(sendable) }))
+    }
+
+    fn head(&self, py: Python<'_>) -> PyResult<(Head, Vec<u8>)> {
+        self.start.bind(py).borrow_mut().take().ok_or_else(not_started)
+    }
+
+    /// Tells the application that its response is no longer needed.
+    pub fn close(self, py: Python<'_>, sink: &impl Sink) {
+        let close = || match self.iterable.bind(py).getattr_opt(intern!(py, "close"))? {
+            Some(close) => close.call0().map(drop),
+            None => Ok(()),
+        };
+        if let Err(error) = close() {
+            sink.count_exception();
+            report(py, &error, &format!("{} (in close(), after the response)", self.name));
+        }
+    }
+}
+
+fn bytes<'b, 'py>(item: &'b Bound<'py, PyAny>) -> PyResult<&'b Bound<'py, PyBytes>> {
+    item.cast::<PyBytes>().map_err(|_| {
+        let kind = item.get_type().name().map_or_else(|_| String::new(), |name| name.to_string());
+        PyTypeError::new_err(format!("the application must give bytes, not {kind}"))
+    })
+}
+
+fn not_started() -> PyErr {
+    PyAssertionError::new_err("the application returned its response without calling start_response()")
+}
+
+/// An exception: 500 if nothing was sent yet, else the response must not look complete.
+fn failed(py: Python<'_>, error: &PyErr, sink: &mut impl Sink, name: &str) {
+    sink.count_exception();
+    report(py, error, name);
+    if sink.started() {
+        sink.abort();
+    } else {
+        let (mut head, body) = Head::plain(500);
+        sink.whole(&mut head, &[&body]);
+    }
+}
+
+/// The traceback goes where Python's own go.
+fn report(py: Python<'_>, error: &PyErr, name: &str) {
+    let line = format!("monodon: exception in request {name}\n");
+    let written = || py.import("sys")?.getattr("stderr")?.call_method1("write", (line,));
+    // A broken stderr must not break the answer.
+    let _ = written();
+    error.display(py);
+}

@@ -1,0 +1,142 @@
+//! The application is called on the thread that does the I/O, which holds the interpreter's lock whenever it runs.
+
+use std::{
+    cell::RefCell,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use pyo3::prelude::*;
+
+use super::{
+    App,
+    call::{self, Running, Sink, Step},
+    environ::Environs,
+};
+use crate::{
+    process::{connection::Interface, output::Output, request::Request, response::Head, watchdog::Lane},
+    scoreboard::Own,
+};
+
+/// A response that comes in parts lets others run at least this often.
+const TURN: Duration = Duration::from_millis(1);
+
+pub struct Inline {
+    app: Py<PyAny>,
+    environs: RefCell<Environs>,
+    lane: Arc<Lane>,
+    entry: Own,
+}
+
+/// The connection, for as long as the watchdog has not taken it.
+struct Guarded<'g, 'c> {
+    output: &'g mut Output<'c>,
+    inline: &'g Inline,
+}
+
+impl Inline {
+    pub fn new(py: Python<'_>, app: App, lane: Arc<Lane>, entry: Own) -> std::io::Result<Self> {
+        let environs = RefCell::new(app.environs(py)?);
+        Ok(Self { app: app.callable, environs, lane, entry })
+    }
+
+    /// Runs a part of the application under the watchdog's eyes.
+    fn watched<T>(&self, output: &mut Output<'_>, part: impl FnOnce(Python<'_>, &mut Guarded<'_, '_>) -> T) -> T {
+        self.entry.set_deadline(self.lane.begin(output.fd(), output.started()));
+        let result = Python::attach(|py| part(py, &mut Guarded { output, inline: self }));
+        self.entry.set_deadline(0);
+        if !self.lane.end() {
+            // The watchdog has answered and ends the process now.
+            loop {
+                std::thread::park();
+            }
+        }
+        result
+    }
+}
+
+impl Interface for Inline {
+    async fn serve(&self, request: &mut Request, output: &mut Output<'_>) {
+        let running = self.watched(output, |py, sink| {
+            let environ = self.environs.borrow_mut().build(py, request);
+            call::call(py, &self.app, environ, sink, || super::name(request))
+        });
+        output.flush().await;
+        let Some(mut running) = running else { return };
+        self.stream(&mut running, output).await;
+        self.watched(output, |py, sink| running.close(py, sink));
+    }
+}
+
+impl Inline {
+    /// Asks for one part after the other, each when the socket has taken the one before.
+    async fn stream(&self, running: &mut Running, output: &mut Output<'_>) {
+        let mut turn = Instant::now();
+        loop {
+            match self.watched(output, |py, sink| running.step(py, sink)) {
+                Step::More => {}
+                Step::Done => return output.flush().await,
+                Step::File(part) => {
+                    output.file(&part.file, part.offset).await;
+                    return output.end();
+                }
+            }
+            output.flush().await;
+            if output.broken() {
+                return;
+            }
+            if turn.elapsed() >= TURN {
+                tokio::task::yield_now().await;
+                turn = Instant::now();
+            }
+        }
+    }
+}
+
+impl Guarded<'_, '_> {
+    fn claim(&mut self) -> bool {
+        let ours = self.inline.lane.claim();
+        if !ours {
+            self.output.abort();
+        }
+        ours
+    }
+}
+
+impl Sink for Guarded<'_, '_> {
+    fn whole(&mut self, head: &mut Head, parts: &[&[u8]]) {
+        if self.claim() {
+            self.output.whole(head, parts);
+        }
+    }
+
+    fn start(&mut self, head: &mut Head, total: Option<u64>, parts: &[&[u8]]) {
+        if self.claim() {
+            self.output.start(head, total, parts);
+        }
+    }
+
+    fn data(&mut self, data: &[u8]) {
+        self.output.data(data);
+    }
+
+    fn end(&mut self) {
+        self.output.end();
+    }
+
+    fn abort(&mut self) {
+        self.output.abort();
+    }
+
+    fn started(&self) -> bool {
+        self.output.started()
+    }
+
+    fn wants_nothing(&self) -> bool {
+        self.output.wants_nothing()
+    }
+
+    fn count_exception(&self) {
+        self.inline.entry.add_exceptions(1);
+    }
+}

@@ -1,0 +1,46 @@
+//! WSGI (PEP 3333): from a complete request to the application and back.
+
+mod call;
+mod environ;
+mod file;
+mod inline;
+mod input;
+mod names;
+mod pool;
+mod start;
+mod text;
+
+use std::{io, sync::Arc};
+
+use pyo3::prelude::*;
+
+use self::environ::Environs;
+pub use self::{inline::Inline, pool::Pool};
+use super::{request::Request, trust::Trust};
+use crate::config::Config;
+
+/// The application, and what its environs are made from.
+pub struct App {
+    pub callable: Py<PyAny>,
+    config: Arc<Config>,
+    trust: Arc<Trust>,
+}
+
+impl App {
+    pub fn new(py: Python<'_>, callable: Py<PyAny>, config: &Arc<Config>, trust: Arc<Trust>) -> io::Result<Self> {
+        if !callable.bind(py).is_callable() {
+            return Err(io::Error::other("the application is not callable"));
+        }
+        Ok(Self { callable, config: Arc::clone(config), trust })
+    }
+
+    fn environs(&self, py: Python<'_>) -> io::Result<Environs> {
+        Environs::new(py, &self.config, Arc::clone(&self.trust)).map_err(|error| io::Error::other(error.to_string()))
+    }
+}
+
+/// What the log calls a request.
+fn name(request: &Request) -> String {
+    let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
+    format!("{}: {} {}", text(request.id()), text(request.method()), text(request.target()))
+}

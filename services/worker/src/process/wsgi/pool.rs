@@ -1,0 +1,266 @@
+//! Several threads call the application, for applications that wait. The I/O thread hands them complete requests and
+//! gets the responses back; it never needs the interpreter's lock.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use pyo3::{
+    prelude::*,
+    types::{IntoPyDict, PyCFunction},
+};
+use tokio::sync::mpsc;
+
+use super::{
+    App,
+    call::{self, Sink, Step},
+    environ::Environs,
+    file::Sendable,
+};
+use crate::{
+    process::{
+        connection::Interface,
+        output::Output,
+        request::Request,
+        response::{self, Head},
+        watchdog::Lane,
+    },
+    scoreboard::Own,
+};
+
+/// Parts of a response that may wait for the socket, before the thread that makes them waits.
+const AHEAD: usize = 4;
+
+/// A request on its way to a thread.
+struct Job {
+    request: Request,
+    fd: std::os::fd::RawFd,
+    head_only: bool,
+    reply: mpsc::Sender<Reply>,
+    /// Set when the client has left.
+    gone: Arc<AtomicBool>,
+}
+
+/// What comes back.
+enum Reply {
+    Whole(Head, Vec<u8>),
+    Start(Head, Option<u64>, Vec<u8>),
+    Data(Vec<u8>),
+    File(Sendable),
+    End,
+    Abort,
+    /// The thread is done with the request, whose buffers the connection uses again.
+    Back(Box<Request>),
+}
+
+#[derive(Default)]
+struct Queue {
+    jobs: Mutex<VecDeque<Job>>,
+    more: Condvar,
+}
+
+impl Queue {
+    fn jobs(&self) -> MutexGuard<'_, VecDeque<Job>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// First come, first served. Its bound is that of the connections: each has at most one request here.
+    fn push(&self, job: Job) {
+        self.jobs().push_back(job);
+        self.more.notify_one();
+    }
+
+    fn pop(&self) -> Job {
+        let mut jobs = self.jobs();
+        loop {
+            match jobs.pop_front() {
+                Some(job) => return job,
+                None => jobs = self.more.wait(jobs).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}
+
+pub struct Pool {
+    queue: Arc<Queue>,
+}
+
+impl Pool {
+    /// Starts a thread for each lane; they are daemons of `threading`, attached to the interpreter once.
+    pub fn start(py: Python<'_>, app: &App, lanes: Vec<Arc<Lane>>, entry: &Own) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::default());
+        let start = |number: usize, lane: Arc<Lane>| {
+            let thread =
+                Thread { app: app.callable.clone_ref(py), lane, entry: entry.clone(), queue: Arc::clone(&queue) };
+            let environs = Mutex::new(Some((app.environs(py)?, thread)));
+            let body = PyCFunction::new_closure(py, None, None, move |args, _| {
+                let taken = environs.lock().unwrap_or_else(PoisonError::into_inner).take();
+                if let Some((environs, thread)) = taken {
+                    thread.run(args.py(), environs);
+                }
+            })?;
+            let named = [("name", format!("monodon-{number}"))].into_py_dict(py)?;
+            named.set_item("target", body)?;
+            named.set_item("daemon", true)?;
+            py.import("threading")?.getattr("Thread")?.call((), Some(&named))?.call_method0("start").map(drop)
+        };
+        for (number, lane) in lanes.into_iter().enumerate() {
+            start(number, lane).map_err(|error: PyErr| std::io::Error::other(error.to_string()))?;
+        }
+        Ok(Self { queue })
+    }
+}
+
+impl Interface for Pool {
+    async fn serve(&self, request: &mut Request, output: &mut Output<'_>) {
+        let (reply, mut replies) = mpsc::channel(AHEAD);
+        let peer = Arc::clone(&request.peer);
+        let taken = std::mem::replace(request, Request::new(peer));
+        let head_only = taken.method() == b"HEAD";
+        let gone = Arc::new(AtomicBool::new(false));
+        self.queue.push(Job { request: taken, fd: output.fd(), head_only, reply, gone: Arc::clone(&gone) });
+        while let Some(next) = replies.recv().await {
+            match next {
+                Reply::Whole(mut head, body) => output.whole(&mut head, &[&body]),
+                Reply::Start(mut head, total, first) => output.start(&mut head, total, &[&first]),
+                Reply::Data(data) => output.data(&data),
+                Reply::File(part) => output.file(&part.file, part.offset).await,
+                Reply::End => output.end(),
+                Reply::Abort => output.abort(),
+                Reply::Back(back) => *request = *back,
+            }
+            output.flush().await;
+            if output.broken() {
+                // The thread sees it at its next part. Its slot is taken until it is done, so we wait for that.
+                gone.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+struct Thread {
+    app: Py<PyAny>,
+    lane: Arc<Lane>,
+    entry: Own,
+    queue: Arc<Queue>,
+}
+
+impl Thread {
+    fn run(self, py: Python<'_>, mut environs: Environs) {
+        loop {
+            let mut job = py.detach(|| self.queue.pop());
+            self.lane.begin(job.fd, false);
+            let environ = environs.build(py, &mut job.request);
+            let mut sink = Remote { job: &job, thread: &self, py, started: false, silent: false };
+            let running = call::call(py, &self.app, environ, &mut sink, || super::name(&job.request));
+            if let Some(mut running) = running {
+                loop {
+                    match running.step(py, &mut sink) {
+                        Step::More if sink.wants_nothing() => break,
+                        Step::More => {}
+                        Step::Done => break,
+                        Step::File(part) => {
+                            sink.send(Reply::File(part));
+                            sink.end();
+                            break;
+                        }
+                    }
+                }
+                running.close(py, &sink);
+            }
+            if !self.lane.end() {
+                // The watchdog has answered and ends the process now.
+                py.detach(|| {
+                    loop {
+                        std::thread::park();
+                    }
+                });
+            }
+            let Job { request, reply, .. } = job;
+            py.detach(|| drop(reply.blocking_send(Reply::Back(Box::new(request)))));
+        }
+    }
+}
+
+/// The way back to the connection.
+struct Remote<'r, 'py> {
+    job: &'r Job,
+    thread: &'r Thread,
+    py: Python<'py>,
+    started: bool,
+    /// No body is sent, whatever the application gives.
+    silent: bool,
+}
+
+impl Remote<'_, '_> {
+    fn send(&mut self, reply: Reply) {
+        let sender = &self.job.reply;
+        let closed = match sender.try_send(reply) {
+            Ok(()) => return,
+            Err(mpsc::error::TrySendError::Closed(_)) => true,
+            // The client reads slowly: wait without the lock, and without the watchdog's counting it.
+            Err(mpsc::error::TrySendError::Full(reply)) => {
+                self.thread.lane.end();
+                let sent = self.py.detach(|| sender.blocking_send(reply));
+                self.thread.lane.begin(self.job.fd, true);
+                sent.is_err()
+            }
+        };
+        if closed {
+            self.job.gone.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn claim(&mut self) -> bool {
+        self.started = true;
+        let ours = self.thread.lane.claim();
+        self.silent |= !ours;
+        ours
+    }
+}
+
+impl Sink for Remote<'_, '_> {
+    fn whole(&mut self, head: &mut Head, parts: &[&[u8]]) {
+        if self.claim() {
+            self.send(Reply::Whole(std::mem::take(head), parts.concat()));
+        }
+    }
+
+    fn start(&mut self, head: &mut Head, total: Option<u64>, parts: &[&[u8]]) {
+        if self.claim() {
+            self.silent |= self.job.head_only || !response::has_body(head.status);
+            self.send(Reply::Start(std::mem::take(head), total, parts.concat()));
+        }
+    }
+
+    fn data(&mut self, data: &[u8]) {
+        self.thread.lane.progress();
+        if !self.wants_nothing() {
+            self.send(Reply::Data(data.to_vec()));
+        }
+    }
+
+    fn end(&mut self) {
+        self.send(Reply::End);
+    }
+
+    fn abort(&mut self) {
+        self.send(Reply::Abort);
+    }
+
+    fn started(&self) -> bool {
+        self.started
+    }
+
+    fn wants_nothing(&self) -> bool {
+        self.silent || self.job.gone.load(Ordering::Relaxed)
+    }
+
+    fn count_exception(&self) {
+        self.thread.entry.add_exceptions(1);
+    }
+}
