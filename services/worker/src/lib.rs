@@ -1,19 +1,68 @@
 //! The worker: the extension module `monodon._monodon`. Python starts it, and it supervises processes that run Python.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod child;
+mod cli;
 pub mod config;
+mod load;
 pub mod process;
 pub mod scoreboard;
+mod settings;
+mod supervisor;
+mod sys;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What `monodon/__main__.py` and `monodon/zygote.py` call.
 #[pyo3::pymodule]
 mod _monodon {
+    use std::ffi::OsString;
+
     use pyo3::prelude::*;
 
     #[pymodule_export]
     use crate::process::single::serve_single;
 
+    /// The whole command line but `init` and `release`; returns the exit code. `python` is the interpreter and its
+    /// flags, with which the zygote is executed. Python's lock is let go: nothing here runs Python.
+    #[pyfunction]
+    #[allow(clippy::needless_pass_by_value, reason = "Python's values are converted, not lent")]
+    fn command(py: Python<'_>, arguments: Vec<OsString>, python: Vec<OsString>) -> u8 {
+        py.detach(|| crate::code(crate::cli::run(&arguments, python)))
+    }
+
+    /// In the zygote: it dies with the supervisor. False when that is gone already.
+    #[pyfunction]
+    fn die_with(supervisor: u32) -> PyResult<bool> {
+        Ok(crate::sys::die_with(supervisor)?)
+    }
+
+    /// In a new process: it outlives its zygote, but not the supervisor.
+    #[pyfunction]
+    fn follow(supervisor: u32, grace_seconds: u32) -> PyResult<()> {
+        Ok(crate::sys::follow(supervisor, grace_seconds)?)
+    }
+
+    /// In a new process: the entry of the scoreboard is its own from now on.
+    #[pyfunction]
+    fn begin(scoreboard: i32, entry: usize, generation: u32) -> PyResult<()> {
+        crate::child::begin(scoreboard, entry, generation)
+    }
+
+    /// In a new process: serves `application` until told to leave; returns the exit code.
+    #[pyfunction]
+    fn serve(py: Python<'_>, setup: &str, entry: usize, application: Py<PyAny>) -> PyResult<u8> {
+        crate::child::serve(py, setup, entry, application)
+    }
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
+}
+
+/// Python wants a number.
+fn code(code: std::process::ExitCode) -> u8 {
+    (0..=u8::MAX).find(|number| std::process::ExitCode::from(*number) == code).unwrap_or(1)
 }

@@ -9,6 +9,7 @@ pub const BOUNDS: [u64; 19] = [
 ];
 
 #[repr(C)]
+#[derive(Default)]
 pub struct Histogram {
     buckets: [AtomicU64; BOUNDS.len() + 1],
     sum: AtomicU64,

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 pub use entry::{CODES, Class, Entry, METHODS, Reason, State, method_index};
-pub use histogram::{Histogram, Snapshot};
+pub use histogram::{BOUNDS, Histogram, Snapshot};
 pub use request::CurrentRequest;
 
 const MAGIC: u64 = 0x4d4f_4e4f_444f_4e31;

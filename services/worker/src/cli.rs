@@ -1,0 +1,161 @@
+//! The command line: serving is what it does without a verb; `healthcheck`, `status` and `reload` talk to a worker that
+//! runs. (`init` and `release` are about Python projects and are written in Python.)
+
+use std::ffi::OsString;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::load::load_for_verb;
+use crate::settings::SCHEMA;
+use crate::supervisor;
+
+const USAGE: &str = "\
+Monodon's worker serves a WSGI application in supervised processes.
+
+Usage: monodon-worker [SETTINGS] APPLICATION     for example: monodon-worker mysite.wsgi:application
+       monodon-worker healthcheck                exit 0 when the worker that runs here is ready
+       monodon-worker status [--json]            what its processes do
+       monodon-worker reload                     new code, without losing a request
+       monodon-worker init [--force]             write Dockerfile and compose.yaml for the project in this folder
+       monodon-worker release                    migrate and collect static files, where that is to be done
+       monodon-worker --help | --version
+
+";
+
+pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
+    let (verb, rest) =
+        arguments.split_first().map_or(("", arguments), |(verb, rest)| (verb.to_str().unwrap_or(""), rest));
+    match verb {
+        "healthcheck" => with_config(rest, |config| monodon_admin::healthcheck(config.admin)),
+        "status" => status(rest),
+        "reload" => with_config(rest, |config| reload(&config.control)),
+        "help" => help(),
+        _ if arguments.iter().any(|argument| argument == "--help" || argument == "-h") => help(),
+        _ if arguments.iter().any(|argument| argument == "--version" || argument == "-V") => {
+            tell(&format!("monodon-worker {}", env!("CARGO_PKG_VERSION")));
+            ExitCode::SUCCESS
+        }
+        "run" => supervisor::run(rest, python),
+        _ => supervisor::run(arguments, python),
+    }
+}
+
+fn help() -> ExitCode {
+    tell(&format!("{USAGE}{}", SCHEMA.help()));
+    ExitCode::SUCCESS
+}
+
+fn tell(text: &str) {
+    // A reader that leaves (`| head`) is no failure.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn with_config(arguments: &[OsString], verb: impl FnOnce(crate::config::Config) -> ExitCode) -> ExitCode {
+    match load_for_verb(arguments) {
+        Ok(config) => verb(config),
+        Err(problems) => problems.exit("monodon-worker"),
+    }
+}
+
+/// Asks the worker over its control socket.
+fn ask(control: &Path, command: &str) -> Result<String, String> {
+    let talk = || {
+        let mut stream = UnixStream::connect(control)?;
+        // A reload lasts as long as the application takes to import and old requests take to end.
+        stream.set_read_timeout(Some(Duration::from_secs(600)))?;
+        stream.write_all(format!("{command}\n").as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    talk().map_err(|error| {
+        format!(
+            "no worker answers at {}: {error}. Does it run here, as the same user and with the same --control and --admin?",
+            control.display()
+        )
+    })
+}
+
+fn reload(control: &Path) -> ExitCode {
+    match ask(control, "reload") {
+        Ok(answer) => {
+            let (word, rest) = answer.trim_end().split_once(' ').unwrap_or((answer.trim_end(), ""));
+            if word == "ok" {
+                tell(rest);
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("monodon-worker: {rest}");
+            ExitCode::FAILURE
+        }
+        Err(words) => {
+            eprintln!("monodon-worker: {words}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn status(arguments: &[OsString]) -> ExitCode {
+    let (json, rest): (Vec<OsString>, Vec<OsString>) = arguments.iter().cloned().partition(|word| word == "--json");
+    with_config(&rest, |config| match ask(&config.control, "status") {
+        Ok(answer) if !json.is_empty() => {
+            tell(answer.trim_end());
+            ExitCode::SUCCESS
+        }
+        Ok(answer) => match serde_json::from_str(&answer) {
+            Ok(status) => {
+                tell(&table(&status));
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("monodon-worker: the answer cannot be read: {error}");
+                ExitCode::FAILURE
+            }
+        },
+        Err(words) => {
+            eprintln!("monodon-worker: {words}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn table(status: &Value) -> String {
+    let text = |value: &Value, key: &str| match value.get(key) {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let listen: Vec<&str> =
+        status.get("listen").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    let mut out = format!(
+        "{} on {}, generation {}, {} processes wanted{}{}\n",
+        text(status, "app"),
+        listen.join(", "),
+        text(status, "generation"),
+        text(status, "processes_wanted"),
+        if status.get("reloading") == Some(&Value::Bool(true)) { ", reloading" } else { "" },
+        if status.get("draining") == Some(&Value::Bool(true)) { ", stopping" } else { "" },
+    );
+    if let Some(trouble) = status.get("trouble").and_then(Value::as_str) {
+        out.push_str(&format!("! {trouble}\n"));
+    }
+    out.push_str("worker     pid  gen  state      age s   requests  connections  in hand\n");
+    for row in status.get("processes").and_then(Value::as_array).into_iter().flatten() {
+        out.push_str(&format!(
+            "{:>6} {:>7} {:>4}  {:<9} {:>6} {:>10} {:>12}  {}\n",
+            text(row, "worker"),
+            text(row, "pid"),
+            text(row, "generation"),
+            text(row, "state"),
+            text(row, "age_seconds"),
+            text(row, "requests"),
+            text(row, "connections"),
+            text(row, "in_hand"),
+        ));
+    }
+    out.trim_end().to_owned()
+}

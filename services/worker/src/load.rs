@@ -1,0 +1,238 @@
+//! From the settings as given to the configuration as used: what the kinds alone cannot check, and what has to be
+//! found out (the number of processes, the control socket's place).
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::PathBuf;
+
+use monodon_settings::{Address, Problem, Problems, Values};
+
+use crate::config::{Bind, Config};
+use crate::settings::SCHEMA;
+
+/// What the command line and the environment gave.
+pub struct Loaded {
+    pub config: Config,
+    /// Variables that were read from `NAME_FILE`, to be exported to the application.
+    pub exports: Vec<(String, String)>,
+}
+
+pub fn load(arguments: &[OsString]) -> Result<Loaded, Problems> {
+    let values = SCHEMA.load(arguments, std::env::vars_os(), None)?;
+    let mut problems = Problems::default();
+    let app = application(&values, &mut problems);
+    if app.is_empty() {
+        problems.push(Problem::new(
+            "app",
+            "no application is named: try `monodon-worker mysite.wsgi:application` (or MONODON_WORKER_APP)",
+        ));
+    }
+    let mut config = common(&values, &mut problems);
+    config.app = app;
+    let exports = required(&mut config, &mut problems, |name| std::env::var(name).ok());
+    problems.or(Loaded { config, exports })
+}
+
+/// For verbs that talk to a running worker: only where it is matters.
+pub fn load_for_verb(arguments: &[OsString]) -> Result<Config, Problems> {
+    let values = SCHEMA.load(arguments, std::env::vars_os(), None)?;
+    let mut problems = Problems::default();
+    let config = common(&values, &mut problems);
+    problems.or(config)
+}
+
+fn application(values: &Values, problems: &mut Problems) -> String {
+    match values.positionals() {
+        [] => values.text("app").to_owned(),
+        [app] => app.clone(),
+        [_, more @ ..] => {
+            problems.push(Problem::new(more.join(" "), "there is one application, and its settings are flags"));
+            String::new()
+        }
+    }
+}
+
+fn common(values: &Values, problems: &mut Problems) -> Config {
+    let count = |key: &str| values.int(key).unsigned_abs();
+    let config = Config {
+        app: String::new(),
+        bind: binds(values, problems),
+        backlog: count("backlog") as u32,
+        socket_mode: mode(values, problems),
+        workers: workers(values, problems),
+        threads: count("threads") as usize,
+        timeout: values.duration("timeout"),
+        graceful_timeout: values.duration("graceful_timeout"),
+        shutdown_delay: values.duration("shutdown_delay"),
+        boot_timeout: values.duration("boot_timeout"),
+        keepalive: values.duration("keepalive"),
+        head_timeout: values.duration("head_timeout"),
+        body_timeout: values.duration("body_timeout"),
+        max_requests: count("max_requests"),
+        max_requests_jitter: count("max_requests_jitter"),
+        preload_app: values.bool("preload_app"),
+        reload_surge: count("reload_surge") as usize,
+        limit_request_line: count("limit_request_line") as usize,
+        limit_request_fields: count("limit_request_fields") as usize,
+        limit_request_field_size: count("limit_request_field_size") as usize,
+        head_limit: values.size("head_limit") as usize,
+        body_limit: values.size("body_limit"),
+        forwarded_allow_ips: values.list("forwarded_allow_ips").to_vec(),
+        accesslog: match values.text("accesslog") {
+            "off" | "" => None,
+            "stdout" => Some("-".to_owned()),
+            place => Some(place.to_owned()),
+        },
+        admin: admin(values, problems),
+        control: PathBuf::new(),
+        chdir: values.path("chdir"),
+        pythonpath: values.list("pythonpath").to_vec(),
+        required_env: values.list("required_env").to_vec(),
+        log_level: values.text("log_level").to_owned(),
+        log_format: values.text("log_format").to_owned(),
+    };
+    if let Some(folder) = config.chdir.as_ref().filter(|folder| !folder.is_dir()) {
+        problems.push(values.problem("chdir", format!("{} is no folder", folder.display())));
+    }
+    for network in &config.forwarded_allow_ips {
+        if !is_network(network) {
+            let wanted = "expected an address, a network such as 10.0.0.0/8, `unix` or `*`";
+            problems.push(values.problem("forwarded_allow_ips", format!("{wanted}, got {network:?}")));
+        }
+    }
+    let control = values.path("control").unwrap_or_else(|| control_path(config.admin));
+    Config { control, ..config }
+}
+
+fn binds(values: &Values, problems: &mut Problems) -> Vec<Bind> {
+    let mut binds = Vec::new();
+    for address in values.addresses("bind") {
+        match (&address, address.socket()) {
+            (Address::Unix(path), _) => binds.push(Bind::Unix(path.clone())),
+            (_, Some(address)) => binds.push(Bind::Tcp(address)),
+            (_, None) => {
+                problems.push(values.problem(
+                    "bind",
+                    format!("{address} is a name; give the address to listen on, such as 0.0.0.0:8000"),
+                ));
+            }
+        }
+    }
+    binds
+}
+
+fn admin(values: &Values, problems: &mut Problems) -> SocketAddr {
+    let address = values.address("admin");
+    address.as_ref().and_then(Address::socket).unwrap_or_else(|| {
+        problems.push(values.problem("admin", "expected an address and a port, such as 127.0.0.1:9102"));
+        SocketAddr::from(([127, 0, 0, 1], 9102))
+    })
+}
+
+fn mode(values: &Values, problems: &mut Problems) -> u32 {
+    let text = values.text("socket_mode");
+    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
+        Ok(mode) if mode <= 0o777 => mode,
+        _ => {
+            problems
+                .push(values.problem("socket_mode", format!("expected octal permissions such as 660, got {text:?}")));
+            0o660
+        }
+    }
+}
+
+fn workers(values: &Values, problems: &mut Problems) -> usize {
+    const MOST: usize = 1024;
+    let text = values.text("workers");
+    if !values.is_set("workers")
+        && let Some(wanted) = std::env::var("WEB_CONCURRENCY").ok().filter(|text| !text.is_empty())
+    {
+        return match wanted.parse() {
+            Ok(count) if (1..=MOST).contains(&count) => count,
+            _ => {
+                let message = format!("expected a whole number from 1 to {MOST}, got {wanted:?}");
+                problems.push(Problem::new("WEB_CONCURRENCY", message));
+                1
+            }
+        };
+    }
+    if text == "auto" {
+        return crate::supervisor::capacity::processes();
+    }
+    match text.parse() {
+        Ok(count) if (1..=MOST).contains(&count) => count,
+        _ => {
+            let message = format!("expected `auto` or a whole number from 1 to {MOST}, got {text:?}");
+            problems.push(values.problem("workers", message));
+            1
+        }
+    }
+}
+
+fn is_network(text: &str) -> bool {
+    if matches!(text, "*" | "unix") {
+        return true;
+    }
+    let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
+    let Ok(address) = address.parse::<std::net::IpAddr>() else { return false };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    bits.is_none_or(|bits| bits.parse::<u8>().is_ok_and(|bits| bits <= most))
+}
+
+/// Every variable that is required and neither set nor given by `NAME_FILE` is a problem of its own.
+fn required(
+    config: &mut Config,
+    problems: &mut Problems,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Vec<(String, String)> {
+    let mut exports = BTreeMap::new();
+    let mut missing = Vec::new();
+    for name in &config.required_env {
+        if variable(name).is_some_and(|value| !value.is_empty()) {
+            continue;
+        }
+        match variable(&format!("{name}_FILE")).filter(|path| !path.is_empty()) {
+            None => missing.push(name.as_str()),
+            Some(path) => match std::fs::read_to_string(&path) {
+                Ok(text) => {
+                    exports.insert(name.clone(), text.trim_end_matches(['\r', '\n']).to_owned());
+                }
+                Err(error) => problems.push(Problem::new(format!("{name}_FILE"), format!("{path}: {error}"))),
+            },
+        }
+    }
+    if let Some(first) = missing.first() {
+        let all = missing.join(", ");
+        let message =
+            format!("the application needs {all} in its environment; set it, or {first}_FILE to a file that holds it");
+        problems.push(Problem::new("required_env", message));
+    }
+    exports.into_iter().collect()
+}
+
+/// In a folder of the user's own, so that nobody else can have put a socket there.
+fn control_path(admin: SocketAddr) -> PathBuf {
+    let user = rustix::process::getuid().as_raw();
+    std::env::temp_dir().join(format!("monodon-{user}")).join(format!("worker-{}.sock", admin.port()))
+}
+
+/// Makes the control socket's folder where it is ours by default; refuses one that belongs to another.
+pub fn prepare_control(path: &std::path::Path) -> std::io::Result<()> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    if let Err(error) = std::fs::DirBuilder::new().mode(0o700).create(folder)
+        && error.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(error);
+    }
+    let user = rustix::process::getuid().as_raw();
+    let meta = std::fs::metadata(folder)?;
+    if folder.starts_with(std::env::temp_dir()) && folder != std::env::temp_dir() && meta.uid() != user {
+        return Err(std::io::Error::other(format!("{} belongs to another user", folder.display())));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! The control socket (unix, mode 0600): what changes state goes through it, never through the admin port. One line in,
+//! one answer out: `status`, or `reload`, which answers when it is done.
+
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
+
+use super::Event;
+use super::herd::Herd;
+use super::process::{Phase, in_hand};
+
+pub enum Command {
+    Status(oneshot::Sender<Status>),
+    Reload(oneshot::Sender<Result<String, String>>),
+}
+
+#[derive(Serialize)]
+pub struct Status {
+    app: String,
+    version: &'static str,
+    pid: u32,
+    generation: u32,
+    processes_wanted: usize,
+    draining: bool,
+    reloading: bool,
+    listen: Vec<String>,
+    trouble: Option<String>,
+    processes: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    worker: usize,
+    pid: Option<u32>,
+    generation: u32,
+    state: &'static str,
+    age_seconds: u64,
+    requests: u64,
+    connections: u32,
+    in_hand: Option<String>,
+}
+
+/// Removes the socket when it is dropped.
+pub struct Socket(Option<PathBuf>);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Without it the worker serves all the same.
+pub fn listen(path: &Path, events: UnboundedSender<Event>) -> Socket {
+    match bind(path) {
+        Ok(listener) => {
+            tokio::task::spawn_local(async move {
+                while let Ok((stream, _)) = listener.accept().await {
+                    let events = events.clone();
+                    tokio::task::spawn_local(async move {
+                        // Whoever asked and left does not matter.
+                        let _ = talk(stream, &events).await;
+                    });
+                }
+            });
+            Socket(Some(path.to_owned()))
+        }
+        Err(error) => {
+            tracing::warn!("no control socket, so no `status` and `reload`: {}: {error}", path.display());
+            Socket(None)
+        }
+    }
+}
+
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::Error::from(io::ErrorKind::AddrInUse));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // Made under a mask, so that it is never open to others, not even for a moment.
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    rustix::process::umask(before);
+    let listener = listener?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+async fn talk(stream: UnixStream, events: &UnboundedSender<Event>) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    tokio::io::AsyncReadExt::take(&mut stream, 256).read_line(&mut line).await?;
+    let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
+    let answer = match line.trim() {
+        "status" => {
+            let (waiter, answer) = oneshot::channel();
+            events.send(Command::Status(waiter).into()).map_err(|_| gone())?;
+            serde_json::to_string(&answer.await.map_err(|_| gone())?)?
+        }
+        "reload" => {
+            let (waiter, answer) = oneshot::channel();
+            events.send(Command::Reload(waiter).into()).map_err(|_| gone())?;
+            match answer.await.map_err(|_| gone())? {
+                Ok(words) => format!("ok {words}"),
+                Err(words) => format!("failed {words}"),
+            }
+        }
+        other => format!("failed unknown command {other:?}; there are status and reload"),
+    };
+    stream.write_all(answer.as_bytes()).await?;
+    stream.write_all(b"\n").await?;
+    stream.shutdown().await
+}
+
+pub fn answer(waiter: Option<oneshot::Sender<Result<String, String>>>, words: Result<String, String>) {
+    if let Some(waiter) = waiter {
+        let _ = waiter.send(words);
+    }
+}
+
+impl Herd {
+    pub fn status(&self) -> Status {
+        let rows = self.processes.iter().filter_map(|(index, process)| {
+            let entry = self.shared.board.entry(*index)?;
+            let state = match process.phase {
+                Phase::Booting => "starting",
+                Phase::Leaving(_) => "draining",
+                Phase::Serving | Phase::Killing { .. } => entry.state().name(),
+            };
+            Some(Row {
+                worker: *index,
+                pid: process.pid,
+                generation: process.generation,
+                state,
+                age_seconds: crate::scoreboard::now().saturating_sub(process.forked) / 1_000_000,
+                requests: entry.served(),
+                connections: entry.connections(),
+                in_hand: in_hand(entry),
+            })
+        });
+        Status {
+            app: self.config.app.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            generation: self.generation,
+            processes_wanted: self.wanted,
+            draining: self.stop.is_some(),
+            reloading: self.reload.is_some(),
+            listen: self.listeners.addresses(),
+            trouble: self.shared.trouble(),
+            processes: rows.collect(),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The supervisor: owns the sockets and the scoreboard, has the zygote fork workers, replaces those that end, reloads,
+//! drains, and never runs the application. Everything happens on one thread, the main one: the zygote is bound to it.
+
+mod admin;
+pub mod capacity;
+mod control;
+mod herd;
+mod metrics;
+mod plan;
+mod process;
+mod reload;
+mod shared;
+mod signals;
+mod sockets;
+mod stop;
+pub mod zygote;
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::load::{Loaded, load, prepare_control};
+use crate::scoreboard::Scoreboard;
+use herd::Herd;
+use shared::Shared;
+
+pub use shared::EXIT_IMPORT;
+
+/// What the supervisor's loop wakes up for.
+pub enum Event {
+    Zygote(u64, zygote::Message),
+    ZygoteGone(u64),
+    Signal(i32),
+    Control(control::Command),
+}
+
+/// Runs until the worker has stopped.
+pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
+    let Loaded { config, exports } = match load(arguments) {
+        Ok(loaded) => loaded,
+        Err(problems) => return problems.exit("monodon-worker"),
+    };
+    let level = config.log_level.parse().unwrap_or_default();
+    let format = config.log_format.parse().unwrap_or_default();
+    let guard = monodon_logging::init(level, format, "worker");
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!("the runtime cannot be made: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let start = Start { arguments: arguments.to_vec(), python, exports };
+    let local = tokio::task::LocalSet::new();
+    let code = local.block_on(&runtime, supervise(config, start));
+    drop(guard);
+    code
+}
+
+/// What a reload needs to begin anew.
+pub struct Start {
+    pub arguments: Vec<OsString>,
+    pub python: Vec<OsString>,
+    pub exports: Vec<(String, String)>,
+}
+
+async fn supervise(config: crate::config::Config, start: Start) -> ExitCode {
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let mut herd = match prepare(config, start, events) {
+        Ok(herd) => herd,
+        Err((code, message)) => {
+            eprintln!("monodon-worker: {message}");
+            return ExitCode::from(code);
+        }
+    };
+    let admin = match admin::serve(&herd.config, herd.shared.clone()).await {
+        Ok(admin) => admin,
+        Err(message) => {
+            eprintln!("monodon-worker: {message}");
+            return ExitCode::from(2);
+        }
+    };
+    let control = control::listen(&herd.config.control, herd.events.clone());
+    tracing::info!(
+        processes = herd.wanted,
+        threads = herd.config.threads,
+        listen = herd.listeners.addresses().join(", "),
+        admin = admin.address,
+        "serving {} (up to {} requests at a time)",
+        herd.config.app,
+        herd.wanted * herd.config.threads
+    );
+    herd.start_zygote();
+    let code = loop {
+        herd.step();
+        if let Some(code) = herd.finished() {
+            break code;
+        }
+        tokio::select! {
+            event = inbox.recv() => {
+                if let Some(event) = event {
+                    herd.handle(event);
+                }
+                // Whatever else is there, before the next step.
+                while let Ok(event) = inbox.try_recv() {
+                    herd.handle(event);
+                }
+            }
+            () = tokio::time::sleep(herd.pause()) => {}
+        }
+    };
+    drop(control);
+    admin.stop().await;
+    ExitCode::from(code)
+}
+
+fn prepare(
+    config: crate::config::Config,
+    start: Start,
+    events: mpsc::UnboundedSender<Event>,
+) -> Result<Herd, (u8, String)> {
+    let broken = |what: &str, error: std::io::Error| (1, format!("{what}: {error}"));
+    // Whatever outlives a zygote is ours to reap.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(|error| broken("cannot become the subreaper", error.into()))?;
+    let listeners = sockets::Listeners::open(&config).map_err(|message| (2, message))?;
+    let handover = sockets::handover().map_err(|error| broken("hand-over sockets", error))?;
+    // Twice as many as processes, and room for a few more by SIGTTIN.
+    let entries = 2 * config.workers.max(4);
+    let board = Scoreboard::create(entries).map_err(|error| broken("scoreboard", error))?;
+    let (alive, hold) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| broken("a pipe", error.into()))?;
+    // Nothing but zygotes is ever executed here, so these may be inheritable for good.
+    for fd in [handover.0.as_fd(), handover.1.as_fd(), board.fd(), alive.as_fd()] {
+        zygote::inheritable(fd, true).map_err(|error| broken("descriptors", error))?;
+    }
+    listeners.share().map_err(|error| broken("descriptors", error))?;
+    prepare_control(&config.control).unwrap_or_else(|error| tracing::warn!("control socket: {error}"));
+    signals::listen(&events).map_err(|error| broken("signals", error))?;
+    let shared = Arc::new(Shared::new(board, &config));
+    Ok(Herd::new(config, start, events, shared, listeners, handover, alive, hold))
+}
+
+/// How often the scoreboard is looked at: often while somebody is about to become ready or to leave.
+const BRISK: Duration = Duration::from_millis(10);
+const CALM: Duration = Duration::from_millis(200);

@@ -1,0 +1,101 @@
+//! One worker process as the supervisor knows it, and how it ended.
+
+use crate::scoreboard::{Entry, Reason, State};
+use crate::sys;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Forked, imports the application.
+    Booting,
+    Serving,
+    /// Told to leave at this time (monotonic microseconds).
+    Leaving(u64),
+    /// Being killed since: first by SIGABRT, so that Python can show its stack, then by SIGKILL.
+    Killing {
+        since: u64,
+        last: bool,
+    },
+}
+
+#[derive(Debug)]
+pub struct Process {
+    pub pid: Option<u32>,
+    pub generation: u32,
+    pub forked: u64,
+    pub phase: Phase,
+    /// Why we want it gone, once we do.
+    pub reason: Option<Reason>,
+    /// What it said when it could not import the application.
+    pub traceback: Option<String>,
+}
+
+impl Process {
+    pub fn leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving(_) | Phase::Killing { .. })
+    }
+
+    pub fn signal(&self, signal: i32) {
+        let pid = self.pid.and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
+        let signal = rustix::process::Signal::from_named_raw(signal);
+        if let (Some(pid), Some(signal)) = (pid, signal) {
+            // It may have ended this moment: its wait status will tell.
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+}
+
+/// How a process ended, from its wait status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    Code(i32),
+    Signal(i32),
+    /// Reaped by somebody else: nobody knows.
+    Unknown,
+}
+
+impl End {
+    pub fn of(status: i32) -> Self {
+        if libc::WIFEXITED(status) {
+            End::Code(libc::WEXITSTATUS(status))
+        } else if libc::WIFSIGNALED(status) {
+            End::Signal(libc::WTERMSIG(status))
+        } else {
+            End::Unknown
+        }
+    }
+
+    /// Why it is gone, when we did not ask for it.
+    pub fn reason(self, oom: bool) -> Reason {
+        match self {
+            End::Signal(libc::SIGKILL) if oom => Reason::Oom,
+            End::Signal(_) => Reason::Signal,
+            End::Code(_) | End::Unknown => Reason::Crash,
+        }
+    }
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            End::Code(code) => write!(f, "exit code {code}"),
+            End::Signal(signal) => f.write_str(&sys::signal_name(*signal)),
+            End::Unknown => f.write_str("unknown"),
+        }
+    }
+}
+
+/// Whether the process is past the time of its request: its own watchdog had a second to act.
+pub fn hung(entry: &Entry, now: u64) -> bool {
+    const HEAD_START: u64 = 1_000_000;
+    let deadline = entry.deadline();
+    deadline > 0 && now > deadline + HEAD_START && entry.state() != State::Starting
+}
+
+/// What the process was working on when it ended, for the log.
+pub fn in_hand(entry: &Entry) -> Option<String> {
+    let start = entry.request_start();
+    let current = entry.current().filter(|_| start > 0)?;
+    let age = crate::scoreboard::now().saturating_sub(start) / 1000;
+    let id = if current.id.is_empty() { String::new() } else { format!(" (request_id {})", current.id) };
+    Some(format!("{} {} for {age} ms{id}", current.method, current.path))
+}

@@ -1,0 +1,60 @@
+//! What the supervisor's loop writes and the admin port reads.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use crate::config::Config;
+use crate::scoreboard::{Histogram, Reason, Scoreboard};
+
+/// Exit code: the application cannot be imported.
+pub const EXIT_IMPORT: u8 = 3;
+
+pub struct Shared {
+    pub board: Scoreboard,
+    pub draining: AtomicBool,
+    pub boot: Histogram,
+    pub reloads: AtomicU64,
+    pub reload_failures: AtomicU64,
+    pub generation: AtomicU64,
+    pub wanted: AtomicU64,
+    /// When the last reload that worked ended, in seconds since the epoch.
+    pub reloaded: AtomicU64,
+    ends: [AtomicU64; Reason::ALL.len()],
+    trouble: Mutex<Option<String>>,
+}
+
+impl Shared {
+    pub fn new(board: Scoreboard, config: &Config) -> Self {
+        Self {
+            board,
+            draining: AtomicBool::new(false),
+            boot: Histogram::default(),
+            reloads: AtomicU64::new(0),
+            reload_failures: AtomicU64::new(0),
+            generation: AtomicU64::new(0),
+            wanted: AtomicU64::new(config.workers as u64),
+            reloaded: AtomicU64::new(0),
+            ends: Default::default(),
+            trouble: Mutex::new(None),
+        }
+    }
+
+    pub fn count_end(&self, reason: Reason) {
+        if let Some(counter) = self.ends.get(reason as usize - 1) {
+            counter.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub fn ends(&self) -> impl Iterator<Item = (Reason, u64)> {
+        Reason::ALL.into_iter().zip(self.ends.iter().map(|counter| counter.load(Relaxed)))
+    }
+
+    /// What `/readyz` warns of: the last reload or restart that did not work.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+}

@@ -1,0 +1,179 @@
+//! The zygote as the supervisor sees it: started with what the workers inherit, told by packets of JSON what to do.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustix::io::FdFlags;
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
+use serde::{Deserialize, Serialize};
+use tokio::net::UnixDatagram;
+
+use crate::config::Config;
+
+/// What every process inherits.
+pub struct Inherited<'a> {
+    pub listeners: Vec<RawFd>,
+    pub handover: [BorrowedFd<'a>; 2],
+    pub scoreboard: BorrowedFd<'a>,
+    pub alive: BorrowedFd<'a>,
+}
+
+/// The first packet; the zygote passes it on to each worker (see `child.rs`).
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Setup {
+    pub config: Config,
+    pub listeners: Vec<RawFd>,
+    /// Receiving end, sending end.
+    pub handover: [RawFd; 2],
+    pub scoreboard: RawFd,
+    /// Closed by the kernel when the supervisor is gone.
+    pub alive: RawFd,
+    pub supervisor: u32,
+    pub graceful_seconds: u32,
+    /// What the application finds in `sys.argv`.
+    pub argv: Vec<String>,
+}
+
+/// What the zygote and its children say.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Message {
+    /// It can fork now.
+    Up {
+        #[allow(dead_code, reason = "its presence is the message")]
+        up: bool,
+        threads: Vec<String>,
+    },
+    /// The application cannot be imported (`--preload`).
+    Failed {
+        failed: String,
+    },
+    ForkFailed {
+        fork_failed: usize,
+        error: String,
+    },
+    BootFailed {
+        boot_failed: usize,
+        pid: u32,
+        traceback: String,
+    },
+    Forked {
+        forked: usize,
+        pid: u32,
+    },
+    Exited {
+        exited: u32,
+        entry: usize,
+        status: i32,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Order {
+    Fork { fork: usize, generation: u32 },
+    Leave { leave: bool },
+}
+
+pub struct Zygote {
+    pub id: u64,
+    pub generation: u32,
+    pub pid: u32,
+
+    pub up: bool,
+    /// SOCK_SEQPACKET: packets as a datagram's, and an end as a stream's. The standard library's type for datagrams
+    /// makes the same system calls.
+    channel: Rc<UnixDatagram>,
+}
+
+impl Zygote {
+    pub fn start(
+        id: u64,
+        generation: u32,
+        config: &Arc<Config>,
+        python: &[OsString],
+        exports: &[(String, String)],
+        inherited: &Inherited<'_>,
+    ) -> io::Result<Self> {
+        let flags = SocketFlags::CLOEXEC;
+        let (ours, theirs) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        rustix::io::ioctl_fionbio(&ours, true)?;
+        let setup = Setup {
+            config: config.as_ref().clone(),
+            listeners: inherited.listeners.clone(),
+            handover: inherited.handover.map(|fd| fd.as_raw_fd()),
+            scoreboard: inherited.scoreboard.as_raw_fd(),
+            alive: inherited.alive.as_raw_fd(),
+            supervisor: std::process::id(),
+            graceful_seconds: u32::try_from(config.graceful_timeout.as_secs()).unwrap_or(u32::MAX).max(1),
+            argv: vec!["monodon-worker".to_owned(), config.app.clone()],
+        };
+        let Some((program, flags)) = python.split_first() else {
+            return Err(io::Error::other("no Python interpreter is known"));
+        };
+        let mut command = Command::new(program);
+        command.args(flags).args(["-m", "monodon.zygote"]).arg(theirs.as_raw_fd().to_string());
+        command.envs(exports.iter().map(|(name, value)| (name, value)));
+        if let Some(folder) = &config.chdir {
+            command.current_dir(folder);
+        }
+        // This process starts nothing else, so what is inheritable for a moment is inherited by the zygote alone.
+        inheritable(theirs.as_fd(), true)?;
+        let child = command.spawn()?;
+        inheritable(theirs.as_fd(), false)?;
+        drop(theirs);
+        let zygote =
+            Self { id, generation, pid: child.id(), up: false, channel: Rc::new(UnixDatagram::from_std(ours.into())?) };
+        zygote.send(&serde_json::to_vec(&setup)?)?;
+        Ok(zygote)
+    }
+
+    pub fn fork(&self, entry: usize) -> io::Result<()> {
+        self.send(&serde_json::to_vec(&Order::Fork { fork: entry, generation: self.generation })?)
+    }
+
+    /// It forks no more and ends when its last child has.
+    pub fn leave(&self) {
+        if let Ok(order) = serde_json::to_vec(&Order::Leave { leave: true }) {
+            // One that is gone already needs no telling.
+            let _ = self.send(&order);
+        }
+    }
+
+    fn send(&self, packet: &[u8]) -> io::Result<()> {
+        rustix::net::send(self.channel.as_ref(), packet, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    pub fn ear(&self) -> Ear {
+        Ear(self.channel.clone())
+    }
+}
+
+/// Hears the zygote and the children it has forked.
+pub struct Ear(Rc<UnixDatagram>);
+
+impl Ear {
+    /// None when everybody at the other end is gone.
+    pub async fn hear(&self) -> Option<Message> {
+        let mut packet = vec![0; 256 << 10];
+        loop {
+            match self.0.recv(&mut packet).await {
+                Ok(length) if length > 0 => match serde_json::from_slice(packet.get(..length)?) {
+                    Ok(message) => return Some(message),
+                    Err(error) => tracing::error!("a message of the zygote cannot be read: {error}"),
+                },
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// Whether a descriptor is inherited by what is executed.
+pub fn inheritable(fd: BorrowedFd<'_>, yes: bool) -> io::Result<()> {
+    Ok(rustix::io::fcntl_setfd(fd, if yes { FdFlags::empty() } else { FdFlags::CLOEXEC })?)
+}

@@ -1,0 +1,95 @@
+//! System calls that have no safe wrapper: whom a process dies with, and taking inherited descriptors by number.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+
+/// The zygote dies with the supervisor, even in the midst of an import. False when the supervisor is gone already.
+pub fn die_with(supervisor: u32) -> io::Result<bool> {
+    parent_death_signal(libc::SIGKILL)?;
+    Ok(parent() == supervisor)
+}
+
+static SUPERVISOR: AtomicI32 = AtomicI32::new(0);
+static GRACE: AtomicU32 = AtomicU32::new(30);
+
+/// A worker whose zygote has died is adopted by the supervisor and goes on; one whose supervisor has died finishes
+/// what it has within the grace period. A signal tells it, so that it works whatever Python is doing.
+pub fn follow(supervisor: u32, grace_seconds: u32) -> io::Result<()> {
+    SUPERVISOR.store(supervisor as i32, Relaxed);
+    GRACE.store(grace_seconds, Relaxed);
+    // Not one of the named signals: those belong to the application.
+    let signal = libc::SIGRTMIN() + 7;
+    // SAFETY: the handler calls only functions that are async-signal-safe (getppid, sigaction, alarm, kill) and reads
+    // atomics; the struct is zeroed plain data, filled in as sigaction(2) asks.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = orphaned as extern "C" fn(libc::c_int) as usize;
+        action.sa_flags = libc::SA_RESTART;
+        libc::sigemptyset(&raw mut action.sa_mask);
+        if libc::sigaction(signal, &raw const action, std::ptr::null_mut()) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    parent_death_signal(signal)
+}
+
+extern "C" fn orphaned(_: libc::c_int) {
+    // SAFETY: all of these are async-signal-safe, and no memory but plain locals is touched.
+    unsafe {
+        if libc::getppid() == SUPERVISOR.load(Relaxed) {
+            return;
+        }
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        libc::sigaction(libc::SIGALRM, &raw const action, std::ptr::null_mut());
+        libc::alarm(GRACE.load(Relaxed));
+        libc::kill(libc::getpid(), libc::SIGTERM);
+    }
+}
+
+fn parent_death_signal(signal: libc::c_int) -> io::Result<()> {
+    // SAFETY: PR_SET_PDEATHSIG takes a signal number and touches no memory of ours.
+    if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+fn parent() -> u32 {
+    rustix::process::getppid().map_or(0, |pid| pid.as_raw_pid() as u32)
+}
+
+/// A descriptor that was inherited under a number that the supervisor told; it stays open as long as the process lives.
+pub fn borrowed(number: RawFd) -> io::Result<BorrowedFd<'static>> {
+    // SAFETY: fcntl on any number is harmless; it fails on one that is not open.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and what is inherited is never closed by anyone but the process's end.
+    Ok(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// The signal's name, for people.
+pub fn signal_name(signal: i32) -> String {
+    let known = match signal {
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGALRM => "SIGALRM",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGFPE => "SIGFPE",
+        libc::SIGHUP => "SIGHUP",
+        libc::SIGILL => "SIGILL",
+        libc::SIGINT => "SIGINT",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGPIPE => "SIGPIPE",
+        libc::SIGQUIT => "SIGQUIT",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGSYS => "SIGSYS",
+        libc::SIGTERM => "SIGTERM",
+        libc::SIGXCPU => "SIGXCPU",
+        _ => return format!("signal {signal}"),
+    };
+    known.to_owned()
+}
