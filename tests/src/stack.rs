@@ -17,7 +17,7 @@ pub struct Stack {
     profiles: Vec<String>,
     environment: Vec<(String, String)>,
     /// Lives on a pipe from us: when we are gone, however we went, it reads the end and takes the stack down.
-    _undertaker: Child,
+    undertaker: Child,
 }
 
 /// What a stack is made of, before it is up.
@@ -129,7 +129,7 @@ impl Plan {
             files: self.files,
             profiles: self.profiles,
             environment,
-            _undertaker: undertaker,
+            undertaker,
         }
     }
 }
@@ -206,6 +206,14 @@ impl Stack {
     #[must_use]
     pub fn browser(&self) -> Browser {
         Browser::new(self.https, &self.ca())
+    }
+}
+
+impl Drop for Stack {
+    /// Waits until the stack is down, so that the next one has the machine for itself.
+    fn drop(&mut self) {
+        drop(self.undertaker.stdin.take());
+        let _ = self.undertaker.wait();
     }
 }
 

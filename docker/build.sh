@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Builds the images: edge, worker, sidecar, then the application's, which is made from the worker's.
+#   docker/build.sh           all of them
+#   docker/build.sh app       the application's alone
+#   CARGO_PROFILE=release     as for publishing (link-time optimisation: minutes instead of seconds)
+source "$(dirname "$0")/lib.sh"
+
+build() {
+  local words=$1
+  shift
+  LINES_ON_FAILURE=40 quietly "$words" docker compose --progress plain --profile build build "$@" || exit 1
+}
+
+if [ "${1:-all}" = all ]; then
+  docker/base-images.sh rust
+  say "Building the images (profile ${CARGO_PROFILE:-image}; the first time takes some minutes)"
+  # One after the other: they share one stage that compiles all, and the second finds it done.
+  build "edge" edge
+  build "sidecar" sidecar
+  build "worker" base
+fi
+build "the application" worker

@@ -1,0 +1,45 @@
+# Waiting for a compose project to be healthy, and showing what is not. Sourced, never run.
+# shellcheck shell=bash
+
+# "service state health exit-code", a line a container.
+states() {
+  docker compose ps --all --format '{{.Service}} {{.State}} {{if .Health}}{{.Health}}{{else}}-{{end}} {{.ExitCode}}' 2>/dev/null | sort
+}
+
+# Services that stand in the way: not running, not healthy, or ended badly.
+troubled() {
+  states | awk '
+    $2 == "exited" && $4 == 0 { next }
+    $2 == "running" && ($3 == "healthy" || $3 == "-") { next }
+    { print $1 }' | sort -u
+}
+
+show_logs() {
+  printf '%s\n' "${red}--- the last lines of $1${plain}" >&2
+  docker compose logs --no-color --no-log-prefix --tail "${2:-15}" "$1" >&2 2>&1
+}
+
+show_failures() {
+  local service
+  for service in $(troubled | grep -vxF created | head -n 2); do show_logs "$service"; done
+}
+
+# wait_healthy SECONDS: shows one line of progress; fails when the time is up, or at once when a service keeps ending.
+wait_healthy() {
+  local until=$((SECONDS + $1)) began=$SECONDS line waiting
+  while true; do
+    waiting=$(troubled | tr '\n' ' ')
+    if [ -z "$waiting" ] && [ -n "$(states)" ]; then
+      [ -t 1 ] && printf '\r\e[K'
+      note "all healthy after $((SECONDS - began)) s"
+      return 0
+    fi
+    line="waiting for ${waiting}($((SECONDS - began)) s)"
+    if [ -t 1 ]; then printf '\r\e[K    %s' "$line"; fi
+    if [ "$SECONDS" -ge "$until" ] || states | awk '$2 == "restarting" || ($2 == "exited" && $4 != 0) { bad = 1 } END { exit !bad }'; then
+      printf '\n%s\n' "${red}not healthy: ${waiting}${plain}" >&2
+      return 1
+    fi
+    sleep 0.5
+  done
+}
