@@ -17,6 +17,7 @@ pub mod error_pages;
 pub mod headers;
 pub mod listener;
 pub mod metrics;
+pub mod path;
 pub mod protocol;
 pub mod redirect;
 pub mod runtime;

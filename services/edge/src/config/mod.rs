@@ -2,6 +2,9 @@
 //!
 //! The names, defaults and words of the settings are in [`table`], the reading and checking in [`load`].
 
+pub mod load;
+pub mod table;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -201,13 +204,15 @@ pub struct Cidr {
 pub struct Log {
     /// `stdout`, `off` or a path.
     pub access: String,
+    /// Query strings too.
+    pub query: bool,
     pub level: String,
     pub format: String,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { access: "stdout".into(), level: "info".into(), format: "auto".into() }
+        Self { access: "stdout".into(), query: false, level: "info".into(), format: "auto".into() }
     }
 }
 

@@ -1,0 +1,344 @@
+//! From the settings' values to a [`Config`]: everything that is wrong is told at once, each with its place.
+
+use super::{
+    Cidr, Config, Headers, Limits, Listen, Log, Spool, StaticDir, StatusPage, Timeouts, Tls, Upstream, UpstreamAddress,
+    UpstreamCheck, table::SCHEMA,
+};
+use monodon_settings::{Address, Problem, Problems, Values};
+use std::ffi::OsString;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+/// Looked for where neither `--config` nor `MONODON_EDGE_CONFIG` names a file.
+const DEFAULT_FILE: &str = "edge.toml";
+
+/// Reads flags, environment and file.
+pub fn load(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> Result<Config, Problems> {
+    let values = SCHEMA.load(args, env, Some(Path::new(DEFAULT_FILE)))?;
+    let mut reader = Reader { values: &values, problems: Problems::default() };
+    let config = reader.config();
+    reader.problems.or(config)
+}
+
+struct Reader<'a> {
+    values: &'a Values,
+    problems: Problems,
+}
+
+impl Reader<'_> {
+    fn wrong(&mut self, key: &str, message: impl Into<String>) {
+        self.problems.push(self.values.problem(key, message));
+    }
+
+    fn config(&mut self) -> Config {
+        if let Some(extra) = self.values.positionals().first() {
+            self.problems.push(Problem::new("", format!("unexpected argument {extra:?}; every setting is a flag")));
+        }
+        let listen = self.listen();
+        let state = self.values.path("state").unwrap_or_else(default_state);
+        let limits = self.limits();
+        Config {
+            limits,
+            timeouts: self.timeouts(),
+            upstream: self.upstream(),
+            spool: Spool {
+                dir: self.values.path("spool").unwrap_or_else(|| state.join("spool")),
+                limit: self.values.size("spool_limit"),
+            },
+            tls: self.tls(state, !listen.http.is_empty()),
+            files: self.files(),
+            headers: self.headers(),
+            log: Log {
+                access: self.values.text("access_log").to_owned(),
+                query: self.values.bool("access_log_query"),
+                level: self.values.text("log_level").to_owned(),
+                format: self.values.text("log_format").to_owned(),
+            },
+            status_page: self.status_page(),
+            listen,
+        }
+    }
+
+    fn listen(&mut self) -> Listen {
+        let http = self.sockets("http");
+        let https = self.sockets("https");
+        if http.is_empty() && https.is_empty() && self.problems.is_empty() {
+            self.problems.push(Problem::new("", "nothing to listen on: set http (--http :8080), https (--https :8443) or both"));
+        }
+        let admin = match self.values.address("admin").and_then(|address| address.socket()) {
+            Some(address) => address,
+            None => {
+                self.wrong("admin", "expected an address to listen on such as 127.0.0.1:9101");
+                Listen::default().admin
+            }
+        };
+        let threads = match self.values.text("threads") {
+            "auto" => default_threads(),
+            number => number.parse().ok().filter(|count| (1..=256).contains(count)).unwrap_or_else(|| {
+                self.wrong("threads", format!("expected auto or a number from 1 to 256, got {number:?}"));
+                1
+            }),
+        };
+        let port = |key| u16::try_from(self.values.int(key)).ok().filter(|port| *port != 0);
+        Listen {
+            http,
+            https,
+            admin,
+            threads,
+            public_http_port: port("public_http_port"),
+            public_https_port: port("public_https_port"),
+        }
+    }
+
+    fn sockets(&mut self, key: &str) -> Vec<SocketAddr> {
+        let mut sockets = Vec::new();
+        for address in self.values.addresses(key) {
+            match (&address, address.socket()) {
+                // `:8080` is every address of the machine, of both families.
+                (Address::Port(port), Some(socket)) => {
+                    sockets.extend([socket, SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port))]);
+                }
+                (_, Some(socket)) => sockets.push(socket),
+                (_, None) => self.wrong(key, format!("expected an address to listen on such as :8080, got \"{address}\"")),
+            }
+        }
+        sockets
+    }
+
+    fn limits(&mut self) -> Limits {
+        let values = self.values;
+        let size = |key| usize::try_from(values.size(key)).unwrap_or(usize::MAX);
+        let int = |key| usize::try_from(values.int(key)).unwrap_or(0);
+        let limits = Limits {
+            body: values.size("body_limit"),
+            head: size("head_limit"),
+            line: size("line_limit"),
+            fields: int("fields_limit"),
+            buffer_memory: size("buffer_memory"),
+            min_rate: values.size("min_rate"),
+            connections: int("connections_limit"),
+        };
+        if limits.line > limits.head {
+            self.wrong("line_limit", "is larger than head_limit, which counts the request line too");
+        }
+        if !(1024..=1 << 20).contains(&limits.head) {
+            self.wrong("head_limit", "expected a size from 1KB to 1MB");
+        }
+        limits
+    }
+
+    fn timeouts(&mut self) -> Timeouts {
+        for key in ["head_timeout", "body_timeout", "send_timeout", "idle_timeout", "connect_timeout", "first_byte_timeout"] {
+            if self.values.duration(key).is_zero() {
+                self.wrong(key, "expected more than 0");
+            }
+        }
+        let of = |key| self.values.duration(key);
+        Timeouts {
+            head: of("head_timeout"),
+            body: of("body_timeout"),
+            send: of("send_timeout"),
+            idle: of("idle_timeout"),
+            handshake: of("head_timeout"),
+            connect: of("connect_timeout"),
+            first_byte: of("first_byte_timeout"),
+            queue: of("queue_timeout"),
+            shutdown_delay: of("shutdown_delay"),
+            graceful: of("graceful_timeout"),
+        }
+    }
+
+    fn upstream_address(&mut self, key: &str, address: Address) -> Option<UpstreamAddress> {
+        match address {
+            Address::Socket(socket) => {
+                Some(UpstreamAddress::Tcp { host: socket.ip().to_string(), port: socket.port() })
+            }
+            Address::Host(host, port) => Some(UpstreamAddress::Tcp { host, port }),
+            Address::Unix(path) => Some(UpstreamAddress::Unix(path)),
+            Address::Port(_) => {
+                self.wrong(key, format!("expected a host and a port such as worker:8000, got \"{address}\""));
+                None
+            }
+        }
+    }
+
+    fn upstream(&mut self) -> Upstream {
+        let mut addresses = Vec::new();
+        for address in self.values.addresses("upstream") {
+            addresses.extend(self.upstream_address("upstream", address));
+        }
+        let text = self.values.text("upstream_check");
+        let check = (!text.is_empty()).then(|| parse_check(text)).and_then(|check| {
+            if check.is_none() {
+                self.wrong("upstream_check", format!("expected :PORT/PATH or /PATH, got {text:?}"));
+            }
+            check
+        });
+        Upstream {
+            addresses,
+            check,
+            queue_per_slot: usize::try_from(self.values.int("queue_per_slot")).unwrap_or(0),
+            max_connections: usize::try_from(self.values.int("max_connections")).unwrap_or(1),
+        }
+    }
+
+    fn tls(&mut self, state: PathBuf, http_listener: bool) -> Tls {
+        let mut domains: Vec<String> = Vec::new();
+        for name in self.values.list("domains") {
+            match name.trim_end_matches('.').to_ascii_lowercase() {
+                name if is_domain(&name) && !domains.contains(&name) => domains.push(name),
+                name if domains.contains(&name) => {}
+                _ => self.wrong("domains", format!("expected a name such as shop.example.org, got {name:?}")),
+            }
+        }
+        let email = self.values.text("acme_email").trim();
+        if !email.is_empty() && !email.contains('@') {
+            self.wrong("acme_email", format!("expected an e-mail address, got {email:?}"));
+        }
+        let directory = self.values.text("acme_directory");
+        if !directory.starts_with("https://") {
+            self.wrong("acme_directory", format!("expected an https:// address, got {directory:?}"));
+        }
+        Tls {
+            state,
+            domains,
+            acme_email: (!email.is_empty()).then(|| email.to_owned()),
+            acme_directory: directory.to_owned(),
+            acme_ca: self.values.path("acme_ca"),
+            local_names: self.values.list("local_names").iter().map(|name| name.to_ascii_lowercase()).collect(),
+            http_listener,
+        }
+    }
+
+    fn files(&mut self) -> Vec<StaticDir> {
+        let mut files: Vec<StaticDir> = Vec::new();
+        for entry in self.values.list("static") {
+            match entry.split_once('=') {
+                Some((prefix, dir)) if prefix.starts_with('/') && !dir.is_empty() => {
+                    let prefix = if prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
+                    if crate::path::normalise(&prefix).ok().as_deref() != Some(prefix.as_str()) {
+                        self.wrong("static", format!("the prefix {prefix:?} is not a plain path"));
+                    }
+                    if files.iter().any(|known| known.prefix == prefix) {
+                        self.wrong("static", format!("the prefix {prefix:?} is given twice"));
+                    }
+                    files.push(StaticDir { prefix, dir: dir.into() });
+                }
+                _ => self.wrong("static", format!("expected /prefix/=DIR, got {entry:?}")),
+            }
+        }
+        // The longest prefix first: the first that matches is the right one.
+        files.sort_by_key(|entry| std::cmp::Reverse(entry.prefix.len()));
+        files
+    }
+
+    fn headers(&mut self) -> Headers {
+        let mut trusted_proxies = Vec::new();
+        for text in self.values.list("trusted_proxies") {
+            match Cidr::parse(text) {
+                Some(network) => trusted_proxies.push(network),
+                None => self.wrong("trusted_proxies", format!("expected a network such as 10.0.0.0/8, got {text:?}")),
+            }
+        }
+        let hsts = match self.values.text("hsts").trim() {
+            "" | "off" => None,
+            value if value.starts_with("max-age=") && http::HeaderValue::from_str(value).is_ok() => Some(value.to_owned()),
+            value => {
+                self.wrong("hsts", format!("expected off or a value such as max-age=31536000, got {value:?}"));
+                None
+            }
+        };
+        Headers { trusted_proxies, hsts, security: self.values.bool("security_headers") }
+    }
+
+    fn status_page(&mut self) -> Option<StatusPage> {
+        let prefix = self.values.text("status_page");
+        if prefix.is_empty() {
+            return None;
+        }
+        let prefix = if prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
+        if prefix == "/" || crate::path::normalise(&prefix).ok().as_deref() != Some(prefix.as_str()) {
+            self.wrong("status_page", format!("expected a path below the root such as /status/, got {prefix:?}"));
+        }
+        let password = self.values.text("status_password").to_owned();
+        if password.is_empty() {
+            self.wrong("status_page", "needs a status_password: the page tells much of the site");
+        }
+        let upstream = match self.values.address("status_upstream") {
+            Some(address) => self.upstream_address("status_upstream", address),
+            None => {
+                self.wrong("status_page", "needs status_upstream, the sidecar's address, such as sidecar:9100");
+                None
+            }
+        };
+        Some(StatusPage { prefix, upstream: upstream?, password })
+    }
+}
+
+fn parse_check(text: &str) -> Option<UpstreamCheck> {
+    let (port, path) = match text.strip_prefix(':') {
+        Some(rest) => {
+            let slash = rest.find('/').unwrap_or(rest.len());
+            let (port, path) = rest.split_at(slash);
+            (Some(port.parse().ok().filter(|port| *port != 0)?), path)
+        }
+        None => (None, text),
+    };
+    let path = if path.is_empty() { "/" } else { path };
+    path.parse::<http::uri::PathAndQuery>().ok().filter(|_| path.starts_with('/'))?;
+    Some(UpstreamCheck { port, path: path.to_owned() })
+}
+
+/// A DNS name of at least one label, no wildcard, no address.
+fn is_domain(name: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label) && name.parse::<IpAddr>().is_err()
+}
+
+impl Cidr {
+    pub fn parse(text: &str) -> Option<Self> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let all = if address.is_ipv4() { 32 } else { 128 };
+        let bits = match bits {
+            None => all,
+            Some(bits) => bits.parse().ok().filter(|bits| *bits <= all)?,
+        };
+        Some(Self { address, bits })
+    }
+
+    pub fn contains(&self, other: IpAddr) -> bool {
+        match (self.address, other.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => same_prefix(a.to_bits().into(), b.to_bits().into(), 32, self.bits),
+            (IpAddr::V6(a), IpAddr::V6(b)) => same_prefix(a.to_bits(), b.to_bits(), 128, self.bits),
+            _ => false,
+        }
+    }
+}
+
+fn same_prefix(a: u128, b: u128, all: u8, bits: u8) -> bool {
+    bits == 0 || (a ^ b) >> (all - bits.min(all)) == 0
+}
+
+fn default_state() -> PathBuf {
+    let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = base.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")));
+    base.unwrap_or_else(std::env::temp_dir).join("monodon/edge")
+}
+
+fn default_threads() -> usize {
+    // Knows the cgroup's quota.
+    std::thread::available_parallelism().map_or(1, usize::from).min(2)
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

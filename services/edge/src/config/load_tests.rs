@@ -1,0 +1,95 @@
+//! Reading the configuration: what is given, what follows, what is refused and in which words.
+
+use super::*;
+use std::time::Duration;
+
+fn read(args: &[&str]) -> Result<Config, String> {
+    let args: Vec<OsString> = args.iter().map(Into::into).collect();
+    load(&args, std::iter::empty()).map_err(|problems| problems.to_string())
+}
+
+#[test]
+fn zero_file_use() {
+    let config = read(&[
+        "--http",
+        "127.0.0.1:8080",
+        "--https",
+        "127.0.0.1:8443",
+        "--upstream",
+        "127.0.0.1:8000",
+        "--static",
+        "/static/=/srv/static",
+        "--static",
+        "/static/deep=/srv/deep",
+        "--state",
+        "/tmp/state",
+        "--threads",
+        "3",
+    ])
+    .unwrap();
+    assert_eq!(config.listen.http, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(config.listen.https, ["127.0.0.1:8443".parse().unwrap()]);
+    assert_eq!(config.listen.threads, 3);
+    assert_eq!(config.upstream.addresses, [UpstreamAddress::Tcp { host: "127.0.0.1".into(), port: 8000 }]);
+    assert_eq!(config.files[0].prefix, "/static/deep/", "the longest prefix comes first");
+    assert_eq!(config.spool.dir, Path::new("/tmp/state/spool"));
+    assert!(config.tls.http_listener);
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    let told = read(&[
+        "--http", "name:80", "--static", "static", "--threads", "0", "--trusted-proxies", "10.0.0.0/33", "--domains", "a_b",
+        "--status-page", "/status", "--upstream-check", "9102",
+    ])
+    .unwrap_err();
+    for part in [
+        "--http: expected an address to listen on",
+        "--static: expected /prefix/=DIR, got \"static\"",
+        "--threads: expected auto or a number from 1 to 256, got \"0\"",
+        "--trusted-proxies: expected a network",
+        "--domains: expected a name",
+        "--status-page: needs a status_password",
+        "--status-page: needs status_upstream",
+        "--upstream-check: expected :PORT/PATH",
+    ] {
+        assert!(told.contains(part), "{part:?} is not in {told}");
+    }
+    assert!(read(&[]).unwrap_err().contains("nothing to listen on"));
+}
+
+#[test]
+fn a_port_alone_is_both_families() {
+    let config = read(&["--http", ":8080", "--upstream-check", ":9102/readyz"]).unwrap();
+    assert_eq!(config.listen.http.len(), 2);
+    assert_eq!(config.upstream.check, Some(UpstreamCheck { port: Some(9102), path: "/readyz".into() }));
+}
+
+#[test]
+fn networks() {
+    let contains = |network: &str, address: &str| Cidr::parse(network).unwrap().contains(address.parse().unwrap());
+    assert!(contains("10.0.0.0/8", "10.200.1.1"));
+    assert!(contains("10.0.0.0/8", "::ffff:10.200.1.1"));
+    assert!(!contains("10.0.0.0/8", "11.0.0.1"));
+    assert!(contains("0.0.0.0/0", "1.2.3.4"));
+    assert!(contains("fd00::/8", "fd12::1"));
+    assert!(!contains("0.0.0.0/0", "fd12::1"));
+    assert!(contains("192.0.2.7", "192.0.2.7"));
+}
+
+/// DESIGN's table: what must strike before what.
+#[test]
+fn timeouts_are_in_order() {
+    let defaults = read(&["--http", ":8080"]).unwrap();
+    let timeouts = &defaults.timeouts;
+    assert_eq!(*timeouts, Timeouts::default(), "the table and the type agree");
+    assert_eq!(defaults.limits, Limits::default(), "the table and the type agree");
+    let worker_timeout = Duration::from_secs(30);
+    let worker_keepalive = Duration::from_secs(75);
+    let stop_grace_period = Duration::from_secs(45);
+    assert!(timeouts.connect < timeouts.queue);
+    assert!(timeouts.queue < timeouts.first_byte);
+    assert!(timeouts.first_byte > worker_timeout);
+    assert!(timeouts.idle < worker_keepalive);
+    assert!(timeouts.shutdown_delay + timeouts.graceful < stop_grace_period);
+}

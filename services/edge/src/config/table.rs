@@ -1,0 +1,201 @@
+//! Every setting of the edge, declared once: flag, file key, variable, help and reference follow from it.
+
+use monodon_settings::{Kind, Schema, Setting};
+
+pub const SCHEMA: Schema = Schema { service: "edge", settings: SETTINGS };
+
+const fn setting(key: &'static str, kind: Kind, default: &'static str, words: &'static str) -> Setting {
+    Setting { key, kind, default, words, ..Setting::NEW }
+}
+
+const fn shared(setting: Setting) -> Setting {
+    Setting { shared: true, ..setting }
+}
+
+const ADDRESSES: Kind = Kind::List(&Kind::Address);
+const TEXTS: Kind = Kind::List(&Kind::Text);
+const PORT: Kind = Kind::Int { min: 0, max: 65535 };
+
+const SETTINGS: &[Setting] = &[
+    setting(
+        "http",
+        ADDRESSES,
+        "",
+        "Addresses to serve plain HTTP on. Together with `https` they redirect there; alone they serve.",
+    ),
+    setting("https", ADDRESSES, "", "Addresses to serve HTTPS on: HTTP/2 and HTTP/1.1, TLS 1.2 and 1.3."),
+    setting(
+        "upstream",
+        ADDRESSES,
+        "",
+        "The application: `worker:8000` or `unix:PATH`. Names are resolved again and again; all their addresses are used.",
+    ),
+    setting(
+        "upstream_check",
+        Kind::Text,
+        "",
+        "What is asked at each address of the upstream every second, such as `:9102/readyz` or `/healthz`; empty tries \
+         to connect only.",
+    ),
+    setting(
+        "static",
+        TEXTS,
+        "",
+        "Folders to serve files from, each as `/prefix/=DIR`. Never outside the folder, no dot files, no listings.",
+    ),
+    setting(
+        "state",
+        Kind::Path,
+        "",
+        "Folder of certificates, keys and the control socket; by default `monodon/edge` in `$XDG_STATE_HOME` or \
+         `~/.local/state`.",
+    ),
+    setting("spool", Kind::Path, "", "Folder for bodies that outgrow `buffer_memory`; by default `spool` in `state`."),
+    setting("spool_limit", Kind::Size, "1GB", "How much of the spool's disk all bodies together may use."),
+    setting("threads", Kind::Text, "auto", "Data threads; `auto` is the CPU quota, at most 2."),
+    shared(setting(
+        "domains",
+        TEXTS,
+        "",
+        "The names of the site. With them another host gets 404, or 421 over TLS; without, any host is served.",
+    )),
+    shared(setting(
+        "acme_email",
+        Kind::Text,
+        "",
+        "With `domains`, the address that certificates are ordered with, which also agrees to the CA's terms. Without, the \
+         internal CA issues.",
+    )),
+    setting(
+        "acme_directory",
+        Kind::Text,
+        "https://acme-v02.api.letsencrypt.org/directory",
+        "The ACME directory to order certificates from.",
+    ),
+    setting("acme_ca", Kind::Path, "", "PEM file of the CA that the ACME directory's own HTTPS is checked against."),
+    setting(
+        "local_names",
+        TEXTS,
+        "",
+        "Names and addresses for the internal CA's certificate beside `localhost`, `*.localhost`, `127.0.0.1` and `::1`.",
+    ),
+    setting("public_http_port", PORT, "0", "The port clients see for `http`, where it is published as another one."),
+    setting(
+        "public_https_port",
+        PORT,
+        "0",
+        "The port clients see for `https`, where it is published as another one: redirects and X-Forwarded-Port use it.",
+    ),
+    setting("admin", Kind::Address, "127.0.0.1:9101", "Address of `/healthz`, `/readyz`, `/metrics` and `/ca.pem`."),
+    Setting {
+        aliases: &["client_max_body_size"],
+        ..setting("body_limit", Kind::Size, "32MB", "The largest request body; more is answered 413.")
+    },
+    setting("head_limit", Kind::Size, "32KB", "The largest request head; more is answered 431."),
+    setting("line_limit", Kind::Size, "8KB", "The longest request line; more is answered 414."),
+    setting("fields_limit", Kind::Int { min: 1, max: 1000 }, "100", "The most header fields; more is answered 431."),
+    setting("connections_limit", Kind::Int { min: 1, max: 10_000_000 }, "10000", "Client connections at a time, in all."),
+    Setting {
+        aliases: &["client_header_timeout"],
+        ..setting("head_timeout", Kind::Duration, "10s", "For the whole head of a request, and for a TLS handshake.")
+    },
+    Setting {
+        aliases: &["client_body_timeout"],
+        ..setting("body_timeout", Kind::Duration, "30s", "Between two parts of a request body.")
+    },
+    setting("min_rate", Kind::Size, "240", "Bytes a second that a request body must bring after its first 10 s."),
+    setting("send_timeout", Kind::Duration, "30s", "For a client to take a further part of an answer."),
+    Setting {
+        aliases: &["keepalive_timeout"],
+        ..setting("idle_timeout", Kind::Duration, "60s", "How long an idle connection is kept, of clients and upstreams.")
+    },
+    Setting {
+        aliases: &["proxy_connect_timeout"],
+        ..setting("connect_timeout", Kind::Duration, "1s", "For a connection to the upstream.")
+    },
+    Setting {
+        aliases: &["proxy_read_timeout"],
+        ..setting(
+            "first_byte_timeout",
+            Kind::Duration,
+            "35s",
+            "For the first byte of the upstream's answer; longer than the worker's `timeout`, which should strike first.",
+        )
+    },
+    setting("queue_timeout", Kind::Duration, "10s", "How long a request waits for a free slot of the upstream."),
+    setting(
+        "queue_per_slot",
+        Kind::Int { min: 0, max: 100_000 },
+        "100",
+        "How many requests may wait for each slot of the upstream; more are answered 503.",
+    ),
+    setting(
+        "max_connections",
+        Kind::Int { min: 1, max: 1_000_000 },
+        "512",
+        "Connections to an upstream that does not say how many slots it has.",
+    ),
+    setting(
+        "shutdown_delay",
+        Kind::Duration,
+        "0s",
+        "After SIGTERM, how long new work is still accepted while `/readyz` already says 503.",
+    ),
+    setting("graceful_timeout", Kind::Duration, "30s", "After that, how long what runs may take to finish."),
+    setting(
+        "buffer_memory",
+        Kind::Size,
+        "64KB",
+        "How much of a request's or an answer's body is kept in memory before it goes to the spool.",
+    ),
+    setting(
+        "trusted_proxies",
+        TEXTS,
+        "",
+        "Networks such as `10.0.0.0/8` whose X-Forwarded-*, X-Request-ID and traceparent are believed; from anyone else \
+         they are dropped.",
+    ),
+    setting("access_log", Kind::Text, "stdout", "`stdout`, `off`, or the path of a file."),
+    setting("access_log_query", Kind::Bool, "false", "Log query strings too; they often hold secrets."),
+    setting(
+        "hsts",
+        Kind::Text,
+        "max-age=31536000",
+        "Strict-Transport-Security where the certificate is public; `off` sends none.",
+    ),
+    setting(
+        "security_headers",
+        Kind::Bool,
+        "true",
+        "nosniff, frame DENY, referrer same-origin, an empty permissions policy; the application's own always win.",
+    ),
+    setting("status_page", Kind::Text, "", "Path prefix to show the sidecar's page under, such as `/status/`; empty is off."),
+    setting("status_upstream", Kind::Address, "", "Where the sidecar is, such as `sidecar:9100`."),
+    Setting {
+        secret: true,
+        ..setting("status_password", Kind::Text, "", "Password of the user `monodon` for `status_page`; none, no page.")
+    },
+    shared(setting("log_level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), "info", "How much to log.")),
+    shared(setting(
+        "log_format",
+        Kind::Choice(&["auto", "json", "text"]),
+        "auto",
+        "`auto` is text on a terminal, else JSON.",
+    )),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::SCHEMA;
+
+    #[test]
+    fn table_has_no_faults() {
+        assert_eq!(SCHEMA.faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn reference_page_is_current() {
+        let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/edge.md");
+        SCHEMA.check_reference(&page).unwrap();
+    }
+}
