@@ -1,6 +1,8 @@
 //! What is known of a client's connection before its first request.
 
-use std::net::SocketAddr;
+use http::HeaderValue;
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
 
 /// One accepted connection; requests on it share this.
 #[derive(Debug)]
@@ -9,6 +11,12 @@ pub struct ConnInfo {
     pub local: SocketAddr,
     pub tls: Option<TlsInfo>,
     pub protocol: Protocol,
+    /// The peer's address as a header's value, prepared once.
+    pub address: HeaderValue,
+    /// Requests that are being answered on it.
+    pub in_flight: Cell<u32>,
+    /// Requests begun on it.
+    pub requests: Cell<u64>,
 }
 
 /// What the handshake agreed on.
@@ -24,4 +32,29 @@ pub struct TlsInfo {
 pub enum Protocol {
     Http1,
     Http2,
+}
+
+impl ConnInfo {
+    pub fn new(peer: SocketAddr, local: SocketAddr, tls: Option<TlsInfo>, protocol: Protocol) -> Self {
+        // An IPv4 client on an IPv6 socket is an IPv4 client.
+        let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+        Self {
+            peer,
+            local,
+            tls,
+            protocol,
+            address: address_value(peer.ip()),
+            in_flight: Cell::new(0),
+            requests: Cell::new(0),
+        }
+    }
+
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+}
+
+/// An address as a header's value.
+pub fn address_value(address: IpAddr) -> HeaderValue {
+    HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }

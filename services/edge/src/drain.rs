@@ -4,61 +4,81 @@
 //! GOAWAY) → after `shutdown_delay` *closing* (listeners are closed, what runs is finished) → the grace period ends.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use tokio::sync::{mpsc, watch};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use tokio::sync::{Notify, watch};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Phase {
     Running = 0,
+    /// Readiness fails; new work is still taken.
     Announced = 1,
+    /// No new connections; idle ones are closed; what runs is finished.
     Closing = 2,
+    /// All is done, or the time is up.
+    Over = 3,
 }
 
 /// The receiving end. Cheap to clone, one per task.
 #[derive(Clone)]
 pub struct Drain {
-    now: Arc<AtomicU8>,
+    state: Arc<State>,
     changes: watch::Receiver<Phase>,
-    working: mpsc::Sender<()>,
+}
+
+struct State {
+    now: AtomicU8,
+    working: AtomicUsize,
+    idle: Notify,
 }
 
 /// Something that must finish before the process may leave: a connection, a request sent upstream.
-#[derive(Clone)]
-pub struct Working(#[allow(dead_code)] mpsc::Sender<()>);
+pub struct Working(Arc<State>);
 
 /// The one that decides.
 pub struct Control {
-    now: Arc<AtomicU8>,
+    state: Arc<State>,
     changes: watch::Sender<Phase>,
-    done: mpsc::Receiver<()>,
 }
 
 pub fn channel() -> (Control, Drain) {
-    let now = Arc::new(AtomicU8::new(Phase::Running as u8));
+    let state =
+        Arc::new(State { now: AtomicU8::new(Phase::Running as u8), working: AtomicUsize::new(0), idle: Notify::new() });
     let (sender, changes) = watch::channel(Phase::Running);
-    let (working, done) = mpsc::channel(1);
-    (Control { now: now.clone(), changes: sender, done }, Drain { now, changes, working })
+    (Control { state: state.clone(), changes: sender }, Drain { state, changes })
 }
 
 impl Control {
     pub fn enter(&self, phase: Phase) {
-        self.now.store(phase as u8, Ordering::Release);
+        self.state.now.store(phase as u8, Ordering::Release);
         let _ = self.changes.send(phase);
     }
 
-    /// Every [`Drain`] and every [`Working`] is gone.
-    pub async fn finished(&mut self) {
-        let _ = self.done.recv().await;
+    /// Every [`Working`] is gone.
+    pub async fn finished(&self) {
+        loop {
+            let idle = self.state.idle.notified();
+            tokio::pin!(idle);
+            idle.as_mut().enable();
+            if self.working() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    pub fn working(&self) -> usize {
+        self.state.working.load(Ordering::Acquire)
     }
 }
 
 impl Drain {
     pub fn phase(&self) -> Phase {
-        match self.now.load(Ordering::Relaxed) {
+        match self.state.now.load(Ordering::Relaxed) {
             0 => Phase::Running,
             1 => Phase::Announced,
-            _ => Phase::Closing,
+            2 => Phase::Closing,
+            _ => Phase::Over,
         }
     }
 
@@ -73,7 +93,16 @@ impl Drain {
     }
 
     pub fn working(&self) -> Working {
-        Working(self.working.clone())
+        self.state.working.fetch_add(1, Ordering::AcqRel);
+        Working(self.state.clone())
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if self.0.working.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_waiters();
+        }
     }
 }
 
@@ -83,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn waits_for_the_phase_and_for_what_works() {
-        let (mut control, drain) = channel();
+        let (control, drain) = channel();
         let mut waiting = drain.clone();
         let working = drain.working();
         assert!(!drain.announced());
@@ -92,7 +121,6 @@ mod tests {
         waiting.reached(Phase::Announced).await;
         control.enter(Phase::Closing);
         waiting.reached(Phase::Closing).await;
-        drop((drain, waiting));
         assert!(tokio::time::timeout(std::time::Duration::from_millis(10), control.finished()).await.is_err());
         drop(working);
         control.finished().await;

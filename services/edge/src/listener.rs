@@ -1,1 +1,207 @@
-//! Accept loops.
+//! Listening sockets, one set a data thread, and the loops that accept on them.
+
+use crate::connection::{ConnInfo, Protocol, TlsInfo};
+use crate::drain::Phase;
+use crate::protocol;
+use crate::service::Thread;
+use rustls::ProtocolVersion;
+use socket2::{Domain, Socket, Type};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+const BACKLOG: i32 = 4096;
+/// Accepted in one go before other tasks of the thread get their turn.
+const BURST: usize = 64;
+
+/// Connections over all threads against their limit. Touched once a connection, not once a request.
+#[derive(Default)]
+pub struct Total(AtomicUsize);
+
+struct Counted(Arc<Total>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Binds `address` once for each thread. Port 0 picks one port for all of them. An IPv6 wildcard on a machine without
+/// IPv6 gives nothing.
+pub fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
+    let mut address = address;
+    let mut sockets = Vec::new();
+    for _ in 0..threads {
+        let socket = match bind_one(address) {
+            Err(error)
+                if address.is_ipv6()
+                    && address.ip().is_unspecified()
+                    && matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) =>
+            {
+                return Ok(Vec::new());
+            }
+            socket => socket?,
+        };
+        address = socket.local_addr()?;
+        sockets.push(socket);
+    }
+    Ok(sockets)
+}
+
+fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    // Each thread has a queue of its own: no thundering herd, no hand-over between cores.
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Accepts on one socket until the drain closes it.
+pub async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, thread: Rc<Thread>, total: Arc<Total>) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener could not be registered"),
+    };
+    let mut drain = thread.drain.clone();
+    let accepting = async {
+        let mut burst = 0;
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    start(stream, peer, tls.as_ref(), &thread, &total);
+                    burst += 1;
+                    if burst >= BURST {
+                        burst = 0;
+                        tokio::task::yield_now().await;
+                    }
+                }
+                // The client went away between knocking and the door's opening.
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err(error) => {
+                    // Out of descriptors or memory: others finish and make room; the kernel keeps the queue.
+                    tracing::warn!(%error, "a connection could not be accepted; trying again shortly");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = accepting => {}
+        () = drain.reached(Phase::Closing) => {}
+    }
+}
+
+fn start(stream: TcpStream, peer: SocketAddr, tls: Option<&TlsAcceptor>, thread: &Rc<Thread>, total: &Arc<Total>) {
+    let metrics = &thread.metrics.connections;
+    let limit = thread.view().snapshot.config.limits.connections;
+    let counted = Counted(total.clone());
+    if total.0.fetch_add(1, Ordering::Relaxed) >= limit {
+        return metrics.refused_limit.add(1);
+    }
+    let _ = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else { return };
+    let thread = thread.clone();
+    let working = thread.drain.working();
+    match tls {
+        None => {
+            metrics.accepted_http.add(1);
+            tokio::task::spawn_local(async move {
+                let conn = Rc::new(ConnInfo::new(peer, local, None, Protocol::Http1));
+                let _open = Open::new(&thread, Protocol::Http1);
+                protocol::h1::serve(stream, thread, conn).await;
+                drop((counted, working));
+            });
+        }
+        Some(acceptor) => {
+            metrics.accepted_https.add(1);
+            let acceptor = acceptor.clone();
+            tokio::task::spawn_local(async move {
+                secure(stream, peer, local, &acceptor, thread).await;
+                drop((counted, working));
+            });
+        }
+    }
+}
+
+async fn secure(stream: TcpStream, peer: SocketAddr, local: SocketAddr, acceptor: &TlsAcceptor, thread: Rc<Thread>) {
+    let begun = Instant::now();
+    let limit = thread.view().snapshot.config.timeouts.handshake;
+    let stream = match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        other => {
+            let result = if other.is_err() { 2 } else { 1 };
+            thread.metrics.handshakes.add(result << 8, 1);
+            thread.metrics.connections.refused_handshake.add(1);
+            if let Ok(Err(error)) = other {
+                tracing::debug!(%peer, %error, "a TLS handshake failed");
+            }
+            return;
+        }
+    };
+    let (_, session) = stream.get_ref();
+    let (version, index) = match session.protocol_version() {
+        Some(ProtocolVersion::TLSv1_2) => ("TLSv1.2", 1),
+        Some(ProtocolVersion::TLSv1_3) => ("TLSv1.3", 2),
+        _ => ("unknown", 0),
+    };
+    thread.metrics.handshakes.add(index, 1);
+    thread.metrics.handshake_seconds.observe(begun.elapsed());
+    let protocol = match session.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        // The handshake was the whole validation.
+        Some(b"acme-tls/1") => return,
+        _ => Protocol::Http1,
+    };
+    let sni = session.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str());
+    let conn = Rc::new(ConnInfo::new(peer, local, Some(TlsInfo { sni, version }), protocol));
+    let _open = Open::new(&thread, protocol);
+    match protocol {
+        Protocol::Http1 => protocol::h1::serve(stream, thread, conn).await,
+        Protocol::Http2 => protocol::h2::serve(stream, thread, conn).await,
+    }
+}
+
+/// Counts a connection as open while it lives.
+struct Open(Rc<Thread>, usize);
+
+impl Open {
+    fn new(thread: &Rc<Thread>, protocol: Protocol) -> Self {
+        let open = Self(thread.clone(), protocol as usize);
+        if let Some(cell) = thread.metrics.connections.open.get(open.1) {
+            cell.add(1);
+        }
+        open
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(cell) = self.0.metrics.connections.open.get(self.1) {
+            cell.subtract(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_share_a_picked_port() {
+        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
+        assert_eq!(sockets.len(), 3);
+        let ports: Vec<u16> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
+        assert!(ports.iter().all(|port| *port == ports[0] && *port != 0));
+    }
+}

@@ -1,0 +1,163 @@
+//! Counters live in per-thread shards and are added up at a scrape: no lock, no line of cache written by two cores.
+
+mod cell;
+mod render;
+
+pub use cell::{Cell64, Histogram, Table};
+pub use render::{Process, render};
+
+use http::Method;
+
+/// Label `site`: 0 is `_other`, or the only one where no domains are set; then the configured domains in their order.
+pub type Site = u16;
+
+/// More configured names than this count as `_other`: the number of series stays bounded.
+pub const MAX_SITES: usize = 32;
+
+/// One thread's counters. Only that thread writes.
+pub struct Shard {
+    pub requests: Table<1024>,
+    pub errors: Table<512>,
+    pub statics: Table<64>,
+    pub sites: Box<[PerSite]>,
+    pub connections: Connections,
+    pub handshakes: Table<32>,
+    pub handshake_seconds: Histogram,
+    pub static_cache_bytes: Cell64,
+}
+
+/// What is kept for each site.
+#[derive(Default)]
+pub struct PerSite {
+    pub in_flight: Cell64,
+    pub bytes_in: Cell64,
+    pub bytes_out: Cell64,
+    /// By class of the status: 1xx to 5xx.
+    pub seconds: [Histogram; 5],
+}
+
+#[derive(Default)]
+pub struct Connections {
+    pub accepted_http: Cell64,
+    pub accepted_https: Cell64,
+    pub refused_limit: Cell64,
+    pub refused_handshake: Cell64,
+    /// Open ones, by protocol; of them those with a request in hand.
+    pub open: [Cell64; 2],
+    pub active: [Cell64; 2],
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self {
+            requests: Table::default(),
+            errors: Table::default(),
+            statics: Table::default(),
+            sites: (0..=MAX_SITES).map(|_| PerSite::default()).collect(),
+            connections: Connections::default(),
+            handshakes: Table::default(),
+            handshake_seconds: Histogram::default(),
+            static_cache_bytes: Cell64::default(),
+        }
+    }
+}
+
+impl Shard {
+    pub fn site(&self, site: Site) -> Option<&PerSite> {
+        self.sites.get(usize::from(site)).or_else(|| self.sites.first())
+    }
+
+    pub fn request(&self, site: Site, method: &Method, status: u16, protocol: u8) {
+        let key = u64::from(site) << 32 | (method_index(method) as u64) << 24 | u64::from(protocol) << 16 | u64::from(status);
+        self.requests.add(key, 1);
+    }
+
+    pub fn error(&self, site: Site, reason: Reason) {
+        self.errors.add(u64::from(site) << 8 | reason as u64, 1);
+    }
+}
+
+/// Methods that are labels; anything else is `_OTHER`.
+pub const METHODS: [&str; 10] =
+    ["_OTHER", "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE"];
+
+fn method_index(method: &Method) -> usize {
+    METHODS.iter().position(|name| *name == method.as_str()).unwrap_or(0)
+}
+
+/// Label `protocol` of requests.
+pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "h2"];
+
+/// Why a request failed, in bounded words; the access log has the exact one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reason {
+    BadRequest,
+    TooLarge,
+    TimeoutHeader,
+    TimeoutBody,
+    ClientClosed,
+    NoSite,
+    Method,
+    QueueFull,
+    QueueTimeout,
+    UpstreamConnect,
+    UpstreamReset,
+    UpstreamTimeout,
+    UpstreamKilled,
+    UpstreamBad,
+    Disk,
+    Unauthorized,
+}
+
+impl Reason {
+    pub const ALL: [Self; 16] = [
+        Self::BadRequest,
+        Self::TooLarge,
+        Self::TimeoutHeader,
+        Self::TimeoutBody,
+        Self::ClientClosed,
+        Self::NoSite,
+        Self::Method,
+        Self::QueueFull,
+        Self::QueueTimeout,
+        Self::UpstreamConnect,
+        Self::UpstreamReset,
+        Self::UpstreamTimeout,
+        Self::UpstreamKilled,
+        Self::UpstreamBad,
+        Self::Disk,
+        Self::Unauthorized,
+    ];
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::TooLarge => "too_large",
+            Self::TimeoutHeader => "timeout_header",
+            Self::TimeoutBody => "timeout_body",
+            Self::ClientClosed => "client_closed",
+            Self::NoSite => "no_site",
+            Self::Method => "method",
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
+            Self::UpstreamConnect => "upstream_connect",
+            Self::UpstreamReset => "upstream_reset",
+            Self::UpstreamTimeout => "upstream_timeout",
+            Self::UpstreamKilled => "upstream_killed",
+            Self::UpstreamBad => "upstream_bad_response",
+            Self::Disk => "disk",
+            Self::Unauthorized => "unauthorized",
+        }
+    }
+}
+
+/// Label `result` of static answers.
+pub const STATIC_RESULTS: [&str; 5] = ["full", "not_modified", "partial", "refused", "not_found"];
+/// Label `result` of TLS handshakes.
+pub const HANDSHAKES: [&str; 3] = ["ok", "failed", "timeout"];
+/// Label `version` of TLS handshakes.
+pub const TLS_VERSIONS: [&str; 3] = ["none", "TLSv1.2", "TLSv1.3"];
+
+#[cfg(test)]
+mod tests;
