@@ -205,6 +205,15 @@ impl Drop for Record {
 }
 
 
+/// The program's own log, counted by level.
+pub fn render_own_log(out: &mut String) {
+    let name = "monodon_edge_log_messages_total";
+    let mut family = monodon_admin::text::Family::counter(out, name, "Messages of the program's own log.");
+    for (level, count) in monodon_logging::counts() {
+        family.sample(&[("level", level)], count);
+    }
+}
+
 fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     key(out, name);
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());

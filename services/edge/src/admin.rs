@@ -1,1 +1,118 @@
-//! What the admin port tells.
+//! What the admin port tells: readiness check by check, every counter, the internal CA's certificate.
+
+use crate::access_log;
+use crate::drain::Drain;
+use crate::metrics::{self, Process, Shard};
+use crate::snapshot::Snapshot;
+use crate::tls::Certificates;
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use monodon_admin::{Check, Readiness, Source};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// What the control thread knows, for whoever asks.
+pub struct State {
+    pub snapshot: ArcSwap<Snapshot>,
+    pub shards: Vec<Arc<Shard>>,
+    pub certificates: Arc<Certificates>,
+    pub drain: Drain,
+    pub reloads: Reloads,
+    pub lines: monodon_logging::Lines,
+    /// Threads whose listeners are open.
+    pub listening: AtomicU64,
+}
+
+/// The last reload's outcome, under Caddy's names in the metrics.
+pub struct Reloads {
+    pub successful: AtomicBool,
+    pub timestamp: AtomicU64,
+}
+
+/// The admin port's view of it.
+pub struct Pages(pub Arc<State>);
+
+impl Source for Pages {
+    fn ready(&self) -> Readiness {
+        let state = &self.0;
+        let mut checks = vec![if state.drain.announced() {
+            Check::fail("edge:draining", "the edge is about to stop")
+        } else {
+            Check::pass("edge:draining")
+        }];
+        checks.push(match state.listening.load(Ordering::Relaxed) {
+            0 => Check::fail("edge:listeners", "no listener is open"),
+            count => Check::pass("edge:listeners").observed(count, "threads"),
+        });
+        checks.push(if state.reloads.successful.load(Ordering::Relaxed) {
+            Check::pass("edge:configuration")
+        } else {
+            Check::warn("edge:configuration", "the last reload was refused; the configuration before it is in force")
+        });
+        let snapshot = state.snapshot.load();
+        for address in snapshot.upstream.status() {
+            let name = "upstream:address";
+            let check = match (address.up, address.reason) {
+                (true, None) => Check::pass(name),
+                (_, reason) => Check::warn(name, reason.unwrap_or_else(|| "down".into())),
+            };
+            checks.push(check.of(address.address));
+        }
+        for certificate in state.certificates.status() {
+            let name = "edge:certificate";
+            let check = match certificate.problem {
+                None => Check::pass(name),
+                Some(problem) => Check::warn(name, problem),
+            };
+            checks.push(check.of(certificate.name));
+        }
+        for (root, entry) in snapshot.roots.iter().zip(&snapshot.config.files) {
+            checks.push(match root.problem() {
+                None => Check::pass("edge:static").of(&*entry.prefix),
+                Some(problem) => Check::warn("edge:static", problem).of(&*entry.prefix),
+            });
+        }
+        Readiness { checks }
+    }
+
+    fn metrics(&self) -> String {
+        let state = &self.0;
+        let snapshot = state.snapshot.load();
+        let mut out = String::with_capacity(32 << 10);
+        let process = Process {
+            sites: &snapshot.site_names,
+            draining: state.drain.announced(),
+            reload_successful: state.reloads.successful.load(Ordering::Relaxed),
+            reload_timestamp: state.reloads.timestamp.load(Ordering::Relaxed),
+            log_lines_lost: state.lines.lost(),
+        };
+        metrics::render(&state.shards, &process, &mut out);
+        snapshot.upstream.render(&mut out);
+        snapshot.spool.render(&mut out);
+        state.certificates.render(&mut out);
+        access_log::render_own_log(&mut out);
+        monodon_admin::render_own("monodon_edge", self.version(), &mut out);
+        out
+    }
+
+    fn routes(&self) -> Router {
+        let certificates = self.0.certificates.clone();
+        Router::new().route(
+            "/ca.pem",
+            get(move || {
+                let certificates = certificates.clone();
+                async move { ([(header::CONTENT_TYPE, "application/x-pem-file")], certificates.ca_pem()) }
+            }),
+        )
+    }
+
+    fn service(&self) -> &'static str {
+        "edge"
+    }
+
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+}

@@ -124,8 +124,6 @@ pub fn render(shards: &[Arc<Shard>], process: &Process<'_>, out: &mut String) {
     family(out, "metrics_series_dropped_total", "counter", "Counts that found no place in a full table.");
     let dropped = |shard: &Shard| dropped(&shard.requests) + dropped(&shard.errors);
     sample(out, "metrics_series_dropped_total", "family=\"http_requests_total\"", &cells(&dropped));
-    family(out, "build_info", "gauge", "What is running.");
-    sample(out, "build_info", concat!("version=\"", env!("CARGO_PKG_VERSION"), "\""), &1);
 }
 
 fn dropped<const N: usize>(table: &Table<N>) -> u64 {

@@ -1,1 +1,0 @@
-//! Forwarded, hop-by-hop and security headers.

@@ -1,0 +1,109 @@
+//! What reaches the application of what clients and proxies say.
+
+use super::*;
+use crate::config::{Cidr, Config};
+use crate::connection::{ConnInfo, Protocol};
+use http::Request;
+use http::request::Parts;
+use std::time::SystemTime;
+
+fn forwarded(peer: &str, fields: &[(&'static str, &str)]) -> Parts {
+    let mut config = Config::default();
+    config.headers.trusted_proxies = vec![Cidr::parse("10.0.0.0/8").unwrap()];
+    let conn =
+        ConnInfo::new(peer.parse().unwrap(), "192.0.2.1:8080".parse().unwrap(), None, Protocol::Http1);
+    let mut request = Request::get("/").header("host", "shop.example:8080");
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    let (mut parts, ()) = request.body(()).unwrap().into_parts();
+    let origin = forward::origin(&config, &conn, &parts.headers);
+    forward::prepare(&mut parts, &config, &conn, &origin, SystemTime::now());
+    parts
+}
+
+fn get<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
+    parts.headers.get(name).map(|value| value.to_str().unwrap())
+}
+
+const SPOOFED: &[(&str, &str)] = &[
+    ("x-forwarded-for", "6.6.6.6"),
+    ("x-forwarded-proto", "https"),
+    ("x-forwarded-host", "evil.example"),
+    ("x-forwarded-port", "443"),
+    ("x-forwarded-prefix", "/evil"),
+    ("x-real-ip", "6.6.6.6"),
+    ("x-request-id", "mine"),
+    ("x-request-start", "t=1"),
+    ("traceparent", "00-00000000000000000000000000000001-0000000000000001-01"),
+    ("forwarded", "for=6.6.6.6"),
+];
+
+#[test]
+fn a_stranger_is_not_believed() {
+    let parts = forwarded("203.0.113.9:1", SPOOFED);
+    assert_eq!(get(&parts, "x-forwarded-for"), Some("203.0.113.9"));
+    assert_eq!(get(&parts, "x-forwarded-proto"), Some("http"));
+    assert_eq!(get(&parts, "x-forwarded-host"), Some("shop.example:8080"));
+    assert_eq!(get(&parts, "x-forwarded-port"), Some("8080"));
+    assert_eq!(get(&parts, "x-real-ip"), Some("203.0.113.9"));
+    assert_eq!(get(&parts, "x-forwarded-prefix"), None);
+    assert_eq!(get(&parts, "forwarded"), None);
+    let id = get(&parts, "x-request-id").unwrap();
+    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    assert!(get(&parts, "traceparent").unwrap().starts_with(&format!("00-{id}-")));
+    assert!(get(&parts, "x-request-start").unwrap().len() > 10);
+}
+
+#[test]
+fn a_trusted_proxy_is() {
+    let parts = forwarded("10.1.1.1:1", SPOOFED);
+    assert_eq!(get(&parts, "x-forwarded-for"), Some("6.6.6.6, 10.1.1.1"));
+    assert_eq!(get(&parts, "x-forwarded-proto"), Some("https"));
+    assert_eq!(get(&parts, "x-forwarded-host"), Some("evil.example"));
+    assert_eq!(get(&parts, "x-real-ip"), Some("6.6.6.6"));
+    assert_eq!(get(&parts, "x-request-id"), Some("mine"));
+    let chain = forwarded("10.1.1.1:1", &[("x-forwarded-for", "6.6.6.6, 198.51.100.7, 10.2.2.2")]);
+    assert_eq!(get(&chain, "x-real-ip"), Some("198.51.100.7"), "the rightmost that is not trusted");
+    let odd = forwarded("10.1.1.1:1", &[("x-request-id", "a b\"c"), ("traceparent", "nonsense")]);
+    assert_eq!(get(&odd, "x-request-id").unwrap().len(), 32);
+}
+
+#[test]
+fn connection_cannot_name_what_we_set() {
+    let parts = forwarded(
+        "203.0.113.9:1",
+        &[("connection", "close, x-forwarded-for, x-real-ip, host, x-hop"), ("x-hop", "1"), ("keep-alive", "5")],
+    );
+    assert_eq!(get(&parts, "x-forwarded-for"), Some("203.0.113.9"));
+    assert_eq!(get(&parts, "x-real-ip"), Some("203.0.113.9"));
+    assert_eq!(get(&parts, "host"), Some("shop.example:8080"));
+    for gone in ["x-hop", "keep-alive", "connection", "upgrade"] {
+        assert_eq!(get(&parts, gone), None, "{gone}");
+    }
+}
+
+#[test]
+fn names_that_fold_to_others_are_dropped() {
+    let parts = forwarded("10.1.1.1:1", &[("x_forwarded_for", "6.6.6.6"), ("x-monodon-retry", "1"), ("proxy", "evil")]);
+    for gone in ["x_forwarded_for", "x-monodon-retry", "proxy"] {
+        assert_eq!(get(&parts, gone), None, "{gone}");
+    }
+}
+
+#[test]
+fn the_applications_own_headers_win() {
+    let prepared = Prepared::new(&Config::default());
+    let mut headers = HeaderMap::new();
+    headers.insert("x-frame-options", "SAMEORIGIN".parse().unwrap());
+    headers.insert("x-monodon-process", "0/1/1".parse().unwrap());
+    headers.insert("x-accel-buffering", "no".parse().unwrap());
+    let id = HeaderValue::from_static("id");
+    prepared.finish(&mut headers, &id, false);
+    assert_eq!(headers["x-frame-options"], "SAMEORIGIN");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert!(!headers.contains_key("strict-transport-security"), "not with the internal CA's certificate");
+    assert!(!headers.contains_key("x-monodon-process") && !headers.contains_key("x-accel-buffering"));
+    prepared.finish(&mut headers, &id, true);
+    assert_eq!(headers["strict-transport-security"], "max-age=31536000");
+}

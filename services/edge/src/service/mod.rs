@@ -1,0 +1,256 @@
+//! The one pipeline that both protocols call:
+//! request id → host and site → path → redirect → status page → static → limits → buffer → upstream → headers → line.
+
+mod failure;
+mod status_page;
+mod thread;
+
+pub use failure::Failure;
+pub use thread::{Thread, View};
+
+use crate::access_log::Record;
+use crate::body::{Body, RequestBody};
+use crate::buffer::{self, BodyLimits, Buffered};
+use crate::connection::ConnInfo;
+use crate::headers::forward::{self, Origin};
+use crate::metrics::Site;
+use crate::upstream::{Meta, Timing, Upstream};
+use crate::{error_pages, host, path, redirect};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use std::rc::Rc;
+use std::time::{Instant, SystemTime};
+
+pub use crate::snapshot::Snapshot;
+
+/// A request that a protocol could not read: what is known of it, for the page, the log line and the counters.
+pub struct Refusal<'a> {
+    pub status: StatusCode,
+    /// `snake_case`, from the codec or one of `timeout_header`, `timeout_body`.
+    pub reason: &'static str,
+    pub method: Option<&'a str>,
+    pub target: Option<&'a str>,
+    pub host: Option<&'a str>,
+}
+
+/// The answer to a request that never became one. The connection closes after it.
+pub fn refuse(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, refusal: &Refusal<'_>) -> Response<Body> {
+    let view = thread.view();
+    // Only what can be read at all gets into the line.
+    let mut request = Request::new(());
+    if let Some(method) = refusal.method.and_then(|method| Method::from_bytes(method.as_bytes()).ok()) {
+        *request.method_mut() = method;
+    }
+    if let Some(target) = refusal.target.and_then(|target| target.parse().ok()) {
+        *request.uri_mut() = target;
+    }
+    if let Some(host) = refusal.host.and_then(|host| HeaderValue::from_str(host).ok()) {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    let (parts, ()) = request.into_parts();
+    let origin = forward::origin(&view.snapshot.config, conn, &parts.headers);
+    let mut record = begin(thread, conn, &view, &parts, &origin, 0);
+    let failure = Failure::unreadable(refusal.status, refusal.reason);
+    record.fail(failure.reason, failure.exact);
+    let response = error_pages::page(failure.status, &origin.identity.id, &parts.headers);
+    finish(&view, response, record, false)
+}
+
+/// Answers one request.
+pub async fn serve(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<RequestBody>) -> Response<Body> {
+    let view = thread.view();
+    let (mut parts, body) = request.into_parts();
+    let origin = forward::origin(&view.snapshot.config, conn, &parts.headers);
+    let site = site_of(&view, conn, &parts);
+    let (known, public) = match &site {
+        Ok((site, name)) => (*site, conn.is_secure() && thread.certificates.is_public(name)),
+        Err(_) => (0, false),
+    };
+    let mut record = begin(thread, conn, &view, &parts, &origin, known);
+    let result = match site {
+        Ok((_, host)) => {
+            let host = host.into_owned();
+            answer(thread, conn, &view, &mut parts, body, &origin, &host, &mut record).await
+        }
+        Err(failure) => Err(failure),
+    };
+    let response = result.unwrap_or_else(|failure| {
+        record.fail(failure.reason, failure.exact);
+        let mut response = error_pages::page(failure.status, &record.id, &parts.headers);
+        failure.decorate(response.headers_mut());
+        response
+    });
+    finish(&view, response, record, public)
+}
+
+fn begin(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, view: &View, parts: &Parts, origin: &Origin, site: Site) -> Box<Record> {
+    Record {
+        thread: thread.clone(),
+        conn: conn.clone(),
+        begun: Instant::now(),
+        started: SystemTime::now(),
+        id: origin.identity.id.clone(),
+        client: origin.client.clone(),
+        method: parts.method.clone(),
+        uri: parts.uri.clone(),
+        version: parts.version,
+        host: parts.headers.get(header::HOST).cloned().or_else(|| {
+            parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
+        }),
+        agent: parts.headers.get(header::USER_AGENT).cloned(),
+        referer: parts.headers.get(header::REFERER).cloned(),
+        log_query: view.snapshot.config.log.query,
+        site,
+        status: 499,
+        reason: None,
+        timing: None,
+        bytes_in: 0,
+        bytes_out: 0,
+        complete: true,
+    }
+    .begin()
+}
+
+/// The last step of every answer: headers that all have, a bodiless HEAD, and the line when it has ended.
+fn finish(view: &View, mut response: Response<Body>, mut record: Box<Record>, public: bool) -> Response<Body> {
+    record.status = response.status().as_u16();
+    record.timing = response.extensions().get::<Timing>().copied();
+    view.snapshot.prepared.finish(response.headers_mut(), &record.id, public);
+    if record.method == Method::HEAD {
+        let length = http_body::Body::size_hint(response.body()).exact();
+        if let Some(length) = length.filter(|length| *length > 0)
+            && !response.headers().contains_key(header::CONTENT_LENGTH)
+        {
+            response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        *response.body_mut() = Body::empty();
+    }
+    response.map(|body| body.on_end(record))
+}
+
+/// Whose request it is, by its host.
+fn site_of<'a>(view: &View, conn: &ConnInfo, parts: &'a Parts) -> Result<(Site, std::borrow::Cow<'a, str>), Failure> {
+    if matches!(parts.method, Method::CONNECT | Method::TRACE) {
+        return Err(Failure::METHOD);
+    }
+    if parts.headers.len() > view.snapshot.config.limits.fields {
+        return Err(Failure::FIELDS);
+    }
+    let http2 = conn.protocol == crate::connection::Protocol::Http2;
+    let host = match host::of(&parts.uri, &parts.headers, http2) {
+        Ok(host) => host.name,
+        // HTTP/1.0 needs none, and gets the site only where any host does.
+        Err(host::Wrong::Missing) if parts.version == http::Version::HTTP_10 => "".into(),
+        Err(_) => return Err(Failure::HOST),
+    };
+    let site = view.snapshot.site(&host);
+    let sni = conn.tls.as_ref().and_then(|tls| tls.sni.as_deref());
+    // With names of its own, a connection opened for one of them carries only that one's requests.
+    if !view.snapshot.config.tls.domains.is_empty() && sni.is_some_and(|sni| sni != host) {
+        return Err(Failure::MISDIRECTED);
+    }
+    Ok((site.ok_or(Failure::NO_SITE)?, host))
+}
+
+#[allow(clippy::too_many_arguments)]
+async fn answer(
+    thread: &Rc<Thread>,
+    conn: &Rc<ConnInfo>,
+    view: &Rc<View>,
+    parts: &mut Parts,
+    body: Body,
+    origin: &Origin,
+    host: &str,
+    record: &mut Record,
+) -> Result<Response<Body>, Failure> {
+    let config = &view.snapshot.config;
+    if parts.uri.path() == "*" {
+        // OPTIONS * asks the server itself (RFC 9110, section 9.3.7); there is nothing to tell.
+        return if parts.method == Method::OPTIONS { Ok(no_content()) } else { Err(Failure::PATH) };
+    }
+    let path = path::normalise(parts.uri.path()).map_err(|_| Failure::PATH)?;
+    if let Some(token) = path.strip_prefix("/.well-known/acme-challenge/")
+        && matches!(parts.method, Method::GET | Method::HEAD)
+        && let Some(answer) = thread.certificates.http_challenge(token)
+    {
+        let mut response = Response::new(Body::full(answer));
+        let text = HeaderValue::from_static("application/octet-stream");
+        response.headers_mut().insert(header::CONTENT_TYPE, text);
+        return Ok(response);
+    }
+    if !conn.is_secure() && !config.listen.https.is_empty() && !origin_is_secure(origin, parts) {
+        let port = config.listen.public_https_port.or_else(|| config.listen.https.first().map(|address| address.port()));
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let public = thread.certificates.is_public(host);
+        return Ok(redirect::to_https(&parts.method, host, port.unwrap_or(443), target, public));
+    }
+    if let (Some(page), Some(upstream)) = (&config.status_page, &view.status)
+        && let Some(rest) = status_page::matches(page, &path)
+    {
+        status_page::authorise(page, &parts.headers)?;
+        let rest = rest.to_owned();
+        status_page::rewrite(parts, &rest);
+        return to_upstream(upstream, view, conn, parts, body, origin, record).await;
+    }
+    if let Some((index, name)) = view.files.find(&path) {
+        return view.files.answer(index, name, parts).await;
+    }
+    if config.upstream.addresses.is_empty() {
+        return Err(Failure::NOTHING_THERE);
+    }
+    to_upstream(&view.upstream, view, conn, parts, body, origin, record).await
+}
+
+/// A trusted proxy that took the request over TLS must not be sent round in a circle.
+fn origin_is_secure(origin: &Origin, parts: &Parts) -> bool {
+    origin.trusted && parts.headers.get("x-forwarded-proto").is_some_and(|proto| proto.as_bytes() == b"https")
+}
+
+async fn to_upstream(
+    upstream: &Upstream,
+    view: &Rc<View>,
+    conn: &Rc<ConnInfo>,
+    parts: &mut Parts,
+    body: Body,
+    origin: &Origin,
+    record: &mut Record,
+) -> Result<Response<Body>, Failure> {
+    let config = &view.snapshot.config;
+    let hint = http_body::Body::size_hint(&body);
+    if hint.lower() > config.limits.body {
+        return Err(Failure::TOO_LARGE);
+    }
+    let buffered = if http_body::Body::is_end_stream(&body) {
+        Buffered::empty()
+    } else {
+        let limits = BodyLimits {
+            total: config.limits.body,
+            memory: config.limits.buffer_memory,
+            wait: config.timeouts.body,
+            min_rate: config.limits.min_rate,
+        };
+        buffer::collect(body, &limits, &view.snapshot.spool).await?
+    };
+    record.bytes_in = buffered.len();
+    forward::prepare(parts, config, conn, origin, record.started);
+    let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let meta = Meta { request_id: record.id.clone(), idempotent };
+    let (mut sent, ()) = Request::new(()).into_parts();
+    sent.method = parts.method.clone();
+    sent.uri = std::mem::take(&mut parts.uri);
+    sent.version = parts.version;
+    sent.extensions = std::mem::take(&mut parts.extensions);
+    // The error page still wants to know what the client accepts.
+    let accept = parts.headers.get(header::ACCEPT).cloned();
+    sent.headers = std::mem::take(&mut parts.headers);
+    if let Some(accept) = accept {
+        parts.headers.insert(header::ACCEPT, accept);
+    }
+    Ok(upstream.send(sent, buffered, &meta).await?)
+}
+
+fn no_content() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}

@@ -1,0 +1,108 @@
+//! The sidecar's page under a path of ours: only for who knows the password.
+
+use super::Failure;
+use crate::config::StatusPage;
+use http::request::Parts;
+use http::{HeaderMap, Uri, header};
+
+const USER: &[u8] = b"monodon";
+
+/// What follows the prefix, with a leading slash.
+pub fn matches<'p>(page: &StatusPage, path: &'p str) -> Option<&'p str> {
+    let without_slash = page.prefix.trim_end_matches('/');
+    match path.strip_prefix(without_slash)? {
+        "" => Some("/"),
+        rest => rest.starts_with('/').then_some(rest),
+    }
+}
+
+pub fn authorise(page: &StatusPage, headers: &HeaderMap) -> Result<(), Failure> {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| {
+        let value = value.to_str().ok()?;
+        let (scheme, encoded) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("basic").then(|| base64(encoded.trim()))?
+    });
+    let mut wanted = USER.to_vec();
+    wanted.push(b':');
+    wanted.extend_from_slice(page.password.as_bytes());
+    if same(&given.unwrap_or_default(), &wanted) { Ok(()) } else { Err(Failure::UNAUTHORIZED) }
+}
+
+/// The sidecar knows nothing of our prefix, nor of the password.
+pub fn rewrite(parts: &mut Parts, rest: &str) {
+    let query = parts.uri.query();
+    let target = match query {
+        Some(query) => [rest, "?", query].concat(),
+        None => rest.to_owned(),
+    };
+    // The normalised path may hold what a target may not; the sidecar has no such page.
+    parts.uri = target.parse().unwrap_or_else(|_| Uri::from_static("/not-found"));
+    parts.headers.remove(header::AUTHORIZATION);
+}
+
+/// In a time that tells nothing of where they differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    let mut difference = a.len() ^ b.len();
+    for index in 0..b.len() {
+        difference |= usize::from(a.get(index).copied().unwrap_or(0) ^ b.get(index).copied().unwrap_or(0));
+    }
+    difference == 0
+}
+
+/// RFC 4648, section 4.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count & 0xff) as u8);
+        }
+    }
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::UpstreamAddress;
+
+    fn page() -> StatusPage {
+        StatusPage {
+            prefix: "/status/".into(),
+            upstream: UpstreamAddress::Tcp { host: "sidecar".into(), port: 9100 },
+            password: "secret".into(),
+        }
+    }
+
+    fn with(value: &'static str) -> HeaderMap {
+        [(header::AUTHORIZATION, value.parse().unwrap())].into_iter().collect()
+    }
+
+    #[test]
+    fn only_with_the_password() {
+        // monodon:secret, monodon:secre, monodon:secrets
+        assert_eq!(authorise(&page(), &with("Basic bW9ub2RvbjpzZWNyZXQ=")), Ok(()));
+        for wrong in ["Basic bW9ub2RvbjpzZWNyZQ==", "Basic bW9ub2RvbjpzZWNyZXRz", "Bearer x", "Basic !", "Basic "] {
+            assert_eq!(authorise(&page(), &with(wrong)), Err(Failure::UNAUTHORIZED), "{wrong}");
+        }
+        assert_eq!(authorise(&page(), &HeaderMap::new()), Err(Failure::UNAUTHORIZED));
+    }
+
+    #[test]
+    fn at_a_segments_boundary() {
+        assert_eq!(matches(&page(), "/status"), Some("/"));
+        assert_eq!(matches(&page(), "/status/a"), Some("/a"));
+        assert_eq!(matches(&page(), "/statuses"), None);
+    }
+}
