@@ -204,7 +204,6 @@ impl Drop for Record {
     }
 }
 
-
 /// The program's own log, counted by level.
 pub fn render_own_log(out: &mut String) {
     let name = "monodon_edge_log_messages_total";

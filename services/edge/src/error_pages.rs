@@ -18,7 +18,9 @@ fn words(status: StatusCode) -> (&'static str, &'static str) {
         416 => ("Range not satisfiable", "The file does not have the part that was asked for."),
         421 => ("Misdirected request", "This connection is for another site. Reload the page."),
         429 => ("Too many requests", "Please wait a moment before trying again."),
-        431 => ("Request header too large", "The browser sent more than this site accepts. Deleting its cookies may help."),
+        431 => {
+            ("Request header too large", "The browser sent more than this site accepts. Deleting its cookies may help.")
+        }
         500 => ("Internal error", "Something went wrong here. It was logged."),
         501 => ("Not implemented", "The server cannot do this."),
         502 => ("Bad gateway", "The application did not answer. Please try again shortly."),
@@ -64,15 +66,33 @@ pub fn page(status: StatusCode, id: &HeaderValue, headers: &HeaderMap) -> Respon
         Format::Html => {
             let code = status.as_str();
             let parts = [
-                HEAD, code, " ", title, STYLE, code, "</b><h1>", title, "</h1><p>", text,
-                "</p><small>Request <code>", id, "</code></small></main></body></html>\n",
+                HEAD,
+                code,
+                " ",
+                title,
+                STYLE,
+                code,
+                "</b><h1>",
+                title,
+                "</h1><p>",
+                text,
+                "</p><small>Request <code>",
+                id,
+                "</code></small></main></body></html>\n",
             ];
             ("text/html; charset=utf-8", parts.concat())
         }
         Format::Json => {
             let parts = [
-                r#"{"status":"#, status.as_str(), r#","error":""#, title, r#"","detail":""#, text, r#"","request_id":""#,
-                id, "\"}\n",
+                r#"{"status":"#,
+                status.as_str(),
+                r#","error":""#,
+                title,
+                r#"","detail":""#,
+                text,
+                r#"","request_id":""#,
+                id,
+                "\"}\n",
             ];
             ("application/json", parts.concat())
         }

@@ -60,7 +60,10 @@ fn parse(text: &str) -> Option<std::borrow::Cow<'_, str>> {
     let name = name.strip_suffix('.').unwrap_or(name);
     let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
     let bracketed = name.starts_with('[');
-    if name.is_empty() || name.len() > 253 || (!bracketed && (!name.bytes().all(fine) || name.starts_with('.') || name.contains(".."))) {
+    if name.is_empty()
+        || name.len() > 253
+        || (!bracketed && (!name.bytes().all(fine) || name.starts_with('.') || name.contains("..")))
+    {
         return None;
     }
     Some(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {

@@ -87,7 +87,8 @@ pub async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, thread: Rc<
                     }
                 }
                 // The client went away between knocking and the door's opening.
-                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) => {
+                }
                 Err(error) => {
                     // Out of descriptors or memory: others finish and make room; the kernel keeps the queue.
                     tracing::warn!(%error, "a connection could not be accepted; trying again shortly");

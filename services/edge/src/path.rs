@@ -26,7 +26,11 @@ pub fn normalise(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     // Nearly every path is plain already.
     let mut previous = 0;
     let plain = bytes.iter().all(|&byte| {
-        let odd = byte == b'%' || byte == b'\\' || byte < 0x20 || byte == 0x7f || (previous == b'/' && matches!(byte, b'/' | b'.'));
+        let odd = byte == b'%'
+            || byte == b'\\'
+            || byte < 0x20
+            || byte == 0x7f
+            || (previous == b'/' && matches!(byte, b'/' | b'.'));
         previous = byte;
         !odd
     });

@@ -48,7 +48,8 @@ pub fn run(config: Config, args: Vec<OsString>) -> ExitCode {
 
 fn start(config: Config, args: Vec<OsString>) -> Result<(), String> {
     let sockets = bind(&config)?;
-    let lines = Lines::open(&config.log.access).map_err(|error| format!("access_log {}: {error}", config.log.access))?;
+    let lines =
+        Lines::open(&config.log.access).map_err(|error| format!("access_log {}: {error}", config.log.access))?;
     let certificates = Certificates::open(&config.tls)?;
     let spool = Arc::new(Spool::open(&config.spool).map_err(|error| format!("spool: {error}"))?);
     let (control, drain) = drain::channel();
@@ -95,7 +96,8 @@ fn start(config: Config, args: Vec<OsString>) -> Result<(), String> {
             runtime.shutdown_background();
         };
         let name = format!("data-{index}");
-        let handle = std::thread::Builder::new().name(name).spawn(data).map_err(|error| format!("no thread: {error}"))?;
+        let handle =
+            std::thread::Builder::new().name(name).spawn(data).map_err(|error| format!("no thread: {error}"))?;
         handles.push(handle);
     }
     let result = runtime.block_on(control_thread(state, args, publish, control, drain));

@@ -32,13 +32,13 @@ impl Snapshot {
                 && old.config.limits == config.limits;
             same.then(|| old.upstream.clone())
         };
-        let upstream =
-            previous.and_then(kept).unwrap_or_else(|| upstream::Shared::new(&config, spool.clone()));
+        let upstream = previous.and_then(kept).unwrap_or_else(|| upstream::Shared::new(&config, spool.clone()));
         let status = config.status_page.as_ref().map(|page| {
             let old = previous.filter(|old| old.config.status_page.as_ref() == Some(page));
             old.and_then(|old| old.status.clone()).unwrap_or_else(|| {
                 let mut config = config.clone();
-                config.upstream = crate::config::Upstream { addresses: vec![page.upstream.clone()], ..Default::default() };
+                config.upstream =
+                    crate::config::Upstream { addresses: vec![page.upstream.clone()], ..Default::default() };
                 upstream::Shared::new(&config, spool.clone())
             })
         });

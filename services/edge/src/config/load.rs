@@ -63,7 +63,8 @@ impl Reader<'_> {
         let http = self.sockets("http");
         let https = self.sockets("https");
         if http.is_empty() && https.is_empty() && self.problems.is_empty() {
-            self.problems.push(Problem::new("", "nothing to listen on: set http (--http :8080), https (--https :8443) or both"));
+            self.problems
+                .push(Problem::new("", "nothing to listen on: set http (--http :8080), https (--https :8443) or both"));
         }
         let admin = match self.values.address("admin").and_then(|address| address.socket()) {
             Some(address) => address,
@@ -99,7 +100,9 @@ impl Reader<'_> {
                     sockets.extend([socket, SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port))]);
                 }
                 (_, Some(socket)) => sockets.push(socket),
-                (_, None) => self.wrong(key, format!("expected an address to listen on such as :8080, got \"{address}\"")),
+                (_, None) => {
+                    self.wrong(key, format!("expected an address to listen on such as :8080, got \"{address}\""))
+                }
             }
         }
         sockets
@@ -128,7 +131,9 @@ impl Reader<'_> {
     }
 
     fn timeouts(&mut self) -> Timeouts {
-        for key in ["head_timeout", "body_timeout", "send_timeout", "idle_timeout", "connect_timeout", "first_byte_timeout"] {
+        for key in
+            ["head_timeout", "body_timeout", "send_timeout", "idle_timeout", "connect_timeout", "first_byte_timeout"]
+        {
             if self.values.duration(key).is_zero() {
                 self.wrong(key, "expected more than 0");
             }
@@ -242,7 +247,9 @@ impl Reader<'_> {
         }
         let hsts = match self.values.text("hsts").trim() {
             "" | "off" => None,
-            value if value.starts_with("max-age=") && http::HeaderValue::from_str(value).is_ok() => Some(value.to_owned()),
+            value if value.starts_with("max-age=") && http::HeaderValue::from_str(value).is_ok() => {
+                Some(value.to_owned())
+            }
             value => {
                 self.wrong("hsts", format!("expected off or a value such as max-age=31536000, got {value:?}"));
                 None

@@ -39,8 +39,20 @@ fn zero_file_use() {
 #[test]
 fn everything_wrong_is_told_at_once() {
     let told = read(&[
-        "--http", "name:80", "--static", "static", "--threads", "0", "--trusted-proxies", "10.0.0.0/33", "--domains", "a_b",
-        "--status-page", "/status", "--upstream-check", "9102",
+        "--http",
+        "name:80",
+        "--static",
+        "static",
+        "--threads",
+        "0",
+        "--trusted-proxies",
+        "10.0.0.0/33",
+        "--domains",
+        "a_b",
+        "--status-page",
+        "/status",
+        "--upstream-check",
+        "9102",
     ])
     .unwrap_err();
     for part in [

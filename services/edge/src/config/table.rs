@@ -94,7 +94,12 @@ const SETTINGS: &[Setting] = &[
     setting("head_limit", Kind::Size, "32KB", "The largest request head; more is answered 431."),
     setting("line_limit", Kind::Size, "8KB", "The longest request line; more is answered 414."),
     setting("fields_limit", Kind::Int { min: 1, max: 1000 }, "100", "The most header fields; more is answered 431."),
-    setting("connections_limit", Kind::Int { min: 1, max: 10_000_000 }, "10000", "Client connections at a time, in all."),
+    setting(
+        "connections_limit",
+        Kind::Int { min: 1, max: 10_000_000 },
+        "10000",
+        "Client connections at a time, in all.",
+    ),
     Setting {
         aliases: &["client_header_timeout"],
         ..setting("head_timeout", Kind::Duration, "10s", "For the whole head of a request, and for a TLS handshake.")
@@ -107,7 +112,12 @@ const SETTINGS: &[Setting] = &[
     setting("send_timeout", Kind::Duration, "30s", "For a client to take a further part of an answer."),
     Setting {
         aliases: &["keepalive_timeout"],
-        ..setting("idle_timeout", Kind::Duration, "60s", "How long an idle connection is kept, of clients and upstreams.")
+        ..setting(
+            "idle_timeout",
+            Kind::Duration,
+            "60s",
+            "How long an idle connection is kept, of clients and upstreams.",
+        )
     },
     Setting {
         aliases: &["proxy_connect_timeout"],
@@ -169,13 +179,23 @@ const SETTINGS: &[Setting] = &[
         "true",
         "nosniff, frame DENY, referrer same-origin, an empty permissions policy; the application's own always win.",
     ),
-    setting("status_page", Kind::Text, "", "Path prefix to show the sidecar's page under, such as `/status/`; empty is off."),
+    setting(
+        "status_page",
+        Kind::Text,
+        "",
+        "Path prefix to show the sidecar's page under, such as `/status/`; empty is off.",
+    ),
     setting("status_upstream", Kind::Address, "", "Where the sidecar is, such as `sidecar:9100`."),
     Setting {
         secret: true,
         ..setting("status_password", Kind::Text, "", "Password of the user `monodon` for `status_page`; none, no page.")
     },
-    shared(setting("log_level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), "info", "How much to log.")),
+    shared(setting(
+        "log_level",
+        Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
+        "info",
+        "How much to log.",
+    )),
     shared(setting(
         "log_format",
         Kind::Choice(&["auto", "json", "text"]),

@@ -80,17 +80,41 @@ fn fate(name: &str) -> Fate {
     }
     match name {
         // RFC 9110, section 7.6.1; `proxy` is HTTP_PROXY in CGI's world (CVE-2016-5385).
-        "keep-alive" | "proxy-connection" | "te" | "trailer" | "transfer-encoding" | "http2-settings" | "proxy"
-        | "proxy-authenticate" | "proxy-authorization" | "expect" | "connection" => Fate::Drop,
+        "keep-alive"
+        | "proxy-connection"
+        | "te"
+        | "trailer"
+        | "transfer-encoding"
+        | "http2-settings"
+        | "proxy"
+        | "proxy-authenticate"
+        | "proxy-authorization"
+        | "expect"
+        | "connection" => Fate::Drop,
         "forwarded" | "traceparent" | "tracestate" | "true-client-ip" | "cf-connecting-ip" | "cf-connecting-ipv6"
         | "fastly-client-ip" | "client-ip" => Fate::Believe,
         name => match name.strip_prefix("x-") {
             None => Fate::Keep,
-            Some("real-ip" | "request-id" | "request-start" | "client-ip" | "cluster-client-ip" | "original-url"
-            | "original-host" | "original-forwarded-for" | "rewrite-url" | "http-method-override" | "forwarded" | "host"
-            | "scheme" | "url-scheme") => Fate::Believe,
+            Some(
+                "real-ip"
+                | "request-id"
+                | "request-start"
+                | "client-ip"
+                | "cluster-client-ip"
+                | "original-url"
+                | "original-host"
+                | "original-forwarded-for"
+                | "rewrite-url"
+                | "http-method-override"
+                | "forwarded"
+                | "host"
+                | "scheme"
+                | "url-scheme",
+            ) => Fate::Believe,
             Some(rest) if rest.starts_with("forwarded-") => Fate::Believe,
-            Some(rest) if rest.starts_with("accel-") || rest.starts_with("monodon-") || rest == "sendfile" => Fate::Drop,
+            Some(rest) if rest.starts_with("accel-") || rest.starts_with("monodon-") || rest == "sendfile" => {
+                Fate::Drop
+            }
             Some(_) => Fate::Keep,
         },
     }

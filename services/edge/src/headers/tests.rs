@@ -10,8 +10,7 @@ use std::time::SystemTime;
 fn forwarded(peer: &str, fields: &[(&'static str, &str)]) -> Parts {
     let mut config = Config::default();
     config.headers.trusted_proxies = vec![Cidr::parse("10.0.0.0/8").unwrap()];
-    let conn =
-        ConnInfo::new(peer.parse().unwrap(), "192.0.2.1:8080".parse().unwrap(), None, Protocol::Http1);
+    let conn = ConnInfo::new(peer.parse().unwrap(), "192.0.2.1:8080".parse().unwrap(), None, Protocol::Http1);
     let mut request = Request::get("/").header("host", "shop.example:8080");
     for (name, value) in fields {
         request = request.header(*name, *value);

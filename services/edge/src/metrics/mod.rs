@@ -68,7 +68,8 @@ impl Shard {
     }
 
     pub fn request(&self, site: Site, method: &Method, status: u16, protocol: u8) {
-        let key = u64::from(site) << 32 | (method_index(method) as u64) << 24 | u64::from(protocol) << 16 | u64::from(status);
+        let key =
+            u64::from(site) << 32 | (method_index(method) as u64) << 24 | u64::from(protocol) << 16 | u64::from(status);
         self.requests.add(key, 1);
     }
 

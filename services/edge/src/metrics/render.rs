@@ -1,7 +1,7 @@
 //! The shards added up, as Prometheus text.
 
 use super::cell::BUCKETS;
-use super::{HANDSHAKES, Histogram, METHODS, PROTOCOLS, Reason, STATIC_RESULTS, Shard, Table, TLS_VERSIONS};
+use super::{HANDSHAKES, Histogram, METHODS, PROTOCOLS, Reason, STATIC_RESULTS, Shard, TLS_VERSIONS, Table};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -119,7 +119,12 @@ pub fn render(shards: &[Arc<Shard>], process: &Process<'_>, out: &mut String) {
     sample(out, "config_last_reload_successful", "", &u64::from(process.reload_successful));
     family(out, "config_last_reload_success_timestamp_seconds", "gauge", "When the configuration in force was read.");
     sample(out, "config_last_reload_success_timestamp_seconds", "", &process.reload_timestamp);
-    family(out, "access_log_lines_dropped_total", "counter", "Access log lines lost because the log could not be written.");
+    family(
+        out,
+        "access_log_lines_dropped_total",
+        "counter",
+        "Access log lines lost because the log could not be written.",
+    );
     sample(out, "access_log_lines_dropped_total", "", &process.log_lines_lost);
     family(out, "metrics_series_dropped_total", "counter", "Counts that found no place in a full table.");
     let dropped = |shard: &Shard| dropped(&shard.requests) + dropped(&shard.errors);

@@ -46,7 +46,10 @@ impl Failure {
     /// Headers that belong to the status.
     pub fn decorate(&self, headers: &mut HeaderMap) {
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"Monodon\", charset=\"UTF-8\""));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"Monodon\", charset=\"UTF-8\""),
+            );
         }
     }
 }

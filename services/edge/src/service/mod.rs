@@ -83,7 +83,14 @@ pub async fn serve(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<Re
     finish(&view, response, record, public)
 }
 
-fn begin(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, view: &View, parts: &Parts, origin: &Origin, site: Site) -> Box<Record> {
+fn begin(
+    thread: &Rc<Thread>,
+    conn: &Rc<ConnInfo>,
+    view: &View,
+    parts: &Parts,
+    origin: &Origin,
+    site: Site,
+) -> Box<Record> {
     Record {
         thread: thread.clone(),
         conn: conn.clone(),
@@ -94,9 +101,11 @@ fn begin(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, view: &View, parts: &Parts, o
         method: parts.method.clone(),
         uri: parts.uri.clone(),
         version: parts.version,
-        host: parts.headers.get(header::HOST).cloned().or_else(|| {
-            parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())
-        }),
+        host: parts
+            .headers
+            .get(header::HOST)
+            .cloned()
+            .or_else(|| parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok())),
         agent: parts.headers.get(header::USER_AGENT).cloned(),
         referer: parts.headers.get(header::REFERER).cloned(),
         log_query: view.snapshot.config.log.query,
@@ -179,7 +188,8 @@ async fn answer(
         return Ok(response);
     }
     if !conn.is_secure() && !config.listen.https.is_empty() && !origin_is_secure(origin, parts) {
-        let port = config.listen.public_https_port.or_else(|| config.listen.https.first().map(|address| address.port()));
+        let port =
+            config.listen.public_https_port.or_else(|| config.listen.https.first().map(|address| address.port()));
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let public = thread.certificates.is_public(host);
         return Ok(redirect::to_https(&parts.method, host, port.unwrap_or(443), target, public));

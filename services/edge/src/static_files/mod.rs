@@ -34,7 +34,10 @@ impl Files {
     }
 
     pub fn find<'p>(&self, path: &'p str) -> Option<(usize, &'p str)> {
-        self.roots.iter().enumerate().find_map(|(index, (prefix, _))| Some((index, path.strip_prefix(prefix.as_str())?)))
+        self.roots
+            .iter()
+            .enumerate()
+            .find_map(|(index, (prefix, _))| Some((index, path.strip_prefix(prefix.as_str())?)))
     }
 
     pub async fn answer(&self, _root: usize, _name: &str, _parts: &Parts) -> Result<Response<Body>, Failure> {

@@ -197,7 +197,8 @@ pub fn get(address: SocketAddr, path: &str, fields: &[&str]) -> Answer {
 
 pub fn request(address: SocketAddr, method: &str, path: &str, fields: &[&str]) -> Answer {
     let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
-    let host = if fields.to_ascii_lowercase().contains("host:") { String::new() } else { format!("Host: {address}\r\n") };
+    let host =
+        if fields.to_ascii_lowercase().contains("host:") { String::new() } else { format!("Host: {address}\r\n") };
     let mut connection = Connection::plain(address).unwrap();
     connection.ask(format!("{method} {path} HTTP/1.1\r\n{host}{fields}Connection: close\r\n\r\n"))
 }
