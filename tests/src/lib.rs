@@ -34,11 +34,3 @@ where
 pub fn root() -> &'static std::path::Path {
     std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
-
-/// A folder for somebody's project. Inside the checkout, because file secrets are mounted from paths that the engine, too, must see.
-#[must_use]
-pub fn folder() -> tempfile::TempDir {
-    let parent = root().join("tests/tmp");
-    std::fs::create_dir_all(&parent).expect("tests/tmp can be made");
-    tempfile::tempdir_in(parent.canonicalize().expect("a path")).expect("a temporary folder")
-}

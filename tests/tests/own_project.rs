@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::Command, time::Duration};
 
 use hyper::StatusCode;
 use monodon_tests::{
-    eventually, folder,
+    eventually,
     stack::{Plan, Stack, text},
 };
 
@@ -54,7 +54,7 @@ async fn home(stack: &Stack, wanted: &str) {
 
 #[tokio::test]
 async fn a_fresh_django_project_is_served_and_its_admin_can_be_entered() {
-    let folder = folder();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let pip = "pip install -q --break-system-packages django";
     let _ = in_image(folder.path(), &format!("{pip}; python -m django startproject mysite ."));
     fs::write(folder.path().join("requirements.txt"), "django\n").expect("requirements.txt is written");
@@ -91,7 +91,7 @@ async fn a_fresh_django_project_is_served_and_its_admin_can_be_entered() {
 
 #[tokio::test]
 async fn a_flask_project_is_served() {
-    let folder = folder();
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let app = "from flask import Flask\n\napp = Flask(__name__)\n\n\n@app.get('/')\ndef home():\n    return 'Hello from Flask'\n";
     fs::write(folder.path().join("app.py"), app).expect("written");
     fs::write(folder.path().join("requirements.txt"), "flask\n").expect("written");
