@@ -1,5 +1,15 @@
 #!/usr/bin/env bash
-# Measures natively (published ports pass through the engine's proxy process): bench/run.py says how.
+# Measures ours, built as for publishing, beside the peers, and writes bench/RESULTS.md. All of it runs in one container, over its own loopback:
+# published ports would pass through the engine's proxy process.   docker/bench.sh [--only WORD] [--seconds N] [--rounds N]
 source "$(dirname "$0")/lib.sh"
-have python3 || die "the measurements need python3."
-exec python3 bench/run.py "$@"
+
+docker/engine.sh
+docker/base-images.sh rust
+say "The image for measuring (with link-time optimisation: some minutes)"
+LINES_ON_FAILURE=40 quietly "monodon/bench" docker buildx build --progress plain -f docker/Dockerfile --target bench \
+  --build-arg CARGO_PROFILE=release --label "$made_here=true" --secret "id=extra_ca,src=$BUILD_CA_FILE" -t monodon/bench . || exit 1
+
+say "Measuring: about ten minutes; leave the machine alone meanwhile"
+mkdir -p bench
+docker run --rm --init --ulimit nofile=65536 -v "$root/bench:/bench" -w /bench -e PYTHONDONTWRITEBYTECODE=1 \
+  --entrypoint python3 monodon/bench run.py "$@"

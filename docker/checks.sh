@@ -10,13 +10,19 @@ trap 'rm -f "$log"' EXIT
 
 # What a runner's own summary says, else the step itself is one test.
 count() {
-  local status=$1 good bad
-  good=$(sed -E 's/\x1b\[[0-9;]*m//g' "$log" | grep -oE '[0-9]+ passed' | tail -n 1 | cut -d' ' -f1 || true)
-  bad=$(sed -E 's/\x1b\[[0-9;]*m//g' "$log" | grep -oE '[0-9]+ (failed|timed out)' | awk '{ n += $1 } END { print n + 0 }' || true)
-  if [ -z "$good" ]; then
-    good=$(sed -nE 's/^Ran ([0-9]+) tests? in .*/\1/p' "$log" | tail -n 1)
-    bad=$(sed -nE 's/^FAILED \((.*)\)$/\1/p' "$log" | grep -oE '[0-9]+' | awk '{ n += $1 } END { print n + 0 }' || true)
-    if [ -n "$good" ]; then good=$((good - bad)); fi
+  local status=$1 good='' bad='' text files
+  text=$(sed -E 's/\x1b\[[0-9;]*m//g' "$log")
+  files=$(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed.*/\1 \2/p' <<<"$text")
+  if [ -n "$files" ]; then # cargo's own runner: a line for each file
+    read -r good bad <<<"$(awk '{ good += $1; bad += $2 } END { print good + 0, bad + 0 }' <<<"$files")"
+  else
+    good=$(grep -oE '[0-9]+ passed' <<<"$text" | tail -n 1 | cut -d' ' -f1 || true)
+    bad=$(grep -oE '[0-9]+ (failed|timed out)' <<<"$text" | awk '{ n += $1 } END { print n + 0 }' || true)
+    if [ -z "$good" ]; then
+      good=$(sed -nE 's/^Ran ([0-9]+) tests? in .*/\1/p' <<<"$text" | tail -n 1)
+      bad=$(sed -nE 's/^FAILED \((.*)\)$/\1/p' <<<"$text" | grep -oE '[0-9]+' | awk '{ n += $1 } END { print n + 0 }' || true)
+      if [ -n "$good" ]; then good=$((good - bad)); fi
+    fi
   fi
   if [ -z "$good" ]; then good=$((status == 0)); bad=$((status != 0)); fi
   if [ "$status" -ne 0 ] && [ "${bad:-0}" -eq 0 ]; then bad=1; fi
@@ -96,9 +102,10 @@ unit() {
   step "examples/flask" flask_suite
 }
 
+# By cargo's own runner: one process a file, so that the tests of a file share one stack.
 e2e() {
-  LOUD=1 step "end to end" cargo nextest run --locked -p monodon-tests --no-fail-fast --no-tests pass \
-    --status-level all --final-status-level fail --hide-progress-bar ${TEST:-}
+  LOUD=1 step "end to end" cargo test --locked -p monodon-tests --tests --no-fail-fast -- ${TEST:-}
+}
 }
 
 case $what in

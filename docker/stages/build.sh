@@ -9,16 +9,14 @@ if [ -s /run/secrets/extra_ca ]; then
 fi
 export CARGO_TARGET_DIR=/target CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 mkdir -p /out
-# The crates of the tests and of the measurements are members of the workspace, but their sources are no image's business.
-for member in tests bench/openloop; do
-  mkdir -p "$member/src" && : >>"$member/src/lib.rs"
-done
+# The end-to-end tests are a member of the workspace, but their sources are no image's business.
+mkdir -p tests/src && : >>tests/src/lib.rs
 
 # edge and sidecar run on an empty base: their final link is static, by a wrapper, so that the dependencies they share
 # with the worker (a library that Python loads, which cannot be static) are the same.
 RUSTC_WORKSPACE_WRAPPER=/usr/local/bin/rustc-static \
-  cargo build --locked --profile "$profile" -p monodon-edge -p monodon-sidecar
-cp "/target/$profile/monodon-edge" "/target/$profile/monodon-sidecar" /out/
+  cargo build --locked --profile "$profile" -p monodon-edge -p monodon-sidecar -p monodon-openloop
+cp "/target/$profile/monodon-edge" "/target/$profile/monodon-sidecar" "/target/$profile/monodon-openloop" /out/
 
 /opt/maturin/bin/maturin build --locked --profile "$profile" --manifest-path services/worker/Cargo.toml \
   --interpreter /usr/bin/python3 --out /out
