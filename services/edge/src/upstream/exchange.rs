@@ -110,7 +110,7 @@ pub async fn send(
                 if let Some(entry) = entry {
                     parts.headers.insert(&RETRY, HeaderValue::from(entry));
                 }
-                request = Box::new(Request::from_parts(parts, body.replay(progress.clone())));
+                *request = Request::from_parts(parts, body.replay(progress.clone()));
             }
             Err(Broken::Final(error)) => {
                 pool.shard.failed(error.reason());

@@ -1,0 +1,144 @@
+//! A data thread in miniature: a runtime, an upstream, requests.
+
+use http::request::Parts;
+use http::{HeaderValue, Method, Response};
+use http_body_util::BodyExt;
+use monodon_edge::body::Body;
+use monodon_edge::buffer::{Buffered, Spool};
+use monodon_edge::config::{Config, UpstreamAddress};
+use monodon_edge::drain;
+use monodon_edge::upstream::{Meta, Resolve, Shared, Upstream, UpstreamError};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::LocalSet;
+
+pub struct Kit {
+    pub shared: Arc<Shared>,
+    pub spool: Arc<Spool>,
+    control: drain::Control,
+    drain: drain::Drain,
+    _dir: tempfile::TempDir,
+}
+
+impl Kit {
+    pub fn new(addresses: &[SocketAddr]) -> Self {
+        Self::with(addresses, |_| {})
+    }
+
+    pub fn with(addresses: &[SocketAddr], change: impl FnOnce(&mut Config)) -> Self {
+        Self::build(addresses, change, None)
+    }
+
+    pub fn resolved(resolver: Arc<dyn Resolve>, change: impl FnOnce(&mut Config)) -> Self {
+        Self::build(&[], change, Some(resolver))
+    }
+
+    fn build(addresses: &[SocketAddr], change: impl FnOnce(&mut Config), resolver: Option<Arc<dyn Resolve>>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = Config::default();
+        config.upstream.addresses = addresses
+            .iter()
+            .map(|address| UpstreamAddress::Tcp { host: address.ip().to_string(), port: address.port() })
+            .collect();
+        config.spool.dir = dir.path().to_owned();
+        change(&mut config);
+        let spool = Arc::new(Spool::open(&config.spool).unwrap());
+        let shared = match resolver {
+            Some(resolver) => Shared::with_resolver(&config, spool.clone(), resolver),
+            None => Shared::new(&config, spool.clone()),
+        };
+        let (control, drain) = drain::channel();
+        Self { shared, spool, control, drain, _dir: dir }
+    }
+
+    /// One data thread; the upstream's control runs beside it.
+    pub fn run<T>(&self, work: impl AsyncFnOnce(Thread) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = LocalSet::new();
+        local.block_on(&runtime, async {
+            let watch = tokio::spawn(self.shared.clone().manage(self.drain.clone()));
+            let result = work(self.thread()).await;
+            watch.abort();
+            result
+        })
+    }
+
+    pub fn thread(&self) -> Thread {
+        Thread(Rc::new(Upstream::new(self.shared.clone(), self.drain.clone())))
+    }
+
+    pub fn metrics(&self) -> String {
+        let mut out = String::new();
+        self.shared.render(&mut out);
+        self.spool.render(&mut out);
+        out
+    }
+
+    pub fn close(&self) {
+        self.control.enter(drain::Phase::Closing);
+    }
+}
+
+#[derive(Clone)]
+pub struct Thread(pub Rc<Upstream>);
+
+impl Thread {
+    pub async fn send(&self, method: Method, path: &str, body: Buffered) -> Result<Response<Body>, UpstreamError> {
+        self.send_parts(parts(method, path), body).await
+    }
+
+    pub async fn send_parts(&self, parts: Parts, body: Buffered) -> Result<Response<Body>, UpstreamError> {
+        let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+        let meta = Meta { request_id: HeaderValue::from_static("test"), idempotent };
+        self.0.send(parts, body, &meta).await
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Response<Body>, UpstreamError> {
+        self.send(Method::GET, path, Buffered::empty()).await
+    }
+
+    /// A GET that runs by itself; aborting it is a client that leaves.
+    pub fn start(&self, path: &str) -> tokio::task::JoinHandle<Result<Response<Body>, UpstreamError>> {
+        let (thread, path) = (self.clone(), path.to_owned());
+        tokio::task::spawn_local(async move { thread.get(&path).await })
+    }
+
+    /// Has the upstream say how many slots it has.
+    pub async fn learn(&self) {
+        assert_eq!(self.get("/hello").await.unwrap().status(), 200);
+    }
+}
+
+pub fn parts(method: Method, path: &str) -> Parts {
+    let request = http::Request::builder().method(method).uri(path).header("host", "example.org");
+    request.body(()).unwrap().into_parts().0
+}
+
+pub async fn read(response: Response<Body>) -> Result<Vec<u8>, monodon_edge::body::BodyError> {
+    response.into_body().collect().await.map(|body| body.to_bytes().to_vec())
+}
+
+/// Waits until something is so; a test that waits for long has failed.
+pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
+    for _ in 0..2000 {
+        if so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never: {what}");
+}
+
+/// As [`until`], for what has to be asked.
+pub async fn until_async<F: Future<Output = bool>>(what: &str, mut so: impl FnMut() -> F) {
+    for _ in 0..1000 {
+        if so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never: {what}");
+}

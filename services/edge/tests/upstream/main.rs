@@ -1,0 +1,10 @@
+//! The upstream against servers that speak raw HTTP/1 and count what is done to them.
+#![allow(clippy::unwrap_used)]
+
+mod bodies;
+mod fake;
+mod health;
+mod kit;
+mod retries;
+mod slots;
+mod tunnels;

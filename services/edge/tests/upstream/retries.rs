@@ -1,0 +1,119 @@
+//! What is sent a second time, and what never.
+
+use crate::fake::Fake;
+use crate::kit::{Kit, read, until};
+use http::Method;
+use monodon_edge::buffer::Buffered;
+use monodon_edge::upstream::{Killed, Timing, UpstreamError};
+use std::time::Duration;
+
+#[test]
+fn a_get_on_a_killed_connection_is_sent_again_and_says_where_it_died() {
+    let fake = Fake::slotted(1, 1);
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |thread| {
+        thread.learn().await;
+        let response = thread.get("/die-once").await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert!(response.extensions().get::<Timing>().unwrap().retried);
+        let seen = fake.seen("/die-once");
+        assert_eq!(seen.len(), 2);
+        assert_eq!(seen[0].fields.get("x-monodon-retry"), None);
+        assert_eq!(seen[1].fields["x-monodon-retry"], "0");
+        assert_eq!(seen[1].fields["host"], "example.org");
+    });
+}
+
+#[test]
+fn a_get_whose_small_answer_is_cut_is_sent_again() {
+    let fake = Fake::slotted(1, 1);
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |thread| {
+        assert_eq!(read(thread.get("/cut-once").await.unwrap()).await.unwrap(), b"ok\n");
+        assert_eq!(fake.seen("/cut-once").len(), 2);
+    });
+}
+
+#[test]
+fn a_post_is_never_sent_again() {
+    let fake = Fake::slotted(1, 1);
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |thread| {
+        thread.learn().await;
+        let body = Buffered::memory("a=b".into());
+        assert!(matches!(thread.send(Method::POST, "/die-once", body).await, Err(UpstreamError::Reset)));
+        assert_eq!(fake.seen("/die-once").len(), 1);
+        assert_eq!(fake.seen("/die-once")[0].body, b"a=b");
+    });
+}
+
+#[test]
+fn only_twice_and_only_within_the_budget() {
+    let fake = Fake::slotted(1, 1);
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |thread| {
+        thread.learn().await;
+        for _ in 0..40 {
+            assert!(matches!(thread.get("/die").await, Err(UpstreamError::Reset)));
+        }
+        let sent = fake.seen("/die").len();
+        assert!((45..=60).contains(&sent), "{sent} sendings of 40 requests");
+    });
+}
+
+#[test]
+fn what_the_supervisor_killed_is_never_sent_again() {
+    let fake = Fake::slotted(1, 1);
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |thread| {
+        assert!(matches!(thread.get("/killed").await, Err(UpstreamError::Killed(Killed::Timeout))));
+        assert_eq!(fake.seen("/killed").len(), 1);
+        thread.learn().await;
+    });
+}
+
+#[test]
+fn a_connection_that_was_closed_while_idle_costs_no_post() {
+    let fake = Fake::slotted(1, 1);
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |thread| {
+        for _ in 0..5 {
+            thread.learn().await;
+            assert_eq!(thread.0.idle(), 1);
+            fake.state.close_idle.notify_waiters();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let body = Buffered::memory("a=b".into());
+            let response = thread.send(Method::POST, "/post", body).await.unwrap();
+            assert_eq!(response.headers()["x-body"], "3");
+        }
+        assert_eq!(fake.seen("/post").len(), 5);
+    });
+}
+
+#[test]
+fn silence_ends_in_time_and_refusal_at_once() {
+    let fake = Fake::slotted(1, 1);
+    let kit = Kit::with(&[fake.address], |config| config.timeouts.first_byte = Duration::from_millis(100));
+    kit.run(async |thread| {
+        assert!(matches!(thread.get("/silent").await, Err(UpstreamError::Timeout)));
+    });
+    let address = fake.address;
+    drop(fake);
+    let kit = Kit::new(&[address]);
+    kit.run(async |thread| {
+        assert!(matches!(thread.get("/").await, Err(UpstreamError::Connect(_))));
+        until("it is known", || kit.metrics().contains(&format!("upstream_up{{address=\"{address}\"}} 0"))).await;
+    });
+}
+
+#[test]
+fn an_answer_that_is_none_is_said_to_be_bad() {
+    let fake = Fake::slotted(1, 1);
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |thread| {
+        assert!(matches!(thread.get("/garbage").await, Err(UpstreamError::BadResponse(_))));
+        assert!(matches!(thread.get("/switch").await, Err(UpstreamError::BadResponse("unasked_upgrade"))));
+        assert_eq!(fake.seen("/garbage").len(), 1);
+        thread.learn().await;
+    });
+}
