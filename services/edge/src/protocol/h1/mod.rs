@@ -157,8 +157,9 @@ where
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(response, asked, promise).await;
         }
-        // RFC 9110 15.5.9: 408 closes, or what comes late would be taken for the next request's.
-        let asked = Asked { keep: asked.keep && response.status() != StatusCode::REQUEST_TIMEOUT, ..asked };
+        // RFC 9110 15.5.9 and 15.5.14: what of the body still comes is not worth waiting for.
+        let over = matches!(response.status(), StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE);
+        let asked = Asked { keep: asked.keep && !over, ..asked };
         let (drainable, more) = {
             let wire = self.wire.borrow();
             if matches!(wire.expect, Expect::Sending(sent) if sent > 0) {
