@@ -76,7 +76,7 @@ fn continue_is_said_when_the_body_is_wanted() {
     );
     assert_eq!(client.until("\r\n\r\n").text, "HTTP/1.1 100 Continue\r\n\r\n");
     client.write(b"hello");
-    assert_eq!(client.to_end().status, 200);
+    assert_eq!(client.read_all().status, 200);
     // Not to who sends it unasked, and not in HTTP/1.0.
     let eager = edge.send(
         b"POST /x HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello",
@@ -105,7 +105,7 @@ fn bodies_that_do_not_come() {
         let mut client = edge.connect();
         client.write(format!("POST /bad HTTP/1.1\r\nHost: a\r\n{begin}").as_bytes());
         client.half_close();
-        assert!(client.to_end().closed);
+        assert!(client.read_all().closed);
     }
     edge.forwarded(&[]);
 }
@@ -120,7 +120,7 @@ fn a_body_is_never_a_request() {
         let mut client = edge.connect();
         client.write(text.as_bytes());
         client.write(b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        assert_eq!(client.to_end().status, 400);
+        assert_eq!(client.read_all().status, 400);
     }
     // And a body on a method that seldom has one is sent on with its length.
     let text =

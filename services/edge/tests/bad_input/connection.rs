@@ -21,7 +21,7 @@ fn heads_that_do_not_come() {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
     });
-    let answer = client.to_end();
+    let answer = client.read_all();
     assert!(answer.status == 408 && answer.closed, "{answer:?}");
     dripping.join().unwrap();
     // Nothing at all gets nothing, and so does an idle connection after an answer.
@@ -64,13 +64,13 @@ fn half_closed_clients_get_their_answer() {
     let mut client = edge.connect();
     client.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n");
     client.half_close();
-    let answer = client.to_end();
+    let answer = client.read_all();
     assert!(answer.status == 200 && answer.closed, "{answer:?}");
     // Half a head gets none, and nothing waits for its other half.
     let mut client = edge.connect();
     client.write(b"GET /bad HTTP/1.1\r\nHo");
     client.half_close();
-    assert!(client.to_end().closed);
+    assert!(client.read_all().closed);
     edge.forwarded(&["/x"]);
 }
 
@@ -97,7 +97,7 @@ fn http_1_0() {
     client.write(b"GET /1 HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n");
     assert!(client.until("ok").text.contains("connection: keep-alive\r\n"));
     client.write(b"GET /2 HTTP/1.0\r\n\r\n");
-    let answer = client.to_end();
+    let answer = client.read_all();
     assert!(answer.status == 200 && answer.closed, "{answer:?}");
     edge.forwarded(&["/chunked", "/1", "/2"]);
 }
@@ -126,7 +126,7 @@ fn a_client_that_does_not_read_is_given_up() {
     client.write(b"GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     // Standing still is the input here; twice the timeout and more.
     std::thread::sleep(std::time::Duration::from_millis(1500));
-    let answer = client.to_end();
+    let answer = client.read_all();
     assert!(answer.closed && answer.text.len() < 33_554_432, "got {} bytes", answer.text.len());
     edge.forwarded(&["/big"]);
 }

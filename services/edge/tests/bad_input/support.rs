@@ -71,7 +71,7 @@ impl Edge {
     pub fn send(&self, bytes: &[u8]) -> Answer {
         let mut client = self.connect();
         client.write(bytes);
-        client.to_end()
+        client.read_all()
     }
 
     /// Sends them, with a request behind that must not be taken for one; expects the status, the end of the connection, and that the
@@ -82,7 +82,7 @@ impl Edge {
         let answer = self.send(&[bytes, b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
         assert_eq!(answer.status, status, "{shown:?} got {:?}", answer.text);
         assert!(answer.closed, "{shown:?} left its connection open");
-        assert_eq!(answer.text.matches("HTTP/1.1 ").count(), 1, "{shown:?} got {:?}", answer.text);
+        assert!(!answer.text.contains("\nHTTP/1.1 "), "{shown:?} got a second answer: {:?}", answer.text);
         assert!(answer.text.contains("connection: close\r\n"), "{shown:?} got {:?}", answer.text);
     }
 
@@ -117,7 +117,7 @@ impl Client {
         self.0.shutdown(Shutdown::Write).unwrap();
     }
 
-    pub fn to_end(&mut self) -> Answer {
+    pub fn read_all(&mut self) -> Answer {
         let mut bytes = Vec::new();
         let closed = match self.0.read_to_end(&mut bytes) {
             Ok(_) => true,
