@@ -106,7 +106,6 @@ unit() {
 e2e() {
   LOUD=1 step "end to end" cargo test --locked -p monodon-tests --tests --no-fail-fast -- ${TEST:-}
 }
-}
 
 case $what in
   lint) lint ;;
