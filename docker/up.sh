@@ -10,7 +10,7 @@ docker/build.sh
 source docker/wait.sh
 
 say "Starting"
-if ! quietly "release tasks and containers" docker compose up --detach --no-build --remove-orphans; then
+if ! LINES_ON_FAILURE=2 quietly "release tasks and containers" docker compose up --detach --no-build --remove-orphans; then
   show_failures
   exit 1
 fi

@@ -19,9 +19,15 @@ show_logs() {
   docker compose logs --no-color --no-log-prefix --tail "${2:-15}" "$1" >&2 2>&1
 }
 
+# The one that is to blame: what ended badly goes before what keeps restarting, that before what is not healthy.
 show_failures() {
   local service
-  for service in $(troubled | grep -vxF created | head -n 2); do show_logs "$service"; done
+  service=$(states | awk '
+    $2 == "exited" && $4 != 0 { print 1, $1; next }
+    $2 == "restarting" { print 2, $1; next }
+    $3 == "unhealthy" { print 3, $1; next }
+    $3 == "starting" { print 4, $1 }' | sort | awk 'NR == 1 { print $2 }')
+  if [ -n "$service" ]; then show_logs "$service"; fi
 }
 
 # wait_healthy SECONDS: shows one line of progress; fails when the time is up, or at once when a service keeps ending.
