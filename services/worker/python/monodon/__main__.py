@@ -1,5 +1,6 @@
 """`monodon-worker`, `python -m monodon`: the supervisor, and the verbs that are about Python projects."""
 
+import signal
 import sys
 
 
@@ -16,6 +17,8 @@ def main() -> int:
         return release.main(arguments[1:])
     from monodon import _monodon
 
+    # The supervisor handles signals itself; Python's own handler would still raise KeyboardInterrupt at the end.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _monodon.command(arguments, [sys.executable, *_interpreter_flags()])
 
 
