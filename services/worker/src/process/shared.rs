@@ -21,6 +21,8 @@ use crate::{
 
 /// How long idle connections may stay with a process that leaves and has nobody to give them to.
 const LINGER: Duration = Duration::from_secs(3);
+/// And how long each has after its last answer, for the next request may be on its way.
+const LAST: Duration = Duration::from_secs(1);
 /// A client that leaves before its answer has begun, as nginx counts it.
 const CLIENT_GONE: u16 = 499;
 
@@ -95,7 +97,7 @@ impl Shared {
         self.watches.tick();
         self.entry.beat(scoreboard::now());
         self.name_process();
-        if self.leaving() {
+        if self.leaving() && self.has_siblings() {
             // Connections that could not be given away at first.
             self.watches.leave();
         }
@@ -112,7 +114,7 @@ impl Shared {
     /// How long an idle connection may wait for its next request.
     pub fn idle_limit(&self) -> Duration {
         match self.leaving.get() {
-            Some(since) => LINGER.saturating_sub(since.elapsed()),
+            Some(since) => LINGER.saturating_sub(since.elapsed()).max(LAST),
             None => self.config.keepalive,
         }
     }

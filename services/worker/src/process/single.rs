@@ -6,15 +6,25 @@ use std::{
     sync::Arc,
 };
 
-use pyo3::{exceptions::PyRuntimeError, prelude::*};
+use pyo3::{
+    exceptions::PyRuntimeError,
+    prelude::*,
+    types::{IntoPyDict, PyDict},
+};
 
 use super::{ExitReason, Handover, Setup};
 use crate::{config::Config, scoreboard::Scoreboard};
+
+fn flush(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    [("flush", true)].into_py_dict(py)
+}
 
 #[pyfunction]
 #[pyo3(signature = (app, port, threads=1, timeout=30))]
 pub fn serve_single(py: Python<'_>, app: Py<PyAny>, port: u16, threads: usize, timeout: u64) -> PyResult<String> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
+    let address = listener.local_addr()?;
+    py.import("builtins")?.getattr("print")?.call((format!("listening on {address}"),), Some(&flush(py)?))?;
     let (rx, tx) = rustix::net::socketpair(
         rustix::net::AddressFamily::UNIX,
         rustix::net::SocketType::SEQPACKET,

@@ -173,7 +173,11 @@ impl Running {
             sendable.len = sendable.len.min(length.saturating_sub(written.len() as u64));
         }
         sink.start(&mut head, Some(sendable.len + written.len() as u64), &[&written]);
-        Ok(Some(if sink.wants_nothing() { Step::Done } else { Step::File(sendable) }))
+        if sink.wants_nothing() {
+            sink.end();
+            return Ok(Some(Step::Done));
+        }
+        Ok(Some(Step::File(sendable)))
     }
 
     fn head(&self, py: Python<'_>) -> PyResult<(Head, Vec<u8>)> {

@@ -1,0 +1,221 @@
+"""What becomes of the application's response."""
+
+import json
+
+import pytest
+from wsgi_server import client, server  # noqa: F401
+
+
+def closed(client, name):  # noqa: F811
+    return json.loads(client.get(f"/was_closed?{name}").body)
+
+
+def test_every_answer_names_its_process(client):  # noqa: F811
+    for path in ("/environ", "/fails", "/generator", "/file"):
+        entry, own, every = client.get(path)["x-monodon-process"].split("/")
+        assert (int(entry), own) == (0, every)
+
+
+def test_one_part_has_a_length(client):  # noqa: F811
+    answer = client.get("/echo", method="POST", body=b"12345")
+    assert (answer["content-length"], answer["transfer-encoding"], answer.body) == ("5", None, b"12345")
+    assert answer["date"].endswith("GMT")
+
+
+def test_several_parts_of_a_list_have_a_length_too(client):  # noqa: F811
+    answer = client.get("/pieces")
+    assert (answer["content-length"], answer.body) == ("20", b"abcd" * 5)
+
+
+def test_a_generator_calls_start_response_at_its_first_step(client):  # noqa: F811
+    answer = client.get("/generator")
+    assert (answer.status, answer["x-from"], answer.body) == (201, "generator", b"one,two")
+    assert (answer["transfer-encoding"], answer.complete) == ("chunked", True)
+    answer = client.get("/empty_generator")
+    assert (answer.status, answer["x-from"], answer["content-length"], answer.body) == (202, "generator", "0", b"")
+
+
+def test_http_1_0_ends_with_the_connection(server):  # noqa: F811
+    with server.connect() as client:  # noqa: F811
+        answer = client.get("/generator", version="1.0")
+        assert (answer["transfer-encoding"], answer["connection"], answer.body) == (None, "close", b"one,two")
+        assert client.is_closed()
+    with server.connect() as client:
+        answer = client.get("/echo", "Connection: keep-alive", method="POST", body=b"x", version="1.0")
+        assert answer["connection"] == "keep-alive"
+        assert client.get("/echo", method="POST", body=b"y", version="1.0").body == b"y"
+        assert client.is_closed()
+
+
+def test_an_exception_is_a_500_and_a_traceback(server, client):  # noqa: F811
+    answer = client.get("/fails", "X-Request-ID: find-me-17")
+    assert answer.status == 500
+    assert b"on purpose" not in answer.body
+    assert "find-me-17: GET /fails" in server.errors()
+    assert "ValueError: on purpose" in server.errors()
+    assert client.get("/fails_first").status == 500
+    assert closed(client, "fails_first") > 0
+    assert client.get("/silent").status == 500
+
+
+@pytest.mark.parametrize("query", ["", "length"])
+def test_an_exception_in_mid_stream_never_looks_complete(server, query):  # noqa: F811
+    with server.connect() as client:  # noqa: F811
+        answer = client.get(f"/fails_midway?{query}")
+        assert (answer.status, answer.body, answer.complete) == (200, b"x" * 100, False)
+        assert client.is_closed()
+    with server.connect() as client:
+        assert closed(client, "fails_midway") > 0
+
+
+def test_an_exception_in_mid_stream_resets_a_connection_of_http_1_0(server):  # noqa: F811
+    with server.connect() as client:  # noqa: F811
+        client.ask("/fails_midway", version="1.0")
+        with pytest.raises(ConnectionResetError):
+            while client.socket.recv(65536):
+                pass
+
+
+def test_less_than_content_length_closes_and_more_is_cut(server):  # noqa: F811
+    with server.connect() as client:  # noqa: F811
+        answer = client.get("/short")
+        assert (answer.body, answer.complete) == (b"12345", False)
+    with server.connect() as client:
+        client.ask("/long")
+        client.ask("/echo")
+        answer = client.answer()
+        assert (answer["content-length"], answer.body) == ("5", b"12345")
+        assert client.is_closed()
+
+
+def test_head_has_the_headers_of_get_and_no_body(client):  # noqa: F811
+    answer = client.get("/environ", method="HEAD")
+    assert int(answer["content-length"]) > 0
+    assert client.get("/generator", method="HEAD").status == 201
+    assert client.get("/file", method="HEAD")["content-length"] == "300000"
+    before = closed(client, "head")
+    assert client.get("/closes?head", method="HEAD").status == 200
+    assert client.get("/echo", method="POST", body=b"next").body == b"next"
+    assert closed(client, "head") == before + 1
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+def test_statuses_without_a_body(client, status):  # noqa: F811
+    before = closed(client, "status")
+    client.ask("/status?" + status.replace(" ", "+"))
+    answer = client.answer()
+    assert (answer.status, answer["x-here"], answer["transfer-encoding"]) == (int(status[:3]), "yes", None)
+    if answer.status == 204:
+        assert answer["content-length"] is None
+    assert client.get("/echo", method="POST", body=b"next").body == b"next"
+    assert closed(client, "status") == before + 1
+
+
+@pytest.mark.parametrize("status", ["200 Fine", "299 Odd", "999 Last"])
+def test_unusual_statuses(client, status):  # noqa: F811
+    answer = client.get("/status?" + status.replace(" ", "+"))
+    assert f"{answer.status} {answer.reason}".strip() == status
+
+
+@pytest.mark.parametrize("status", ["20 OK", "2000 OK", "abc", "100 Continue", "199 No", "OK", "200OK"])
+def test_statuses_that_are_none(client, status):  # noqa: F811
+    answer = client.get("/status?" + status.replace(" ", "+"))
+    assert (answer.status, answer["x-here"]) == (500, None)
+
+
+@pytest.mark.parametrize("kind", ["crlf", "nul", "name", "wide", "length"])
+def test_headers_that_are_none(server, client, kind):  # noqa: F811
+    answer = client.get(f"/bad_header?{kind}")
+    assert (answer.status, answer["x-evil"], answer["x-a"]) == (500, None, None)
+    assert f"/bad_header?{kind}" in server.errors()
+    assert client.get("/echo", method="POST", body=b"alive").body == b"alive"
+
+
+def test_hop_by_hop_headers_are_the_servers(client):  # noqa: F811
+    answer = client.get("/hop")
+    assert (answer["connection"], answer["transfer-encoding"], answer["keep-alive"], answer["upgrade"]) == (None,) * 4
+    assert (answer["x-stays"], answer["x-monodon-process"].split("/")[0], answer.body) == ("1", "0", b"kept")
+
+
+def test_exc_info(server):  # noqa: F811
+    with server.connect() as client:  # noqa: F811
+        answer = client.get("/exc_info?replace")
+        assert (answer.status, answer.reason, answer["x-first"], answer["x-second"]) == (500, "Replaced", None, "2")
+        assert client.get("/exc_info?twice").status == 500
+        assert "a second time without exc_info" in server.errors()
+        answer = client.get("/exc_info?late")
+        assert (answer.status, answer.body, answer.complete) == (200, b"out already", False)
+        assert "KeyError: 'inner'" in server.errors()
+
+
+def test_write(client):  # noqa: F811
+    assert client.get("/write").body == b"one,two,three"
+    answer = client.get("/write_only")
+    assert (answer["content-length"], answer.body) == ("9", b"all of it")
+
+
+def test_close_is_called_once(client):  # noqa: F811
+    before = closed(client, "once")
+    assert client.get("/closes?once").body == b"ab"
+    assert closed(client, "once") == before + 1
+
+
+def test_close_is_called_when_the_client_leaves(server, client):  # noqa: F811
+    before = closed(client, "stream")
+    with server.connect() as leaving:
+        leaving.ask("/stream")
+        leaving.exactly(10)
+    while closed(client, "stream") == before:
+        pass
+    assert closed(client, "stream") == before + 1
+
+
+def test_files(client):  # noqa: F811
+    whole = b"0123456789" * 30_000
+    answer = client.get("/file")
+    assert (answer["content-length"], answer.body) == ("300000", whole)
+    answer = client.get("/file?seek")
+    assert (answer["content-length"], answer.body) == ("299995", whole[5:])
+    answer = client.get("/file?length")
+    assert (answer["content-length"], answer.body) == ("12", whole[:12])
+    assert client.get("/file?foreign").body == whole.replace(b"0", b"x")
+    assert closed(client, "foreign") > 0
+
+
+def test_a_big_response(client):  # noqa: F811
+    answer = client.get("/big")
+    assert (len(answer.body), set(answer.body)) == (20_000_000, {ord("z")})
+    answer = client.get("/stream")
+    assert (answer.body, answer.complete) == (b"s" * 10_000_000, True)
+
+
+def test_slow_readers_hold_up_nobody(server):  # noqa: F811
+    """Each of these streams is far larger than what the sockets hold."""
+    slow = [server.connect() for _ in range(3)]
+    for reader in slow:
+        reader.ask("/stream")
+        reader.until(b"\r\n\r\n")
+    with server.connect() as quick:
+        for number in range(20):
+            assert quick.get("/echo", method="POST", body=b"%d" % number).body == b"%d" % number
+    for reader in slow:
+        body, complete = reader.chunks()
+        assert (len(body), complete) == (10_000_000, True)
+        reader.socket.close()
+
+
+def test_many_slow_generators_take_turns(server):  # noqa: F811
+    """Each is asked for its next part while others are under way: they do not run one after the other."""
+    readers = [server.connect() for _ in range(3)]
+    for reader in readers:
+        reader.ask("/ticking?40")
+    for reader in readers:
+        reader.until(b"\r\n\r\n")
+        assert reader.until(b"5,") is not None
+    for reader in readers:
+        rest, complete = reader.buffer, True
+        while b"39,\r\n0\r\n\r\n" not in rest:
+            assert reader.more()
+            rest = reader.buffer
+        reader.socket.close()
+        assert complete

@@ -1,0 +1,286 @@
+"""The application that the WSGI tests talk to: one path, one behaviour."""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from wsgiref.validate import validator
+
+closed = []
+calls = []
+
+
+class Body:
+    """An iterable that notes its close()."""
+
+    def __init__(self, name, parts):
+        self.name, self.parts = name, iter(parts)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        part = next(self.parts)
+        if isinstance(part, Exception):
+            raise part
+        return part
+
+    def close(self):
+        closed.append(self.name)
+
+
+def text(start_response, body, status="200 OK", headers=()):
+    body = body if isinstance(body, bytes) else body.encode()
+    start_response(status, [("Content-Type", "text/plain"), *headers])
+    return [body]
+
+
+def environ(environ, start_response):
+    plain = {key: value for key, value in environ.items() if isinstance(value, (str, int, bool, tuple))}
+    return text(start_response, json.dumps(plain))
+
+
+def echo(environ, start_response):
+    return text(start_response, environ["wsgi.input"].read())
+
+
+def digest(environ, start_response):
+    body = environ["wsgi.input"]
+    total, seen = 0, hashlib.sha256()
+    while block := body.read(10_000):
+        total += len(block)
+        seen.update(block)
+    return text(start_response, json.dumps([total, seen.hexdigest(), environ.get("CONTENT_LENGTH")]))
+
+
+def lines(environ, start_response):
+    """By iteration, by readline, by readlines and by sized reads, all of one body."""
+    body, how = environ["wsgi.input"], environ["QUERY_STRING"]
+    if how == "iterate":
+        found = [line.decode("latin-1") for line in body]
+    elif how == "readline":
+        found = [line.decode("latin-1") for line in iter(body.readline, b"")]
+    elif how == "readlines":
+        found = [line.decode("latin-1") for line in body.readlines()]
+    elif how == "hint":
+        found = [line.decode("latin-1") for line in body.readlines(3)]
+        found.append(body.read().decode("latin-1"))
+    elif how == "sized":
+        found = [part.decode("latin-1") for part in iter(lambda: body.readline(4), b"")]
+    else:
+        first = body.readline().decode("latin-1")
+        found = [first, body.read(2).decode("latin-1"), body.read(-1).decode("latin-1"), body.read().decode("latin-1")]
+    ends = [body.read(), body.read(5), body.readline(), *body.readlines(), *body]
+    return text(start_response, json.dumps([found, [end.decode() for end in ends]]))
+
+
+def generator(environ, start_response):
+    """start_response is only called when the first part is asked for."""
+    start_response("201 Created", [("X-From", "generator")])
+    yield b""
+    yield b"one,"
+    yield b"two"
+
+
+def empty_generator(environ, start_response):
+    start_response("202 Accepted", [("X-From", "generator")])
+    return
+    yield
+
+
+def fails(environ, start_response):
+    raise ValueError("on purpose")
+
+
+def fails_first(environ, start_response):
+    start_response("200 OK", [])
+    return Body("fails_first", [ValueError("before the first part")])
+
+
+def fails_midway(environ, start_response):
+    headers = [("Content-Length", "1000")] if environ["QUERY_STRING"] == "length" else []
+    start_response("200 OK", headers)
+    return Body("fails_midway", [b"x" * 100, ValueError("in the middle")])
+
+
+def silent(environ, start_response):
+    return [b"no start_response"]
+
+
+def short(environ, start_response):
+    start_response("200 OK", [("Content-Length", "10")])
+    return [b"12345"]
+
+
+def long(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"123", b"4567890"]
+
+
+def status(environ, start_response):
+    """The status that the query names, with a body that may not always be sent."""
+    start_response(environ["QUERY_STRING"].replace("+", " "), [("X-Here", "yes")])
+    return Body("status", [b"body"])
+
+
+def bad_header(environ, start_response):
+    name, value = {
+        "crlf": ("X-A", "b\r\nX-Evil: 1"),
+        "nul": ("X-A", "b\0c"),
+        "name": ("X A", "b"),
+        "wide": ("X-A", "\u20ac"),
+        "length": ("Content-Length", "-1"),
+    }[environ["QUERY_STRING"]]
+    start_response("200 OK", [(name, value)])
+    return [b"sent"]
+
+
+def hop(environ, start_response):
+    headers = [("Connection", "X-Thing"), ("Transfer-Encoding", "gzip"), ("Keep-Alive", "9"), ("Upgrade", "h2c")]
+    return text(start_response, "kept", headers=[*headers, ("x-monodon-process", "9/9/9"), ("X-Stays", "1")])
+
+
+def latin(environ, start_response):
+    return text(start_response, environ["HTTP_X_LATIN"].encode("latin-1"), headers=[("X-Back", environ["HTTP_X_LATIN"])])
+
+
+def exc_info(environ, start_response):
+    """Twice without exc_info is refused, with it the first head is replaced; after the head went out it is raised."""
+    how = environ["QUERY_STRING"]
+    start_response("200 OK", [("X-First", "1")])
+    if how == "twice":
+        start_response("200 OK", [])
+    try:
+        raise KeyError("inner")
+    except KeyError:
+        information = sys.exc_info()
+    if how == "replace":
+        start_response("500 Replaced", [("X-Second", "2")], information)
+        return [b"replaced"]
+    return late(start_response, information)
+
+
+def late(start_response, information):
+    yield b"out already"
+    start_response("500 Too late", [], information)
+    yield b"never"
+
+
+def write(environ, start_response):
+    push = start_response("200 OK", [("Content-Type", "text/plain")])
+    push(b"one,")
+    push(b"two,")
+    return [b"three"]
+
+
+def write_only(environ, start_response):
+    start_response("200 OK", [])(b"all of it")
+    return []
+
+
+def closes(environ, start_response):
+    start_response("200 OK", [])
+    return Body(environ["QUERY_STRING"], [b"a", b"b"])
+
+
+def was_closed(environ, start_response):
+    return text(start_response, json.dumps(closed.count(environ["QUERY_STRING"])))
+
+
+def pieces(environ, start_response):
+    return text(start_response, b"") and [b"a", b"", b"bc", b"d"] * 5
+
+
+def file(environ, start_response):
+    made = tempfile.TemporaryFile()
+    made.write(b"0123456789" * 30_000)
+    how = environ["QUERY_STRING"]
+    made.seek(5 if how == "seek" else 0)
+    headers = [("Content-Length", "12")] if how == "length" else []
+    start_response("200 OK", headers)
+    return environ["wsgi.file_wrapper"](Foreign(made) if how == "foreign" else made, 5000)
+
+
+class Foreign:
+    """Reads like a file, but turns what it reads: the kernel must not send the file behind it."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def read(self, size):
+        return self.inner.read(size).replace(b"0", b"x")
+
+    def fileno(self):
+        return self.inner.fileno()
+
+    def close(self):
+        closed.append("foreign")
+
+
+def big(environ, start_response):
+    start_response("200 OK", [])
+    return [b"z" * 20_000_000]
+
+
+def stream(environ, start_response):
+    """Ten megabytes in parts."""
+    start_response("200 OK", [])
+    return Body("stream", [b"s" * 100_000] * 100)
+
+
+def ticking(environ, start_response):
+    start_response("200 OK", [])
+    for number in range(int(environ["QUERY_STRING"])):
+        yield b"%d," % number
+        time.sleep(0.005)
+
+
+def thread(environ, start_response):
+    here = threading.current_thread()
+    known = here in threading.enumerate() and type(here).__name__ != "_DummyThread"
+    return text(start_response, json.dumps([here.name, known]))
+
+
+together = threading.Barrier(2, timeout=10)
+
+
+def meet(environ, start_response):
+    """Answers only when two requests are here at the same time."""
+    together.wait()
+    return text(start_response, "met")
+
+
+def counted(environ, start_response):
+    calls.append(environ["QUERY_STRING"])
+    return text(start_response, "counted")
+
+
+def count(environ, start_response):
+    return text(start_response, json.dumps(calls.count(environ["QUERY_STRING"])))
+
+
+def hang(environ, start_response):
+    time.sleep(60)
+
+
+def pid(environ, start_response):
+    return text(start_response, str(os.getpid()))
+
+
+@validator
+def valid(environ, start_response):
+    body = environ["wsgi.input"]
+    first = body.readline()
+    rest = body.read(int(environ.get("CONTENT_LENGTH") or 0))
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [first, b"|", rest]
+
+
+paths = {name: value for name, value in globals().items() if callable(value) and not name.startswith("_")}
+
+
+def app(environ, start_response):
+    return paths[environ["PATH_INFO"].strip("/").split("/")[0]](environ, start_response)
