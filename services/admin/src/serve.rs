@@ -43,7 +43,7 @@ pub trait Source: Send + Sync + 'static {
 }
 
 /// The pages as a router, for a service that has its own server.
-pub fn router<S: Source>(source: Arc<S>) -> Router {
+pub fn router<S: Source>(source: &Arc<S>) -> Router {
     let (ready, metrics) = (source.clone(), source.clone());
     let pages = Router::new()
         .route("/healthz", get(|| async { document(&Document::default()) }))
@@ -72,7 +72,8 @@ pub fn router<S: Source>(source: Arc<S>) -> Router {
     pages.merge(source.routes())
 }
 
-fn document(document: &Document) -> Response {
+/// The document as an answer: 503 only when something fails.
+pub fn document(document: &Document) -> Response {
     let status = if document.status == Status::Fail { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let body = serde_json::to_string(document).unwrap_or_default();
     (status, [(header::CONTENT_TYPE, MEDIA_TYPE), (header::CACHE_CONTROL, "no-store")], body).into_response()
@@ -100,7 +101,7 @@ pub async fn serve_on(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (asked, mut end) = tokio::sync::watch::channel(false);
-    let server = axum::serve(listener, router(Arc::new(source))).with_graceful_shutdown(async move {
+    let server = axum::serve(listener, router(&Arc::new(source))).with_graceful_shutdown(async move {
         shutdown.await;
         let _ = asked.send(true);
     });

@@ -56,6 +56,7 @@ impl<'a> Family<'a> {
         Family { out, name, help, kind: "histogram", begun: false }
     }
 
+    #[allow(clippy::needless_pass_by_value)] // numbers: nobody wants to write & before each
     pub fn sample(&mut self, labels: &[(&str, &str)], value: impl Number) -> &mut Self {
         self.line("", labels, None, &value);
         self

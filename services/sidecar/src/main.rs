@@ -1,1 +1,8 @@
-fn main() {}
+//! `monodon-sidecar`: see `cli`.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    monodon_sidecar::cli::main()
+}
