@@ -6,6 +6,7 @@ started=$SECONDS
 docker/engine.sh
 docker/env.sh
 docker/build.sh
+docker/profile-images.sh
 # shellcheck source=docker/wait.sh
 source docker/wait.sh
 

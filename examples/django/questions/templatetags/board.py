@@ -1,5 +1,6 @@
 """Small helps for the templates."""
 from django import template
+from django.utils.timesince import timesince
 
 register = template.Library()
 
@@ -14,3 +15,10 @@ def initial(name):
 def hue(name):
     """A colour for a person, the same every time."""
     return sum(ord(letter) * 37 for letter in str(name)) % 360
+
+
+@register.filter
+def ago(moment):
+    """How long ago, in one unit, as people say it."""
+    said = timesince(moment, depth=1)
+    return "just now" if said.startswith("0") else f"{said} ago"
