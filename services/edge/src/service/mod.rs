@@ -14,10 +14,11 @@ use crate::buffer::{self, BodyLimits, Buffered};
 use crate::connection::ConnInfo;
 use crate::headers::forward::{self, Origin};
 use crate::metrics::Site;
-use crate::upstream::{Meta, Timing, Upstream};
+use crate::upstream::{Meta, Upstream};
 use crate::{error_pages, host, path, redirect};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
@@ -123,7 +124,6 @@ fn begin(
 /// The last step of every answer: headers that all have, a bodiless HEAD, and the line when it has ended.
 fn finish(view: &View, mut response: Response<Body>, mut record: Box<Record>, public: bool) -> Response<Body> {
     record.status = response.status().as_u16();
-    record.timing = response.extensions().get::<Timing>().copied();
     view.snapshot.prepared.finish(response.headers_mut(), &record.id, public);
     if record.method == Method::HEAD {
         let length = http_body::Body::size_hint(response.body()).exact();
@@ -244,7 +244,7 @@ async fn to_upstream(
     record.bytes_in = buffered.len();
     forward::prepare(parts, config, conn, origin, record.started);
     let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let meta = Meta { request_id: record.id.clone(), idempotent };
+    let meta = Meta { request_id: record.id.clone(), idempotent, timing: Cell::default() };
     let (mut sent, ()) = Request::new(()).into_parts();
     sent.method = parts.method.clone();
     sent.uri = std::mem::take(&mut parts.uri);
@@ -256,7 +256,9 @@ async fn to_upstream(
     if let Some(accept) = accept {
         parts.headers.insert(header::ACCEPT, accept);
     }
-    Ok(upstream.send(sent, buffered, &meta).await?)
+    let result = upstream.send(sent, buffered, &meta).await;
+    record.timing = Some(meta.timing.get());
+    Ok(result?)
 }
 
 fn no_content() -> Response<Body> {

@@ -66,11 +66,17 @@ impl ProcessHeader {
     }
 }
 
+/// On a cache line of its own: each is written by every request that goes there.
 #[derive(Default)]
+#[repr(align(64))]
 struct Process {
     busy: AtomicU32,
     slots: AtomicU32,
 }
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Line(AtomicU32);
 
 pub struct Address {
     pub id: u64,
@@ -79,14 +85,14 @@ pub struct Address {
     kind: AtomicU8,
     /// Requests at once.
     limit: AtomicU32,
-    busy: AtomicU32,
+    busy: Line,
     processes: Box<[Process]>,
     max_connections: u32,
     queue: Arc<Queue>,
     /// Set by a failed connection, cleared by a check or a connection that works.
     down: AtomicBool,
     failures: AtomicU32,
-    /// Answers and failures so far: tells the control thread whether an unknown address makes progress.
+    /// Answers while unknown: tells the control thread whether there is progress.
     pub heads: AtomicU64,
 }
 
@@ -98,7 +104,7 @@ impl Address {
             target,
             kind: AtomicU8::new(Kind::Unknown as u8),
             limit: AtomicU32::new(1),
-            busy: AtomicU32::new(0),
+            busy: Line::default(),
             processes: (0..ENTRIES).map(|_| Process::default()).collect(),
             max_connections: max_connections.max(1),
             queue,
@@ -121,7 +127,7 @@ impl Address {
     }
 
     pub fn busy(&self) -> u32 {
-        self.busy.load(Ordering::Relaxed)
+        self.busy.0.load(Ordering::Relaxed)
     }
 
     /// Slots of one process, as it last said.
@@ -133,13 +139,15 @@ impl Address {
     pub fn take(self: &Arc<Self>) -> Option<Permit> {
         let limit = self.limit();
         let taken =
-            self.busy.fetch_update(Ordering::SeqCst, Ordering::Relaxed, |busy| (busy < limit).then_some(busy + 1));
+            self.busy.0.fetch_update(Ordering::SeqCst, Ordering::Relaxed, |busy| (busy < limit).then_some(busy + 1));
         taken.ok().map(|_| Permit { address: self.clone(), entry: None })
     }
 
     /// An answer's head has come; `None` where it says nothing of processes.
     pub fn learn(&self, said: Option<ProcessHeader>) {
-        self.heads.fetch_add(1, Ordering::Relaxed);
+        if self.kind() == Kind::Unknown {
+            self.heads.fetch_add(1, Ordering::Relaxed);
+        }
         let (kind, limit) = match said {
             Some(said) => {
                 if let Some(process) = self.processes.get(said.entry as usize)
@@ -255,7 +263,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         self.unbind();
         // SeqCst here and in the queue: either the one who begins to wait sees this permit, or we see that he waits.
-        self.address.busy.fetch_sub(1, Ordering::SeqCst);
+        self.address.busy.0.fetch_sub(1, Ordering::SeqCst);
         if self.address.queue.waiting() > 0 {
             self.address.queue.pass();
         }

@@ -34,6 +34,7 @@ pub fn clean(headers: &mut HeaderMap) -> Result<bool, &'static str> {
     }
     let streams = headers.get(CONTENT_TYPE).is_some_and(|value| is_stream(value.as_bytes()))
         || headers.get(&BUFFERING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"));
+    headers.remove(&PROCESS);
     headers::strip_response(headers);
     Ok(streams)
 }

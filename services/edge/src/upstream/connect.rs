@@ -14,8 +14,6 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// Bytes hyper reads ahead at most; an answer's head must fit too.
 const READ_AHEAD: usize = 128 << 10;
-/// Header fields of an answer.
-const FIELDS: usize = 256;
 
 /// A connection that is idle or serves one request.
 pub struct Connection {
@@ -23,8 +21,6 @@ pub struct Connection {
     /// The process it leads to, once an answer told.
     pub entry: Option<u32>,
     pub used: Instant,
-    /// It has carried an answer before.
-    pub reused: bool,
 }
 
 pub async fn open(address: &Arc<Address>, timeout: Duration) -> Result<Connection, io::Error> {
@@ -34,13 +30,12 @@ pub async fn open(address: &Arc<Address>, timeout: Duration) -> Result<Connectio
     };
     let (sender, connection) = Builder::new()
         .max_buf_size(READ_AHEAD)
-        .max_headers(FIELDS)
         .handshake(TokioIo::new(Io { stream, deaf: false }))
         .await
         .map_err(io::Error::other)?;
     // Its errors reach us through the answer they spoil; an idle connection that closes is seen by `is_closed`.
     tokio::task::spawn_local(async move { drop(connection.with_upgrades().await) });
-    Ok(Connection { sender, entry: None, used: Instant::now(), reused: false })
+    Ok(Connection { sender, entry: None, used: Instant::now() })
 }
 
 /// A plain connection, for checks.

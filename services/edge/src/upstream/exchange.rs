@@ -5,7 +5,7 @@ use super::answer;
 use super::connect::Connection;
 use super::pool::{Lease, Pool};
 use super::request;
-use super::{Killed, Meta, Timing, UpstreamError};
+use super::{Meta, Timing, UpstreamError};
 use crate::body::Body;
 use crate::buffer::{Buffered, Replay};
 use http::request::Parts;
@@ -34,7 +34,7 @@ type Head = Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<
 enum Broken {
     /// Nothing of it was sent; here it is again.
     Unsent(Box<Request<Replay>>),
-    /// The connection ended before the answer did. The process it led to, where that is known.
+    /// The connection ended before the answer did; the process it led to, where that is known.
     Reset(Option<u32>),
     Final(UpstreamError),
 }
@@ -48,18 +48,15 @@ pub async fn send(
     pool.begin();
     let upgrade = request::prepare(&mut parts, &body);
     let progress = body.in_file().then(|| Rc::new(Cell::new(Instant::now())));
-    // Cloning the head costs less than a microsecond; hyper consumes it.
-    let mut spare = meta.idempotent.then(|| request::copy(&parts));
+    let mut spare = meta.idempotent.then(|| request::Spare::of(&parts));
     let mut request = Box::new(Request::from_parts(parts, body.replay(progress.clone())));
     let mut timing = Timing::default();
     let mut avoid: Vec<u64> = Vec::new();
     let mut stale = 0;
     loop {
-        let began = Instant::now();
-        let lease = pool.acquire(&avoid).await?;
-        let leased = Instant::now();
-        timing.queue += leased - began;
-        let Lease { permit, connection } = lease;
+        let Lease { permit, connection, waited } = pool.acquire(&avoid).await?;
+        timing.queue += waited;
+        meta.timing.set(timing);
         let connection = match connection {
             Some(connection) if stale < STALE => connection,
             _ => match pool.connect(&permit).await {
@@ -81,16 +78,14 @@ pub async fn send(
         let outcome = match sending.head(progress.as_ref()).await {
             Ok((sending, response)) => {
                 timing.first_byte = sent.elapsed();
+                meta.timing.set(timing);
                 pool.shard.answered(response.status(), timing.first_byte);
                 sending.answer(response, upgrade.as_ref()).await
             }
             Err(broken) => Err(broken),
         };
         match outcome {
-            Ok(mut response) => {
-                response.extensions_mut().insert(timing);
-                return Ok(response);
-            }
+            Ok(response) => return Ok(response),
             Err(Broken::Unsent(again)) => {
                 stale += 1;
                 if stale > STALE * 2 {
@@ -102,7 +97,8 @@ pub async fn send(
             }
             Err(Broken::Reset(entry)) => {
                 pool.shard.failed("reset");
-                let Some(mut parts) = spare.take().filter(|_| pool.spend_retry()) else {
+                let spare = spare.take().filter(|_| pool.spend_retry());
+                let Some(mut parts) = spare.and_then(request::Spare::restore) else {
                     return Err(UpstreamError::Reset);
                 };
                 pool.shard.retried();
@@ -168,20 +164,23 @@ impl InFlight {
             }
             Err(mut error) => Err(match error.take_message() {
                 Some(request) => Broken::Unsent(Box::new(request)),
-                None => self.broken(error.error()),
+                None if error.error().is_parse() || error.error().is_parse_too_large() => {
+                    Broken::Final(UpstreamError::BadResponse("malformed_head"))
+                }
+                None => self.reset(),
             }),
         }
     }
 
-    fn broken(&self, error: &hyper::Error) -> Broken {
-        if error.is_parse() || error.is_parse_too_large() {
-            return Broken::Final(UpstreamError::BadResponse("malformed_head"));
+    /// The connection broke: its process has died, as far as we can tell, and its other connections with it.
+    fn reset(&self) -> Broken {
+        let Some((permit, connection)) = &self.held else {
+            return Broken::Reset(None);
+        };
+        if let Some(entry) = connection.entry {
+            self.pool.forget(permit.address(), entry);
         }
-        Broken::Reset(self.entry())
-    }
-
-    fn entry(&self) -> Option<u32> {
-        self.held.as_ref().and_then(|(_, connection)| connection.entry)
+        Broken::Reset(connection.entry)
     }
 
     fn learn(&mut self, response: &Response<Incoming>) {
@@ -281,7 +280,7 @@ impl InFlight {
                 }
                 Some(Err(_)) => {
                     self.stage = Stage::Over;
-                    return Err(Broken::Reset(self.entry()));
+                    return Err(self.reset());
                 }
             };
             if ended {
@@ -355,14 +354,4 @@ async fn drain(body: &mut Incoming, limit: Duration) -> bool {
 /// Runs a request whose client has left to its end.
 pub async fn outlive(orphan: InFlight) {
     orphan.outlive().await;
-}
-
-/// Kept here so that a reader of the retry rule finds all of it in one file.
-impl UpstreamError {
-    pub fn killed(&self) -> Option<Killed> {
-        match self {
-            Self::Killed(killed) => Some(*killed),
-            _ => None,
-        }
-    }
 }

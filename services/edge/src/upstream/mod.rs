@@ -28,6 +28,7 @@ use crate::config::{self, Config};
 use crate::drain::Drain;
 use http::request::Parts;
 use queue::Queue;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -61,9 +62,11 @@ pub struct Meta {
     pub request_id: http::HeaderValue,
     /// GET, HEAD or OPTIONS: may be sent a second time.
     pub idempotent: bool,
+    /// Filled in on the way, whatever becomes of the request.
+    pub timing: Cell<Timing>,
 }
 
-/// In the response's extensions, for the access log and the metrics.
+/// For the access log and the metrics.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timing {
     pub queue: Duration,

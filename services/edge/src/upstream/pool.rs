@@ -33,6 +33,8 @@ pub struct Pool {
     turn: Cell<usize>,
     credit: Cell<u32>,
     sweeping: Cell<bool>,
+    /// To the second, which is all that idle connections need.
+    now: Cell<Instant>,
     /// Requests whose clients have left, to be taken over by the sweeper's task: a drop may happen where no task can
     /// be started.
     orphans: RefCell<Vec<InFlight>>,
@@ -43,6 +45,8 @@ pub struct Pool {
 pub struct Lease {
     pub permit: Permit,
     pub connection: Option<Connection>,
+    /// In the queue.
+    pub waited: Duration,
 }
 
 impl Pool {
@@ -58,6 +62,7 @@ impl Pool {
             turn: Cell::new(0),
             credit: Cell::new(CREDIT_START),
             sweeping: Cell::new(false),
+            now: Cell::new(Instant::now()),
             orphans: RefCell::default(),
             nudge: Rc::default(),
         })
@@ -86,30 +91,42 @@ impl Pool {
 
     /// A permit at once, or after waiting in the queue. `avoid` has refused this request's connection already.
     pub async fn acquire(&self, avoid: &[u64]) -> Result<Lease, UpstreamError> {
-        if self.queue().waiting() == 0 {
-            let lease = self.pick(avoid);
-            if lease.is_some() {
-                self.shard.waited(Duration::ZERO);
-                return lease.ok_or(UpstreamError::QueueFull);
-            }
-        }
-        let list = self.list.borrow_mut().load().clone();
-        if list.all.is_empty() {
-            return Err(UpstreamError::Connect("no address is known for the upstream".into()));
+        if self.queue().waiting() == 0
+            && let Some(lease) = self.pick(avoid)
+        {
+            self.shard.waited(Duration::ZERO);
+            return Ok(lease);
         }
         let began = Instant::now();
-        let permit = match self.queue().wait(self.shared.settings.queue).await {
-            Ok(permit) => permit,
+        self.addresses().await?;
+        let result = self.queue().wait(self.shared.settings.queue).await;
+        let waited = began.elapsed();
+        match result {
+            Ok(permit) => {
+                self.shard.waited(waited);
+                Ok(Lease { waited, ..self.with_connection(permit) })
+            }
             Err(refused) => {
                 self.shard.refused(&refused);
-                return Err(match refused {
+                Err(match refused {
                     Refused::Full => UpstreamError::QueueFull,
                     Refused::Timeout => UpstreamError::QueueTimeout,
-                });
+                })
             }
-        };
-        self.shard.waited(began.elapsed());
-        Ok(self.with_connection(permit))
+        }
+    }
+
+    /// Right after the start a name may not have been resolved yet: that is worth a moment.
+    async fn addresses(&self) -> Result<(), UpstreamError> {
+        let known = || !self.list.borrow_mut().load().all.is_empty();
+        let began = Instant::now();
+        while !known() {
+            if began.elapsed() >= self.shared.settings.connect {
+                return Err(UpstreamError::Connect("no address is known for the upstream".into()));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
     }
 
     fn pick(&self, avoid: &[u64]) -> Option<Lease> {
@@ -136,22 +153,22 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         let id = permit.address().id;
         let Some((_, connections)) = idle.iter_mut().find(|(of, _)| *of == id) else {
-            return Lease { permit, connection: None };
+            return Lease { permit, connection: None, waited: Duration::ZERO };
         };
         let mut at = connections.len();
         while at > 0 {
             at -= 1;
             let Some(candidate) = connections.get(at) else { break };
-            if candidate.sender.is_closed() || candidate.used.elapsed() >= IDLE {
+            if candidate.sender.is_closed() {
                 connections.remove(at);
                 continue;
             }
             if candidate.entry.is_none_or(|entry| permit.try_bind(entry)) {
                 let connection = connections.remove(at);
-                return Lease { permit, connection: Some(connection) };
+                return Lease { permit, connection: Some(connection), waited: Duration::ZERO };
             }
         }
-        Lease { permit, connection: None }
+        Lease { permit, connection: None, waited: Duration::ZERO }
     }
 
     /// A new connection for this permit.
@@ -179,8 +196,7 @@ impl Pool {
         if connection.sender.is_closed() {
             return;
         }
-        connection.used = Instant::now();
-        connection.reused = true;
+        connection.used = self.now.get();
         if connection.sender.is_ready() {
             self.keep(address, connection);
             return;
@@ -218,7 +234,15 @@ impl Pool {
         }
     }
 
+    /// A process has died: none of its connections is of any use.
+    pub fn forget(&self, address: &Arc<Address>, entry: u32) {
+        if let Some((_, connections)) = self.idle.borrow_mut().iter_mut().find(|(id, _)| *id == address.id) {
+            connections.retain(|one| one.entry != Some(entry));
+        }
+    }
+
     fn let_go(&self) {
+        self.now.set(Instant::now());
         let list = self.list.borrow_mut().load().clone();
         self.idle.borrow_mut().retain_mut(|(id, connections)| {
             if list.is_ready(*id) {

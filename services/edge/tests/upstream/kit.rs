@@ -7,7 +7,8 @@ use monodon_edge::body::Body;
 use monodon_edge::buffer::{Buffered, Spool};
 use monodon_edge::config::{Config, UpstreamAddress};
 use monodon_edge::drain;
-use monodon_edge::upstream::{Meta, Resolve, Shared, Upstream, UpstreamError};
+use monodon_edge::upstream::{Meta, Resolve, Shared, Timing, Upstream, UpstreamError};
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -67,7 +68,7 @@ impl Kit {
     }
 
     pub fn thread(&self) -> Thread {
-        Thread(Rc::new(Upstream::new(self.shared.clone(), self.drain.clone())))
+        Thread(Rc::new(Upstream::new(self.shared.clone(), self.drain.clone())), Rc::default())
     }
 
     pub fn metrics(&self) -> String {
@@ -83,7 +84,7 @@ impl Kit {
 }
 
 #[derive(Clone)]
-pub struct Thread(pub Rc<Upstream>);
+pub struct Thread(pub Rc<Upstream>, pub Rc<Cell<Timing>>);
 
 impl Thread {
     pub async fn send(&self, method: Method, path: &str, body: Buffered) -> Result<Response<Body>, UpstreamError> {
@@ -92,8 +93,11 @@ impl Thread {
 
     pub async fn send_parts(&self, parts: Parts, body: Buffered) -> Result<Response<Body>, UpstreamError> {
         let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let meta = Meta { request_id: HeaderValue::from_static("test"), idempotent };
-        self.0.send(parts, body, &meta).await
+        let request_id = HeaderValue::from_static("test");
+        let meta = Meta { request_id, idempotent, timing: Cell::default() };
+        let result = self.0.send(parts, body, &meta).await;
+        self.1.set(meta.timing.get());
+        result
     }
 
     pub async fn get(&self, path: &str) -> Result<Response<Body>, UpstreamError> {
