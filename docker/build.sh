@@ -5,6 +5,11 @@
 #   CARGO_PROFILE=release     as for publishing (link-time optimisation: minutes instead of seconds)
 source "$(dirname "$0")/lib.sh"
 
+if [ "${CARGO_PROFILE:-image}" = release ] && have git; then
+  MONODON_REVISION=$(git rev-parse --short=12 HEAD 2>/dev/null || true)
+  export MONODON_REVISION
+fi
+
 build() {
   local words=$1
   shift

@@ -7,6 +7,7 @@ profile=$1
 if [ -s /run/secrets/extra_ca ]; then
   export CARGO_HTTP_CAINFO=/run/secrets/extra_ca
 fi
+[ -n "${MONODON_REVISION:-}" ] || unset MONODON_REVISION
 export CARGO_TARGET_DIR=/target CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
 mkdir -p /out
 # The end-to-end tests are a member of the workspace, but their sources are no image's business.

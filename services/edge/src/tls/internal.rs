@@ -39,8 +39,13 @@ impl Authority {
         let Some(state) = state else {
             return Ok((Self::in_memory(now)?, None));
         };
-        match Self::kept(&state.join("ca"), now) {
-            Ok(authority) => Ok((authority, None)),
+        let folder = state.join("internal-ca");
+        match Self::kept(&folder, now) {
+            Ok(authority) => {
+                // The part that people trust, without the key, for whoever copies it out of the volume.
+                let _ = store::write(&folder.join("ca.pem"), authority.pem.as_bytes());
+                Ok((authority, None))
+            }
             Err(reason) => Ok((Self::in_memory(now)?, Some(format!("{reason}; a temporary internal CA is used")))),
         }
     }

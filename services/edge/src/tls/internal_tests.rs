@@ -64,9 +64,11 @@ fn the_root_is_kept_for_its_owner_alone_and_a_spoilt_one_is_not_replaced() {
     let base = tempfile::tempdir().unwrap();
     let (first, problem) = Authority::open(Some(base.path()), NOW).unwrap();
     assert!(problem.is_none());
-    let path = base.path().join("ca/root.pem");
+    let path = base.path().join("internal-ca/root.pem");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert_eq!(std::fs::metadata(base.path().join("ca")).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(std::fs::metadata(base.path().join("internal-ca")).unwrap().permissions().mode() & 0o777, 0o700);
+    let public = std::fs::read_to_string(base.path().join("internal-ca/ca.pem")).unwrap();
+    assert!(public.contains("BEGIN CERTIFICATE") && !public.contains("PRIVATE KEY"));
     let (second, _) = Authority::open(Some(base.path()), NOW + DAY).unwrap();
     assert_eq!(first.pem(), second.pem());
 

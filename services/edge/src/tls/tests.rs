@@ -139,7 +139,7 @@ fn an_answer_to_http_01_is_there_while_it_is_needed() {
 #[test]
 fn a_state_that_cannot_be_used_is_told_and_the_site_is_served() {
     let base = tempfile::tempdir().unwrap();
-    std::fs::write(base.path().join("ca"), b"not a folder").unwrap();
+    std::fs::write(base.path().join("internal-ca"), b"not a folder").unwrap();
     let certificates = Certificates::open(&settings(base.path())).unwrap();
     let problem = certificates.status().remove(0).problem.unwrap();
     assert!(problem.contains("temporary internal CA"), "{problem}");
