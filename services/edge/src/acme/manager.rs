@@ -65,7 +65,8 @@ async fn run(certificates: &Certificates, settings: &Tls) {
         async move { site.look_after().await }
     });
     join_all(names).await;
-    std::future::pending().await
+    // Every name was one that cannot be ordered; until the settings change.
+    std::future::pending::<()>().await;
 }
 
 /// Waits until no other process orders from this folder, and serves what that one stores.

@@ -44,7 +44,8 @@ pub fn check(config: &Tls) -> Result<(), String> {
             let plain = name.strip_prefix("*.").unwrap_or(name);
             let address = name.parse::<IpAddr>().is_ok() && key == "local_names";
             let lower = !name.bytes().any(|byte| byte.is_ascii_uppercase());
-            if !address && !(lower && DnsName::try_from(plain).is_ok()) {
+            let good = address || (lower && DnsName::try_from(plain).is_ok());
+            if !good {
                 return Err(format!(
                     "{key}: expected host names such as www.example.com in lower case (other scripts as xn--...), got {name:?}"
                 ));

@@ -17,6 +17,8 @@ struct Fake {
     state: Mutex<State>,
 }
 
+type Watch = Box<dyn Fn(&str) + Send>;
+
 #[derive(Default)]
 struct State {
     calls: Vec<&'static str>,
@@ -28,7 +30,7 @@ struct State {
     denies: bool,
     offers: Vec<&'static str>,
     /// Asked when the challenge is answered, and before finalizing.
-    watch: Option<Box<dyn Fn(&str) + Send>>,
+    watch: Option<Watch>,
 }
 
 impl Fake {
