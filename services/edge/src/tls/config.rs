@@ -1,6 +1,6 @@
 //! What the edge offers in a TLS handshake.
 
-use super::Certificates;
+use super::resolver::Resolver;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{NoServerSessionStorage, ServerConfig};
 use std::sync::{Arc, LazyLock};
@@ -23,10 +23,10 @@ pub fn provider() -> Arc<CryptoProvider> {
 
 /// The configuration that all cores share: ALPN `h2`, `http/1.1` and `acme-tls/1`; the listener closes a connection that
 /// agreed on the last.
-pub fn server_config(certificates: &Arc<Certificates>) -> Arc<ServerConfig> {
+pub fn server_config(resolver: Arc<Resolver>) -> Arc<ServerConfig> {
     let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
     let mut config = match ServerConfig::builder_with_provider(provider()).with_protocol_versions(&versions) {
-        Ok(builder) => builder.with_no_client_auth().with_cert_resolver(certificates.resolver()),
+        Ok(builder) => builder.with_no_client_auth().with_cert_resolver(resolver),
         Err(error) => unreachable!("the provider has suites for both versions: {error}"),
     };
     // `acme-tls/1` comes last: a client that offers anything else beside it gets that, and never a challenge's

@@ -11,7 +11,7 @@ pub mod resolver;
 pub mod status;
 pub mod store;
 
-pub use config::{is_challenge, server_config};
+pub use config::is_challenge;
 pub use status::{CertificateStatus, Issuer};
 
 use crate::acme;
@@ -22,10 +22,11 @@ use bundle::Bundle;
 use bytes::Bytes;
 use internal::Authority;
 use resolver::{Resolver, Table};
+use rustls::ServerConfig;
 use rustls::sign::CertifiedKey;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// How often the internal certificate's age is looked at. Short, because a machine may sleep and clocks may jump.
@@ -37,6 +38,8 @@ pub struct Certificates {
     settings: ArcSwap<Tls>,
     state: Mutex<State>,
     pub(crate) counts: acme::Counts,
+    /// One for all cores: a client comes back to another core with the ticket it got from this one.
+    config: OnceLock<Arc<ServerConfig>>,
     /// Wakes the manager after a reload.
     changed: tokio::sync::Notify,
 }
@@ -88,6 +91,7 @@ impl Certificates {
             settings: ArcSwap::from_pointee(config.clone()),
             state: Mutex::new(state),
             counts: acme::Counts::default(),
+            config: OnceLock::new(),
             changed: tokio::sync::Notify::new(),
         });
         certificates.upkeep(now);
@@ -215,6 +219,11 @@ impl State {
 fn internal_names(config: &Tls, public: &BTreeMap<String, Bundle>) -> Vec<String> {
     let pending = config.domains.iter().filter(|name| !public.contains_key(*name));
     config.local_names.iter().chain(pending).cloned().collect()
+}
+
+/// What every listener accepts with; the same whenever it is asked for.
+pub fn server_config(certificates: &Arc<Certificates>) -> Arc<ServerConfig> {
+    certificates.config.get_or_init(|| config::server_config(certificates.resolver())).clone()
 }
 
 /// The state folder, if one is set.
