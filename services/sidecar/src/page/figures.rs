@@ -4,9 +4,10 @@ use std::fmt::Write;
 
 use super::format::{bar, latency, percent, rate, spark};
 use crate::run::State;
+use crate::run::history::{Gauges, Point};
 
-/// As many as the history keeps.
-const WIDTH: usize = 120;
+/// Points that a line has room for at least: one of few points does not pretend to be long.
+const WIDTH: usize = 24;
 
 struct Tile {
     name: &'static str,
@@ -19,9 +20,9 @@ struct Tile {
 pub fn render(state: &State) -> String {
     let history = &state.history;
     let last = history.points.back().copied();
-    let line = |value: fn(&crate::run::history::Point) -> f64| {
-        let values: Vec<f64> = history.points.iter().map(value).collect();
-        spark(&values, WIDTH)
+    let line = |value: fn(&Point) -> Option<f64>| {
+        let values: Vec<f64> = history.points.iter().filter_map(value).collect();
+        spark(&values, WIDTH.max(values.len()))
     };
     let unknown = || "–".to_owned();
     let gauges = &history.gauges;
@@ -30,24 +31,24 @@ pub fn render(state: &State) -> String {
             name: "Requests",
             value: last.map_or_else(unknown, |point| rate(point.rate)),
             beside: "per second".into(),
-            picture: line(|point| point.rate),
+            picture: line(|point| Some(point.rate)),
             class: "",
         },
         Tile {
             name: "Latency",
             value: last.and_then(|point| point.p95).map_or_else(unknown, latency),
             beside: match last.and_then(|point| point.p50) {
-                Some(p50) => format!("95 % below · half below {}", latency(p50)),
-                None => "95 % below".into(),
+                Some(p50) => format!("95th percentile · median {}", latency(p50)),
+                None => "95th percentile".into(),
             },
-            picture: line(|point| point.p95.unwrap_or(0.0)),
+            picture: line(|point| point.p95),
             class: "",
         },
         Tile {
             name: "Errors",
             value: last.and_then(|point| point.errors).map_or_else(unknown, percent),
             beside: "answers of 500 and above".into(),
-            picture: line(|point| point.errors.unwrap_or(0.0)),
+            picture: line(|point| point.errors),
             class: if last.and_then(|point| point.errors).is_some_and(|errors| errors > 0.01) { "bad" } else { "" },
         },
     ];
@@ -64,7 +65,7 @@ pub fn render(state: &State) -> String {
     out
 }
 
-fn workers(gauges: &crate::run::history::Gauges) -> Tile {
+fn workers(gauges: &Gauges) -> Tile {
     let of = |state: &str| gauges.processes.get(state).copied().unwrap_or(0.0);
     let alive: f64 = gauges.processes.values().sum();
     let busy = gauges.slots_busy.unwrap_or_else(|| of("busy"));

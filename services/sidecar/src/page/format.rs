@@ -21,11 +21,8 @@ pub fn bytes(count: u64) -> String {
     let mut value = count as f64;
     for unit in ["B", "KB", "MB", "GB"] {
         if value < 1000.0 {
-            return if unit == "B" || value >= 100.0 {
-                format!("{value:.0} {unit}")
-            } else {
-                format!("{value:.1} {unit}")
-            };
+            let whole = unit == "B" || value >= 100.0 || (value * 10.0).round() % 10.0 == 0.0;
+            return if whole { format!("{value:.0} {unit}") } else { format!("{value:.1} {unit}") };
         }
         value /= 1024.0;
     }

@@ -35,7 +35,7 @@ fn card(service: &Service, out: &mut String) {
     let ready = service.replicas.iter().filter(|replica| replica.ready).count();
     let count = service.replicas.len();
     let text = match (ready, count) {
-        (_, 0) => "down".to_owned(),
+        (0, 0 | 1) => "down".to_owned(),
         (1, 1) => word(status).to_owned(),
         _ => format!("{ready} of {count} ready"),
     };

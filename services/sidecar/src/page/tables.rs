@@ -71,6 +71,7 @@ fn row(container: &Container, out: &mut String) {
     let running = container.state == "running";
     let (status, text) = match (&complaint, container.state.as_str(), container.health.as_str()) {
         (Some(_), "running", health) => (Status::Warn, health),
+        (None, "running", "none") => (Status::Pass, "running"),
         (Some(_), state, _) => (Status::Warn, state),
         (None, "running", "healthy" | "starting") => (Status::Pass, container.health.as_str()),
         (None, "exited", _) => (Status::Pass, "done"),
@@ -104,7 +105,7 @@ fn row(container: &Container, out: &mut String) {
          <td class=\"number\" data-name=\"Up\">{up}</td></tr>",
         escape(&container.service),
         escape(&container.name),
-        pill(status, if running && container.health == "none" { "running" } else { text }),
+        if text == "done" { "<span class=\"pill idle\">done</span>".to_owned() } else { pill(status, text) },
         container.restarts,
     );
 }
