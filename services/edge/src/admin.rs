@@ -74,6 +74,10 @@ impl Source for Pages {
                 Some(problem) => Check::warn("edge:static", problem).of(&*entry.prefix),
             });
         }
+        checks.push(match snapshot.spool.problem() {
+            None => Check::pass("edge:spool"),
+            Some(problem) => Check::warn("edge:spool", problem),
+        });
         Readiness { checks }
     }
 

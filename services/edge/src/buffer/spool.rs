@@ -25,7 +25,14 @@ pub struct Spool {
     written: AtomicU64,
     refused: AtomicU64,
     /// Why the last attempt failed; `None` after one that worked.
-    problem: Mutex<Option<String>>,
+    problem: Mutex<Option<Problem>>,
+}
+
+#[derive(Debug)]
+struct Problem {
+    text: String,
+    /// Over when there is room again, without anybody trying.
+    quota: bool,
 }
 
 impl Spool {
@@ -47,7 +54,10 @@ impl Spool {
 
     /// What is wrong with it, for `/readyz`.
     pub fn problem(&self) -> Option<String> {
-        self.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let room = self.limit.saturating_sub(self.used.load(Ordering::Relaxed));
+        let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        let lasting = problem.as_ref().filter(|problem| !problem.quota || room <= self.limit / 4);
+        lasting.map(|problem| problem.text.clone())
     }
 
     fn note<T>(&self, result: io::Result<T>) -> io::Result<T> {
@@ -64,7 +74,7 @@ impl Spool {
                 if problem.is_none() {
                     tracing::warn!("spool {text}: bodies that do not fit into memory are refused");
                 }
-                *problem = Some(text);
+                *problem = Some(Problem { text, quota: error.kind() == io::ErrorKind::QuotaExceeded });
             }
         }
         result
@@ -196,9 +206,12 @@ mod tests {
         let other = SpoolFile::create(&spool).await.unwrap();
         let error = other.write(Bytes::from(vec![7; 60]), 0).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::QuotaExceeded);
+        file.write(Bytes::from(vec![7; 20]), 60).await.unwrap();
+        drop(other.write(Bytes::from(vec![7; 60]), 0).await.unwrap_err());
         assert!(spool.problem().unwrap().contains("spool_limit"));
         assert_eq!(file.clone().read(10, 60).await.unwrap(), vec![7; 50]);
         drop((file, other));
+        assert_eq!(spool.problem(), None);
         let again = SpoolFile::create(&spool).await.unwrap();
         again.write(Bytes::from(vec![7; 60]), 0).await.unwrap();
         assert_eq!(spool.problem(), None);

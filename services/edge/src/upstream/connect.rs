@@ -52,7 +52,15 @@ impl Stream {
                 stream.set_nodelay(true)?;
                 Ok(Self::Tcp(stream))
             }
-            Target::Unix(path) => UnixStream::connect(path).await.map(Self::Unix),
+            // A full backlog is an error here, where TCP would wait. The caller has a clock.
+            Target::Unix(path) => loop {
+                match UnixStream::connect(path).await {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                    other => return other.map(Self::Unix),
+                }
+            },
         }
     }
 }

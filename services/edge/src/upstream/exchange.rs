@@ -75,6 +75,9 @@ pub async fn send(
         };
         let sending = InFlight::new(pool, permit, connection, *request);
         let sent = Instant::now();
+        if let Some(progress) = &progress {
+            progress.set(sent);
+        }
         let outcome = match sending.head(progress.as_ref()).await {
             Ok((sending, response)) => {
                 timing.first_byte = sent.elapsed();

@@ -91,7 +91,6 @@ fn without_room_in_the_spool_small_bodies_go_on() {
     kit.run(async |thread| {
         let big = collect(parts_of(&pattern(300_000), 8192), &LIMITS, &kit.spool).await;
         assert!(matches!(big, Err(BufferError::Disk(_))));
-        assert!(kit.spool.problem().unwrap().contains("spool_limit"));
         assert!(collect(parts_of(&pattern(60_000), 8192), &LIMITS, &kit.spool).await.is_ok());
         // A response is read at its client's speed then, and loses nothing.
         let size = 8_000_000;
