@@ -31,7 +31,8 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         eprintln!("monodon-edge: {what}\n\n{USAGE}\nmonodon-edge --help lists the settings");
         return ExitCode::from(2);
     }
-    let config = match read(rest) {
+    let serving = matches!(verb, "run" | "check");
+    let config = match if serving { read(rest) } else { config::load::load(rest, std::env::vars_os()) } {
         Ok(config) => config,
         Err(problems) => return problems.exit("monodon-edge"),
     };
@@ -45,7 +46,9 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
 
 /// Everything that can be wrong before anything starts.
 pub fn read(args: &[OsString]) -> Result<Config, monodon_settings::Problems> {
-    config::load::load(args, std::env::vars_os())
+    let config = config::load::load(args, std::env::vars_os())?;
+    config::load::require_listener(&config)?;
+    Ok(config)
 }
 
 fn say(text: &str) -> ExitCode {

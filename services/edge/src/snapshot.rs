@@ -16,8 +16,8 @@ pub struct Snapshot {
     pub status: Option<Arc<upstream::Shared>>,
     pub spool: Arc<Spool>,
     pub prepared: Prepared,
-    /// In the order of `config.files`.
-    pub roots: Vec<Arc<Root>>,
+    /// In the order of `config.files`, to be looked at for readiness; threads have their own.
+    pub roots: Vec<Root>,
     sites: HashMap<Box<str>, Site>,
     /// Labels by site index, from 1. Grows over reloads, so that an index keeps its meaning.
     pub site_names: Vec<String>,
@@ -56,7 +56,7 @@ impl Snapshot {
             sites.insert(domain.as_str().into(), index as Site);
         }
         let prepared = Prepared::new(&config);
-        let roots = config.files.iter().map(|entry| Arc::new(Root::new(&entry.dir))).collect();
+        let roots = config.files.iter().map(|entry| Root::new(&entry.dir)).collect();
         Self { config, upstream, status, spool, prepared, roots, sites, site_names }
     }
 

@@ -20,6 +20,15 @@ pub fn load(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) 
     reader.problems.or(config)
 }
 
+/// What `run` and `check` want beyond that.
+pub fn require_listener(config: &Config) -> Result<(), Problems> {
+    if config.listen.http.is_empty() && config.listen.https.is_empty() {
+        let words = "nothing to listen on: set http (--http :8080), https (--https :8443) or both";
+        return Err(Problem::new("", words).into());
+    }
+    Ok(())
+}
+
 struct Reader<'a> {
     values: &'a Values,
     problems: Problems,
@@ -62,10 +71,6 @@ impl Reader<'_> {
     fn listen(&mut self) -> Listen {
         let http = self.sockets("http");
         let https = self.sockets("https");
-        if http.is_empty() && https.is_empty() && self.problems.is_empty() {
-            self.problems
-                .push(Problem::new("", "nothing to listen on: set http (--http :8080), https (--https :8443) or both"));
-        }
         let admin = match self.values.address("admin").and_then(|address| address.socket()) {
             Some(address) => address,
             None => {
@@ -227,7 +232,11 @@ impl Reader<'_> {
                     if files.iter().any(|known| known.prefix == prefix) {
                         self.wrong("static", format!("the prefix {prefix:?} is given twice"));
                     }
-                    files.push(StaticDir { prefix, dir: dir.into() });
+                    let uploads = self.values.list("uploads").iter();
+                    let uploads = uploads.map(|upload| upload.trim_end_matches('/')).any(|upload| {
+                        prefix.strip_prefix(upload).is_some_and(|rest| rest.starts_with('/'))
+                    });
+                    files.push(StaticDir { prefix, dir: dir.into(), uploads });
                 }
                 _ => self.wrong("static", format!("expected /prefix/=DIR, got {entry:?}")),
             }

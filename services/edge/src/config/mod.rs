@@ -175,6 +175,8 @@ pub struct StaticDir {
     /// Begins and ends with a slash.
     pub prefix: String,
     pub dir: PathBuf,
+    /// Its files come from users: nothing in them may act in the site's name.
+    pub uploads: bool,
 }
 
 /// Who may tell us where a request came from, and what every answer carries.

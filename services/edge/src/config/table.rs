@@ -44,6 +44,12 @@ const SETTINGS: &[Setting] = &[
         "Folders to serve files from, each as `/prefix/=DIR`. Never outside the folder, no dot files, no listings.",
     ),
     setting(
+        "uploads",
+        TEXTS,
+        "/media/, /uploads/",
+        "Prefixes of `static` whose files come from users: HTML is downloaded, SVG sandboxed, nothing is cached for others.",
+    ),
+    setting(
         "state",
         Kind::Path,
         "",

@@ -28,6 +28,7 @@ impl Failure {
     pub const MISDIRECTED: Self = Self::new(StatusCode::MISDIRECTED_REQUEST, Reason::NoSite, "misdirected");
     pub const NOTHING_THERE: Self = Self::new(StatusCode::NOT_FOUND, Reason::NoSite, "no_upstream");
     pub const NO_FILE: Self = Self::new(StatusCode::NOT_FOUND, Reason::NoSite, "no_file");
+    pub const PRECONDITION: Self = Self::new(StatusCode::PRECONDITION_FAILED, Reason::BadRequest, "precondition");
     pub const TOO_LARGE: Self = Self::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::TooLarge, "body_too_large");
     pub const UNAUTHORIZED: Self = Self::new(StatusCode::UNAUTHORIZED, Reason::Unauthorized, "unauthorized");
     pub const DISK: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::Disk, "file_unreadable");

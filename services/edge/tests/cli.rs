@@ -1,0 +1,67 @@
+//! The command line: what is wrong is said at once, with its place, and the exit code tells whose fault it was.
+
+mod common;
+
+use common::{binary, write};
+use std::process::Output;
+
+fn run(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let Output { status, stdout, stderr } =
+        binary().args(args).envs(env.iter().copied()).current_dir(dir.path()).output().unwrap();
+    (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
+}
+
+#[test]
+fn check_tells_everything_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edge.toml");
+    write(&file, "http = \":8080\"\nbody_limit = \"lots\"\nthreds = 2\n");
+    let (code, text) = run(
+        &["check", "--config", file.to_str().unwrap(), "--queue-timeout", "soon"],
+        &[("MONODON_EDGE_IDEL_TIMEOUT", "5s")],
+    );
+    assert_eq!(code, Some(2), "{text}");
+    for part in [
+        "edge.toml:2: body_limit: expected a size",
+        "edge.toml:3: threds",
+        "threads",
+        "--queue-timeout: expected a duration",
+        "MONODON_EDGE_IDEL_TIMEOUT",
+        "IDLE_TIMEOUT",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+}
+
+#[test]
+fn exit_codes() {
+    assert_eq!(run(&["check", "--http", ":8080"], &[]).0, Some(0));
+    assert_eq!(run(&["check"], &[("MONODON_EDGE_HTTP", ":8080")]).0, Some(0));
+    assert_eq!(run(&["--version"], &[]).0, Some(0));
+    let (code, help) = run(&["--help"], &[]);
+    assert!(code == Some(0) && help.contains("--upstream") && help.contains("run"), "{help}");
+    for wrong in [&["check"][..], &[], &["serve"], &["run", "--htp", ":1"], &["check", "--http", ":8080", "extra"]] {
+        assert_eq!(run(wrong, &[]).0, Some(2), "{wrong:?}");
+    }
+    let (code, text) = run(&["check", "--http", ":1", "--status-page", "/s/", "--status-upstream", "a:1"], &[]);
+    assert!(code == Some(2) && text.contains("status_password"), "{text}");
+    let secret = run(&["check", "--http", ":1"], &[("MONODON_EDGE_STATUS_PASSWORD", "hidden"), ("MONODON_EDGE_THREADS", "x")]);
+    assert!(!secret.1.contains("hidden"), "{}", secret.1);
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, text) = run(&["run", "--http", &address, "--state", "state", "--admin", "127.0.0.1:0"], &[]);
+    assert!(code == Some(1) && text.contains(&format!("http: cannot listen on {address}")), "{text}");
+    let (code, text) = run(&["run", "--http", "127.0.0.1:0", "--state", "state", "--admin", &address], &[]);
+    assert!(code == Some(1) && text.contains(&format!("admin: cannot listen on {address}")), "{text}");
+}
+
+#[test]
+fn reload_without_an_edge_says_so() {
+    let (code, text) = run(&["reload", "--state", "nowhere"], &[]);
+    assert!(code == Some(1) && text.contains("is the edge running"), "{text}");
+}

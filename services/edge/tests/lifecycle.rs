@@ -1,0 +1,91 @@
+//! Reload and stop under way: what runs is finished, what is wrong changes nothing.
+
+mod common;
+
+use common::upstream::reply;
+use common::{Connection, Edge, Setup, Upstream, binary, get, until, write};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+
+fn reload(edge: &Edge) -> (Option<i32>, String) {
+    let output = binary().arg("reload").arg("--state").arg(&edge.state).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_good_one_is_taken_and_a_bad_one_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edge.toml");
+    let (one, two) = (Upstream::saying("one"), Upstream::saying("two"));
+    let toml = |upstream: &Upstream| format!("upstream = \"{}\"\n", upstream.address);
+    write(&file, toml(&one));
+    let edge = Setup::default().plain().args(["--config", file.to_str().unwrap()]).start();
+    assert_eq!(get(edge.http, "/", &[]).text(), "one");
+    let mut kept = Connection::plain(edge.http).unwrap();
+    assert_eq!(kept.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").text(), "one");
+
+    write(&file, toml(&two));
+    assert_eq!(reload(&edge), (Some(0), String::new()));
+    until("the new upstream answers", || get(edge.http, "/", &[]).text() == "two");
+    assert_eq!(kept.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").text(), "two", "connections live on");
+
+    write(&file, "upstream = \"nonsense\"\n");
+    let (code, text) = reload(&edge);
+    assert!(code == Some(1) && text.contains("edge.toml:1: upstream"), "{text}");
+    assert_eq!(edge.metric("monodon_edge_config_last_reload_successful"), 0.0);
+    assert_eq!(get(edge.http, "/", &[]).text(), "two");
+    assert!(edge.admin("/readyz").text().contains("reload was refused"));
+
+    write(&file, format!("{}admin = \"127.0.0.1:1\"\nthreads = 7\n", toml(&one)));
+    edge.signal("HUP");
+    // The flags win over the file: only what is in force counts as changed.
+    until("the upstream is the first again", || get(edge.http, "/", &[]).text() == "one");
+    assert_eq!(edge.metric("monodon_edge_config_last_reload_successful"), 1.0);
+    let socket = edge.state.join("control.sock");
+    assert_eq!(std::fs::metadata(socket).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn stop_finishes_what_runs() {
+    let (release, wait) = mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let upstream = Upstream::start(move |seen, stream| {
+        if seen.path() == "/slow" {
+            let _ = wait.lock().unwrap().recv();
+        }
+        reply(stream, 200, &[], "done")
+    });
+    let mut edge = Edge::plain(upstream.flag());
+    let mut slow = Connection::plain(edge.http).unwrap();
+    slow.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    until("the slow request is at the application", || !upstream.seen().is_empty());
+    let mut idle = Connection::plain(edge.http).unwrap();
+    assert_eq!(idle.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status, 200);
+    edge.signal("TERM");
+    until("readiness fails", || edge.admin("/readyz").status == 503);
+    assert_eq!(edge.admin("/healthz").status, 200);
+    until("no new connection is taken", || std::net::TcpStream::connect(edge.http).is_err());
+    assert!(idle.is_closed(), "an idle connection is closed");
+    release.send(()).unwrap();
+    let answer = slow.answer().unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "done"));
+    assert_eq!(answer.header("connection"), Some("close"));
+    assert_eq!(edge.wait().code(), Some(0));
+    let line = edge.access_line(|line| line["path"] == "/slow");
+    assert_eq!(line["status"], 200, "the log is complete");
+}
+
+#[test]
+fn while_the_delay_lasts_work_is_taken() {
+    let upstream = Upstream::saying("hello");
+    let mut edge = Edge::plain([&upstream.flag()[..], &["--shutdown-delay".into(), "60s".into()]].concat());
+    edge.signal("TERM");
+    until("readiness fails", || edge.admin("/readyz").status == 503);
+    let mut connection = Connection::plain(edge.http).unwrap();
+    let answer = connection.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    // Asked twice, it does not wait.
+    edge.signal("TERM");
+    assert_eq!(edge.wait().code(), Some(0));
+}

@@ -1,0 +1,51 @@
+//! Plain HTTP: redirected where there is HTTPS, served where there is not.
+
+mod common;
+
+use common::client::request;
+use common::{Connection, Edge, Upstream, get};
+
+#[test]
+fn to_https_by_the_internal_ca() {
+    let upstream = Upstream::saying("hello");
+    let edge = Edge::start(upstream.flag());
+    let port = edge.https.port();
+    for (method, status) in [("GET", 307), ("HEAD", 307), ("POST", 307)] {
+        let answer = request(edge.http, method, "/a/b?c=d", &["Host: localhost:1234", "Content-Length: 0"]);
+        assert_eq!(answer.status, status, "{method}");
+        assert_eq!(answer.header("location"), Some(format!("https://localhost:{port}/a/b?c=d").as_str()));
+        assert_eq!(answer.header("strict-transport-security"), None);
+    }
+    assert!(upstream.seen().is_empty());
+    let mut connection = Connection::tls(edge.https, &edge.ca(), "localhost", &["http/1.1"]).unwrap();
+    let answer = connection.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+    assert_eq!(answer.header("strict-transport-security"), None);
+    assert_eq!(upstream.last().header("x-forwarded-proto"), Some("https"));
+}
+
+#[test]
+fn the_published_port_and_no_other_host() {
+    let edge = Edge::start(["--public-https-port", "443"]);
+    let location = |fields: &[&str]| get(edge.http, "/", fields).header("location").map(str::to_owned);
+    assert_eq!(location(&["Host: shop.example"]).as_deref(), Some("https://shop.example/"));
+    for host in ["Host: a/b", "Host: a@b", "Host: a:99999", "Host: "] {
+        assert_eq!((get(edge.http, "/", &[host]).status, location(&[host])), (400, None), "{host}");
+    }
+}
+
+#[test]
+fn a_trusted_proxy_with_tls_is_not_sent_in_a_circle() {
+    let upstream = Upstream::saying("hello");
+    let edge = Edge::start([&upstream.flag()[..], &["--trusted-proxies".into(), "127.0.0.0/8".into()]].concat());
+    assert_eq!(get(edge.http, "/", &["X-Forwarded-Proto: https"]).status, 200);
+    assert_eq!(get(edge.http, "/", &[]).status, 307);
+}
+
+#[test]
+fn alone_it_serves() {
+    let upstream = Upstream::saying("hello");
+    let edge = Edge::plain(upstream.flag());
+    assert_eq!(get(edge.http, "/", &[]).text(), "hello");
+    assert_eq!(upstream.last().header("x-forwarded-proto"), Some("http"));
+}
