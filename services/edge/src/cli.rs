@@ -17,13 +17,13 @@ Usage: monodon-edge <run|check|healthcheck|reload> [settings]
 ";
 
 /// Exit code 2 is wrong usage or configuration; 1 anything else that went wrong.
-pub fn main(args: Vec<OsString>) -> ExitCode {
+pub fn main(args: &[OsString]) -> ExitCode {
     let verb = args.first().and_then(|verb| verb.to_str()).unwrap_or("");
     let rest = args.get(1..).unwrap_or_default();
-    if monodon_settings::asks_for(&args, &["--version", "-V"]) || verb == "version" {
+    if monodon_settings::asks_for(args, &["--version", "-V"]) || verb == "version" {
         return say(&format!("monodon-edge {} ({})\n", env!("CARGO_PKG_VERSION"), monodon_admin::REVISION));
     }
-    if monodon_settings::asks_for(&args, &["--help", "-h"]) || verb == "help" {
+    if monodon_settings::asks_for(args, &["--help", "-h"]) || verb == "help" {
         return say(&format!("{USAGE}\n{}", config::table::SCHEMA.help()));
     }
     if !matches!(verb, "run" | "check" | "healthcheck" | "reload") {

@@ -45,10 +45,8 @@ pub async fn serve(listener: UnixListener, requests: mpsc::Sender<Request>) {
         let requests = requests.clone();
         tokio::spawn(async move {
             let mut word = [0; 16];
-            let length = match tokio::time::timeout(Duration::from_secs(1), stream.read(&mut word)).await {
-                Ok(Ok(length)) => length,
-                _ => return,
-            };
+            let read = tokio::time::timeout(Duration::from_secs(1), stream.read(&mut word));
+            let Ok(Ok(length)) = read.await else { return };
             let answer = match word.get(..length).map(<[u8]>::trim_ascii) {
                 Some(b"reload") => {
                     let (sender, outcome) = oneshot::channel();

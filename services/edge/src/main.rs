@@ -4,5 +4,6 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    monodon_edge::cli::main(std::env::args_os().skip(1).collect())
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    monodon_edge::cli::main(&args)
 }

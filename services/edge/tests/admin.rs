@@ -1,4 +1,5 @@
 //! The admin port: health, readiness with reasons, metrics that promtool accepts, the CA's certificate.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The command line: what is wrong is said at once, with its place, and the exit code tells whose fault it was.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -46,7 +47,8 @@ fn exit_codes() {
     }
     let (code, text) = run(&["check", "--http", ":1", "--status-page", "/s/", "--status-upstream", "a:1"], &[]);
     assert!(code == Some(2) && text.contains("status_password"), "{text}");
-    let secret = run(&["check", "--http", ":1"], &[("MONODON_EDGE_STATUS_PASSWORD", "hidden"), ("MONODON_EDGE_THREADS", "x")]);
+    let secret =
+        run(&["check", "--http", ":1"], &[("MONODON_EDGE_STATUS_PASSWORD", "hidden"), ("MONODON_EDGE_THREADS", "x")]);
     assert!(!secret.1.contains("hidden"), "{}", secret.1);
 }
 

@@ -1,4 +1,5 @@
 //! What passes in each direction, and whose word counts.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 
@@ -42,7 +43,8 @@ fn a_strangers_word_does_not_count() {
     assert_ne!(seen.header("x-request-id"), Some("mine"));
     assert!(seen.header("x-request-start").unwrap().starts_with("t=1"));
     assert_eq!(seen.header("accept-language"), Some("en"));
-    for gone in ["x-forwarded-prefix", "x-accel-redirect", "x-monodon-retry", "x_real_ip", "proxy", "keep-alive", "te"] {
+    for gone in ["x-forwarded-prefix", "x-accel-redirect", "x-monodon-retry", "x_real_ip", "proxy", "keep-alive", "te"]
+    {
         assert_eq!(seen.header(gone), None, "{gone}");
     }
 }
@@ -96,11 +98,9 @@ fn answers_get_ours_unless_they_have_their_own() {
     });
     let edge = Edge::plain(upstream.flag());
     let answer = get(edge.http, "/", &[]);
-    for (name, value) in [
-        ("x-content-type-options", "nosniff"),
-        ("x-frame-options", "DENY"),
-        ("referrer-policy", "same-origin"),
-    ] {
+    for (name, value) in
+        [("x-content-type-options", "nosniff"), ("x-frame-options", "DENY"), ("referrer-policy", "same-origin")]
+    {
         assert_eq!(answer.header(name), Some(value), "{name}");
     }
     assert!(answer.header("permissions-policy").is_some());
@@ -139,7 +139,8 @@ fn a_line_a_request_with_nothing_that_harms_a_terminal() {
 #[test]
 fn hosts() {
     let upstream = Upstream::saying("hello");
-    let edge = Setup::default().plain().args(upstream.flag()).args(["--domains", "shop.example,www.shop.example"]).start();
+    let edge =
+        Setup::default().plain().args(upstream.flag()).args(["--domains", "shop.example,www.shop.example"]).start();
     for (host, status) in [
         ("shop.example", 200),
         ("WWW.Shop.Example:8080", 200),

@@ -1,4 +1,5 @@
 //! HTTP/2 over TLS: the same pipeline, its own rules.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Reload and stop under way: what runs is finished, what is wrong changes nothing.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

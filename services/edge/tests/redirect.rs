@@ -1,4 +1,5 @@
 //! Plain HTTP: redirected where there is HTTPS, served where there is not.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

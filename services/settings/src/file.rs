@@ -62,7 +62,8 @@ fn as_inside(raw: Raw) -> Raw {
 
 /// A TOML value as the text that the other layers would have; `Err` names what was there instead.
 fn text_of(value: &Spanned<DeValue<'_>>, kind: &Kind) -> Result<Raw, String> {
-    let number = matches!(kind, Kind::Int { .. } | Kind::Size | Kind::Duration);
+    // Text too: `threads` is `auto` or a number.
+    let number = matches!(kind, Kind::Int { .. } | Kind::Size | Kind::Duration | Kind::Text);
     match value.get_ref() {
         DeValue::String(text) => Ok(Raw::Text(text.to_string())),
         DeValue::Integer(integer) if number => {

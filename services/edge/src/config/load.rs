@@ -106,7 +106,7 @@ impl Reader<'_> {
                 }
                 (_, Some(socket)) => sockets.push(socket),
                 (_, None) => {
-                    self.wrong(key, format!("expected an address to listen on such as :8080, got \"{address}\""))
+                    self.wrong(key, format!("expected an address to listen on such as :8080, got \"{address}\""));
                 }
             }
         }
@@ -233,9 +233,9 @@ impl Reader<'_> {
                         self.wrong("static", format!("the prefix {prefix:?} is given twice"));
                     }
                     let uploads = self.values.list("uploads").iter();
-                    let uploads = uploads.map(|upload| upload.trim_end_matches('/')).any(|upload| {
-                        prefix.strip_prefix(upload).is_some_and(|rest| rest.starts_with('/'))
-                    });
+                    let uploads = uploads
+                        .map(|upload| upload.trim_end_matches('/'))
+                        .any(|upload| prefix.strip_prefix(upload).is_some_and(|rest| rest.starts_with('/')));
                     files.push(StaticDir { prefix, dir: dir.into(), uploads });
                 }
                 _ => self.wrong("static", format!("expected /prefix/=DIR, got {entry:?}")),

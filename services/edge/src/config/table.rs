@@ -8,8 +8,8 @@ const fn setting(key: &'static str, kind: Kind, default: &'static str, words: &'
     Setting { key, kind, default, words, ..Setting::NEW }
 }
 
-const fn shared(setting: Setting) -> Setting {
-    Setting { shared: true, ..setting }
+const fn shared(key: &'static str, kind: Kind, default: &'static str, words: &'static str) -> Setting {
+    Setting { shared: true, ..setting(key, kind, default, words) }
 }
 
 const ADDRESSES: Kind = Kind::List(&Kind::Address);
@@ -59,19 +59,19 @@ const SETTINGS: &[Setting] = &[
     setting("spool", Kind::Path, "", "Folder for bodies that outgrow `buffer_memory`; by default `spool` in `state`."),
     setting("spool_limit", Kind::Size, "1GB", "How much of the spool's disk all bodies together may use."),
     setting("threads", Kind::Text, "auto", "Data threads; `auto` is the CPU quota, at most 2."),
-    shared(setting(
+    shared(
         "domains",
         TEXTS,
         "",
         "The names of the site. With them another host gets 404, or 421 over TLS; without, any host is served.",
-    )),
-    shared(setting(
+    ),
+    shared(
         "acme_email",
         Kind::Text,
         "",
         "With `domains`, the address that certificates are ordered with, which also agrees to the CA's terms. Without, the \
          internal CA issues.",
-    )),
+    ),
     setting(
         "acme_directory",
         Kind::Text,
@@ -196,18 +196,8 @@ const SETTINGS: &[Setting] = &[
         secret: true,
         ..setting("status_password", Kind::Text, "", "Password of the user `monodon` for `status_page`; none, no page.")
     },
-    shared(setting(
-        "log_level",
-        Kind::Choice(&["error", "warn", "info", "debug", "trace"]),
-        "info",
-        "How much to log.",
-    )),
-    shared(setting(
-        "log_format",
-        Kind::Choice(&["auto", "json", "text"]),
-        "auto",
-        "`auto` is text on a terminal, else JSON.",
-    )),
+    shared("log_level", Kind::Choice(&["error", "warn", "info", "debug", "trace"]), "info", "How much to log."),
+    shared("log_format", Kind::Choice(&["auto", "json", "text"]), "auto", "`auto` is text on a terminal, else JSON."),
 ];
 
 #[cfg(test)]

@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 const MOST_BYTES: usize = 32 << 20;
 
+/// One folder's, by the path within, each with its last look.
+type Files = HashMap<Box<str>, (Rc<Entity>, u64)>;
+
 pub struct Cache {
-    folders: Vec<HashMap<Box<str>, (Rc<Entity>, u64)>>,
+    folders: Vec<Files>,
     bytes: usize,
     /// Counts looks; the smallest is the oldest.
     clock: u64,

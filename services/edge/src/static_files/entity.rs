@@ -127,14 +127,26 @@ fn headers(name: &str, uploads: bool, etag: &str, modified: SystemTime) -> Heade
     set(header::ETAG, etag);
     set(header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
     set(header::ACCEPT_RANGES, "bytes");
-    set(header::CACHE_CONTROL, if uploads { UPLOADED } else if is_hashed(file) { IMMUTABLE } else { SHORT });
+    set(
+        header::CACHE_CONTROL,
+        if uploads {
+            UPLOADED
+        } else if is_hashed(file) {
+            IMMUTABLE
+        } else {
+            SHORT
+        },
+    );
     if uploads {
         // What somebody uploaded must not act in the site's name.
         set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
         let essence = media.split(';').next().unwrap_or_default();
         let active = essence.ends_with("xml") || essence.ends_with("html") || essence.contains("script");
         if active {
-            set(header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:");
+            set(
+                header::CONTENT_SECURITY_POLICY,
+                "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+            );
         }
         if active && essence != "image/svg+xml" {
             set(header::CONTENT_DISPOSITION, "attachment");
@@ -147,16 +159,22 @@ fn media_type(file: &str) -> String {
     let media = mime_guess::from_path(file).first_or_octet_stream();
     let essence = media.essence_str();
     let text = media.type_() == "text"
-        || matches!(essence, "application/javascript" | "application/json" | "image/svg+xml" | "application/manifest+json")
+        || matches!(
+            essence,
+            "application/javascript" | "application/json" | "image/svg+xml" | "application/manifest+json"
+        )
         || essence.ends_with("+xml");
     if text { format!("{essence}; charset=utf-8") } else { essence.to_owned() }
 }
 
 /// `name.<12 hexadecimal digits>.ext`: Django's ManifestStaticFilesStorage.
 fn is_hashed(file: &str) -> bool {
-    file.split('.').rev().skip(1).take(2).any(|part| {
-        part.len() == 12 && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    }) && file.split('.').count() >= 3
+    file.split('.')
+        .rev()
+        .skip(1)
+        .take(2)
+        .any(|part| part.len() == 12 && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+        && file.split('.').count() >= 3
 }
 
 #[cfg(test)]

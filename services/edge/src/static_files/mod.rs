@@ -177,7 +177,8 @@ fn partial(entity: &Entity, ranges: &[(u64, u64)]) -> Response<Body> {
         }
         ranges => {
             let boundary = format!("{:032x}", fastrand::u128(..));
-            let media = entity.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let media =
+                entity.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
             let mut parts = FileParts::default();
             for (start, end) in ranges {
                 let head = format!(
