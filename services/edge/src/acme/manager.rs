@@ -178,7 +178,7 @@ impl Site<'_> {
             Err(failure) => {
                 self.certificates.counts.failed.fetch_add(1, Ordering::Relaxed);
                 attempts.failed(now, &failure, fastrand::f64());
-                let wait = attempts.allowed_at(now) - now;
+                let wait = attempts.allowed_at(now).saturating_sub(now);
                 tracing::warn!(
                     event = "certificate",
                     site = self.name,

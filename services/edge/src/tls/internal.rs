@@ -119,7 +119,7 @@ impl Authority {
             }
         }
         (params.not_before, params.not_after) =
-            (at(now - BACKDATE), at((now - BACKDATE + LEAF_LIFE).min(self.not_after)));
+            (at(now.saturating_sub(BACKDATE)), at((now.saturating_sub(BACKDATE) + LEAF_LIFE).min(self.not_after)));
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, "localhost");
         params.serial_number = Some(serial());
@@ -136,7 +136,8 @@ impl Authority {
 fn make_root(now: u64) -> Result<String, String> {
     let key = KeyPair::generate().map_err(|error| error.to_string())?;
     let mut params = CertificateParams::default();
-    (params.not_before, params.not_after) = (at(now - BACKDATE), at(now - BACKDATE + ROOT_LIFE));
+    (params.not_before, params.not_after) =
+        (at(now.saturating_sub(BACKDATE)), at(now.saturating_sub(BACKDATE) + ROOT_LIFE));
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::OrganizationName, "Monodon");
     params.distinguished_name.push(DnType::CommonName, root_name(now));

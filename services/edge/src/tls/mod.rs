@@ -32,6 +32,9 @@ use std::time::{Duration, SystemTime};
 /// How often the internal certificate's age is looked at. Short, because a machine may sleep and clocks may jump.
 const UPKEEP: Duration = Duration::from_secs(60);
 
+/// So many names below `localhost` get a certificate of their own: a developer's projects, and not whatever is asked for.
+const LOCAL_NAMES: usize = 64;
+
 /// Every certificate by name, behind a resolver without locks.
 pub struct Certificates {
     table: Arc<ArcSwap<Table>>,
@@ -53,6 +56,8 @@ pub(crate) struct State {
     leaf_names: Vec<String>,
     /// By name.
     public: BTreeMap<String, Bundle>,
+    /// Names below `localhost`.
+    local: BTreeMap<String, Arc<CertifiedKey>>,
     challenges: BTreeMap<String, Arc<CertifiedKey>>,
     tokens: BTreeMap<String, Bytes>,
     /// How each name of ACME's fares.
@@ -79,6 +84,7 @@ impl Certificates {
             leaf,
             leaf_names,
             public: BTreeMap::new(),
+            local: BTreeMap::new(),
             challenges: BTreeMap::new(),
             tokens: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -131,8 +137,20 @@ impl Certificates {
         self.changed.notify_one();
     }
 
-    pub(crate) fn resolver(&self) -> Arc<Resolver> {
-        Arc::new(Resolver(self.table.clone()))
+    pub(crate) fn resolver(self: &Arc<Self>) -> Arc<Resolver> {
+        Arc::new(Resolver { table: self.table.clone(), certificates: Arc::downgrade(self) })
+    }
+
+    /// A certificate for a name below `localhost`, kept for the next time; none when there are enough of them.
+    pub(crate) fn local(&self, name: &str) -> Option<Arc<CertifiedKey>> {
+        if self.state().local.len() >= LOCAL_NAMES {
+            return None;
+        }
+        self.change(|state| {
+            let made = state.authority.issue(&[name.to_owned()], unix_now()).ok()?;
+            state.local.insert(name.to_owned(), made.key.clone());
+            Some(made.key)
+        })
     }
 
     pub(crate) fn settings(&self) -> Arc<Tls> {
@@ -167,6 +185,8 @@ impl Certificates {
         let issued = self.change(|state| {
             state.leaf = state.authority.issue(&names, now)?;
             state.leaf_names = names;
+            // They are as old, or will be soon; each is made again when it is asked for.
+            state.local.clear();
             Ok::<_, String>(())
         });
         match issued {
@@ -209,6 +229,7 @@ impl State {
                 None => table.exact.insert(name.as_str().into(), bundle.key.clone()),
             };
         }
+        table.local = self.local.iter().map(|(name, key)| (name.as_str().into(), key.clone())).collect();
         table.challenges = self.challenges.iter().map(|(name, key)| (name.as_str().into(), key.clone())).collect();
         table.tokens = self.tokens.iter().map(|(token, answer)| (token.as_str().into(), answer.clone())).collect();
         table

@@ -1,12 +1,14 @@
 //! Which certificate a handshake gets: by the name the client asks for, without a lock.
 
+use super::Certificates;
 use super::config::ACME_TLS_ALPN;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Weak};
 
 /// What is served, at one moment. Never changed, only replaced.
 #[derive(Debug)]
@@ -16,6 +18,8 @@ pub struct Table {
     /// Public certificates by name; a wildcard's by its name without the `*.`.
     pub exact: HashMap<Box<str>, Arc<CertifiedKey>>,
     pub wildcard: HashMap<Box<str>, Arc<CertifiedKey>>,
+    /// Names below `localhost` that somebody has asked for.
+    pub local: HashMap<Box<str>, Arc<CertifiedKey>>,
     /// For the CA that checks a name now: its certificates (TLS-ALPN-01), its answers by token (HTTP-01).
     pub challenges: HashMap<Box<str>, Arc<CertifiedKey>>,
     pub tokens: HashMap<Box<str>, Bytes>,
@@ -27,6 +31,7 @@ impl Table {
             default,
             exact: HashMap::new(),
             wildcard: HashMap::new(),
+            local: HashMap::new(),
             challenges: HashMap::new(),
             tokens: HashMap::new(),
         }
@@ -49,19 +54,37 @@ impl Table {
         if protocols.next() == Some(ACME_TLS_ALPN) && protocols.next().is_none() {
             return name.and_then(|name| self.challenges.get(name));
         }
-        Some(name.and_then(|name| self.public(name)).unwrap_or(&self.default))
+        let named = name.and_then(|name| self.public(name).or_else(|| self.local.get(name)));
+        Some(named.unwrap_or(&self.default))
     }
 }
 
 /// rustls asks this one.
-#[derive(Debug)]
-pub struct Resolver(pub Arc<ArcSwap<Table>>);
+pub struct Resolver {
+    pub table: Arc<ArcSwap<Table>>,
+    pub certificates: Weak<Certificates>,
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let table = self.0.load();
+        let table = self.table.load();
         // rustls has brought the name to lower case.
-        table.choose(hello.server_name(), hello.alpn().into_iter().flatten()).cloned()
+        let name = hello.server_name();
+        let chosen = table.choose(name, hello.alpn().into_iter().flatten())?;
+        // Browsers and OpenSSL take `*.localhost` for nothing, so each name below it gets a certificate when it is
+        // first asked for. Only this first time takes a lock, and a public site has no such name.
+        if let Some(name) = name.filter(|name| name.ends_with(".localhost") && Arc::ptr_eq(chosen, &table.default))
+            && let Some(made) = self.certificates.upgrade().and_then(|certificates| certificates.local(name))
+        {
+            return Some(made);
+        }
+        Some(chosen.clone())
     }
 }
 

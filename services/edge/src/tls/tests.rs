@@ -85,6 +85,25 @@ fn new_names_get_a_new_internal_certificate() {
 }
 
 #[test]
+fn names_below_localhost_work_at_once_and_are_bounded() {
+    let base = tempfile::tempdir().unwrap();
+    let certificates = Certificates::open(&settings(base.path())).unwrap();
+    let server = server_config(&certificates);
+    let client = client(trusting(&certificates.ca_pem()), &[b"h2"]);
+    let leaf = |name: &str| shake(&client, &server, name).unwrap().0.peer_certificates().unwrap()[0].to_vec();
+    let first = leaf("shop.localhost");
+    let (_, parsed) = x509_parser::parse_x509_certificate(&first).unwrap();
+    let names = parsed.subject_alternative_name().unwrap().unwrap().value.general_names.clone();
+    assert!(names.iter().any(|name| name.to_string().contains("shop.localhost")), "{names:?}");
+    assert_eq!(leaf("shop.localhost"), first, "it is kept");
+    for number in 0..2 * LOCAL_NAMES {
+        certificates.local(&format!("n{number}.localhost"));
+    }
+    assert_eq!(certificates.state().local.len(), LOCAL_NAMES);
+    assert!(!certificates.is_public("shop.localhost"));
+}
+
+#[test]
 fn a_session_is_resumed_without_a_cache() {
     let base = tempfile::tempdir().unwrap();
     let certificates = Certificates::open(&settings(base.path())).unwrap();
