@@ -66,7 +66,7 @@ fn figures_as_people_read_them() {
         ["500 µs", "4.2 ms", "250 ms", "2.0 s"]
     );
     assert_eq!([span(5.0), span(65.0), span(3_700.0), span(90_000.0)], ["5 s", "1 min", "1 h 1 min", "1 d 1 h"]);
-    assert_eq!([rate(0.0), rate(3.14), rate(73.2), rate(12_345.0)], ["0", "3.1", "73", "12 345"]);
+    assert_eq!([rate(0.0), rate(3.12), rate(73.2), rate(12_345.0)], ["0", "3.1", "73", "12 345"]);
     assert_eq!([percent(0.0), percent(0.0004), percent(0.02), percent(0.5)], ["0 %", "< 0.1 %", "2.0 %", "50 %"]);
     assert_eq!(clock(86_400.0 + 3_661.0), "01:01:01 UTC");
     assert_eq!(escape("<a href=\"x\">'&"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;");

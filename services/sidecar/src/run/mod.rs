@@ -105,8 +105,8 @@ async fn probes(config: &Config, shared: &Shared) {
             if old.is_some_and(|old| old != status) || (old.is_none() && status != monodon_admin::Status::Pass) {
                 let why =
                     service.problem.clone().or_else(|| service.replicas.iter().find_map(|one| one.problem.clone()));
-                let (service, why) = (&service.target.name, why.unwrap_or_default());
-                tracing::info!(service, status = status.as_str(), why, "a service's health changed");
+                let (name, why) = (&service.target.name, why.unwrap_or_default());
+                tracing::info!(name, status = status.as_str(), why, "a service's health changed");
             }
         }
         shared.with(|state| state.round = Arc::new(round));
