@@ -117,6 +117,9 @@ fn an_answer_that_breaks_off_never_looks_whole() {
     let answer = edge.send(b"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(answer.closed, "{answer:?}");
     assert!(answer.status == 502 || !answer.text.contains("0\r\n\r\n"), "{answer:?}");
+    // Without chunks only a reset can tell.
+    let answer = edge.send(b"GET /broken HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert!(answer.status == 502 || answer.reset, "{answer:?}");
 }
 
 #[test]

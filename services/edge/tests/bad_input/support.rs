@@ -81,7 +81,7 @@ impl Edge {
         let shown = String::from_utf8_lossy(bytes).into_owned();
         let answer = self.send(&[bytes, b"GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
         assert_eq!(answer.status, status, "{shown:?} got {:?}", answer.text);
-        assert!(answer.closed, "{shown:?} left its connection open");
+        assert!(answer.closed && !answer.reset, "{shown:?} did not close in order: {answer:?}");
         assert!(!answer.text.contains("\nHTTP/1.1 "), "{shown:?} got a second answer: {:?}", answer.text);
         assert!(answer.text.contains("connection: close\r\n"), "{shown:?} got {:?}", answer.text);
     }
@@ -119,11 +119,9 @@ impl Client {
 
     pub fn read_all(&mut self) -> Answer {
         let mut bytes = Vec::new();
-        let closed = match self.0.read_to_end(&mut bytes) {
-            Ok(_) => true,
-            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
-        };
-        Answer::of(&bytes, closed)
+        let error = self.0.read_to_end(&mut bytes).err().map(|error| error.kind());
+        let reset = error == Some(std::io::ErrorKind::ConnectionReset);
+        Answer { reset, ..Answer::of(&bytes, error.is_none() || reset) }
     }
 
     /// Reads until the text holds `end`.
@@ -150,13 +148,15 @@ pub struct Answer {
     pub status: u16,
     pub text: String,
     pub closed: bool,
+    /// Closed by a reset: whatever was on its way may be lost.
+    pub reset: bool,
 }
 
 impl Answer {
     fn of(bytes: &[u8], closed: bool) -> Self {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let status = text.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok()).unwrap_or(0);
-        Self { status, text, closed }
+        Self { status, text, closed, reset: false }
     }
 
     pub fn body(&self) -> &str {

@@ -1,7 +1,7 @@
 //! Waiting for the next request's head: how long, how large, and what ends the wait.
 
 use super::request::Refused;
-use super::{AHEAD, Connection};
+use super::{AHEAD, Connection, scratch};
 use crate::drain::{Drain, Phase};
 use http::StatusCode;
 use monodon_http1::{Head, Limits};
@@ -15,8 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 const LAST_CALL: Duration = Duration::from_millis(500);
 
 pub enum Incoming {
-    Head,
-    Refused(Refused),
+    Head(Head),
+    Refused(Refused, Head),
     /// The client has gone, or time is up between two requests: nobody waits for an answer.
     Closed,
 }
@@ -57,7 +57,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     /// Reads until a head is whole: `idle_timeout` for its first byte, `head_timeout` for all of it from there.
-    pub(super) async fn incoming(&mut self, head: &mut Head, idle: &mut Idle) -> Incoming {
+    pub(super) async fn incoming(&mut self, idle: &mut Idle) -> Incoming {
         let view = self.thread.view();
         let config = &view.snapshot.config;
         let limits = Limits {
@@ -70,18 +70,21 @@ where
         // A connection may be idle for longer than a configuration lives.
         drop(view);
         let (wire, timer) = (&self.wire, &mut self.timer);
-        let (mut begun, mut last_call) = (false, false);
+        // Taken with the first byte: an idle connection needs none.
+        let mut begun: Option<Head> = None;
+        let mut last_call = false;
         let incoming = poll_fn(|cx| {
             let mut wire = wire.borrow_mut();
             loop {
                 if !wire.buf.is_empty() {
+                    let first = begun.is_none();
+                    let mut head = begun.take().unwrap_or_else(scratch::head);
                     match head.parse(&wire.buf, &limits) {
-                        Ok(true) => return Poll::Ready(Incoming::Head),
-                        Ok(false) => {}
-                        Err(reject) => return Poll::Ready(Incoming::Refused(reject.into())),
+                        Ok(true) => return Poll::Ready(Incoming::Head(head)),
+                        Ok(false) => begun = Some(head),
+                        Err(reject) => return Poll::Ready(Incoming::Refused(reject.into(), head)),
                     }
-                    if !begun {
-                        begun = true;
+                    if first {
                         timer.set(head_timeout);
                     }
                 } else if !timer.is_set() {
@@ -93,18 +96,15 @@ where
                     Poll::Ready(Ok(_)) => continue,
                     Poll::Pending => {}
                 }
-                if !begun && !last_call && idle.closing(cx) {
+                if begun.is_none() && !last_call && idle.closing(cx) {
                     last_call = true;
                     timer.set(LAST_CALL);
                 }
-                return match timer.poll(cx) {
-                    Poll::Pending => Poll::Pending,
-                    Poll::Ready(()) if begun => Poll::Ready(Incoming::Refused(Refused {
-                        status: StatusCode::REQUEST_TIMEOUT,
-                        reason: "timeout_header",
-                    })),
-                    Poll::Ready(()) => Poll::Ready(Incoming::Closed),
-                };
+                let late = Refused { status: StatusCode::REQUEST_TIMEOUT, reason: "timeout_header" };
+                return timer.poll(cx).map(|()| match begun.take() {
+                    Some(head) => Incoming::Refused(late, head),
+                    None => Incoming::Closed,
+                });
             }
         })
         .await;

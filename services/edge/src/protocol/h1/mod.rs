@@ -81,19 +81,14 @@ where
     async fn run(mut self) {
         let mut idle = Idle::new(self.thread.drain.clone());
         loop {
-            let mut head = scratch::head();
-            let incoming = self.incoming(&mut head, &mut idle).await;
-            let next = match incoming {
-                Incoming::Head => self.request(head).await,
-                Incoming::Refused(refused) => {
+            let next = match self.incoming(&mut idle).await {
+                Incoming::Head(head) => self.request(head).await,
+                Incoming::Refused(refused, head) => {
                     let next = self.refuse(&refused, &head).await;
                     scratch::return_head(head);
                     next
                 }
-                Incoming::Closed => {
-                    scratch::return_head(head);
-                    Next::Close { linger: false }
-                }
+                Incoming::Closed => Next::Close { linger: false },
             };
             match next {
                 Next::Another => {}

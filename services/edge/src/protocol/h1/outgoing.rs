@@ -8,11 +8,14 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body as _, Frame};
 use monodon_http1::encode;
+use std::any::Any;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -23,6 +26,13 @@ pub enum Sent {
 }
 
 type Part = Option<Result<Frame<Bytes>, BodyError>>;
+
+/// Has the kernel answer with a reset when this is dropped. Under TLS a missing close_notify says the same.
+fn reset(io: &impl Any) {
+    if let Some(stream) = (io as &dyn Any).downcast_ref::<TcpStream>() {
+        let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+    }
+}
 
 impl<I> Connection<I>
 where
@@ -35,7 +45,13 @@ where
         let sent = self.send_all(&mut out, &mut body, send).await;
         scratch::return_buffer(out);
         match sent {
-            Err(_) => Sent::Broken,
+            Err(_) => {
+                // Where the end of the connection is the end of the body, an orderly one would make a part look whole.
+                if send == Send::UntilClose {
+                    reset(&self.wire.borrow().io);
+                }
+                Sent::Broken
+            }
             Ok(()) if keep => Sent::Keep,
             Ok(()) => Sent::Close,
         }

@@ -90,6 +90,15 @@ async fn continue_is_sent_when_the_body_is_wanted() {
     let mut nothing = Vec::new();
     client.read_to_end(&mut nothing).await.unwrap();
     assert!(nothing.is_empty(), "the body was there already");
+
+    let (wire, mut client) = self::wire(Framing::Length(2), true, 10);
+    wire.borrow_mut().buf.extend_from_slice(b"o");
+    client.write_all(b"k").await.unwrap();
+    let mut body = Body::stream(Reader::new(wire.clone()));
+    while body.frame().await.transpose().unwrap().is_some() {}
+    drop((wire, body));
+    client.read_to_end(&mut nothing).await.unwrap();
+    assert!(nothing.is_empty(), "a part of it was");
 }
 
 #[tokio::test]

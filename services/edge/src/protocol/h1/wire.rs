@@ -102,6 +102,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
                 Rest::Length(left) => {
                     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(self.buf.len());
                     if here > 0 {
+                        // RFC 9110 10.1.1: who has begun to send does not wait for `100 Continue`.
+                        self.expect = Expect::No;
                         *left -= here as u64;
                         self.body_limit -= here as u64;
                         if *left == 0 {
@@ -113,6 +115,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
                 }
                 Rest::Chunked(chunks) => match chunks.next(&self.buf) {
                     Ok(Chunk::Data { start, end }) => {
+                        self.expect = Expect::No;
                         self.buf.advance(start);
                         return Poll::Ready(Some(Ok(self.buf.split_to(end.saturating_sub(start)).freeze())));
                     }
