@@ -138,7 +138,7 @@ fn where_the_first_way_has_failed_the_second_is_http_on_port_80() {
 #[test]
 fn a_certificate_is_renewed_ahead_of_its_end_without_a_restart() {
     let place = Place::new(&[NAME]);
-    let pebble = Pebble::start(place.folder(), &Wish { lifetime: 12, ..wish(&place) });
+    let pebble = Pebble::start(place.folder(), &Wish { lifetime: 20, ..wish(&place) });
     let root = pebble.issued_root();
     let edge = Edge::start(&place, &pebble.directory, &pebble.roots);
     let expiry = || edge.metric(&format!("certificate_not_after_timestamp_seconds{{site=\"{NAME}\",issuer=\"acme\"}}"));
