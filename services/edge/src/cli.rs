@@ -48,6 +48,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
 pub fn read(args: &[OsString]) -> Result<Config, monodon_settings::Problems> {
     let config = config::load::load(args, std::env::vars_os())?;
     config::load::require_listener(&config)?;
+    crate::acme::check(&config.tls).map_err(|wrong| monodon_settings::Problem::new("", wrong))?;
     Ok(config)
 }
 

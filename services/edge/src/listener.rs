@@ -4,6 +4,7 @@ use crate::connection::{ConnInfo, Protocol, TlsInfo};
 use crate::drain::Phase;
 use crate::protocol;
 use crate::service::Thread;
+use futures_util::FutureExt;
 use rustls::ProtocolVersion;
 use socket2::{Domain, Socket, Type};
 use std::io;
@@ -100,6 +101,10 @@ pub async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, thread: Rc<
     tokio::select! {
         () = accepting => {}
         () = drain.reached(Phase::Closing) => {}
+    }
+    // Who stands in the kernel's queue was let in by it: closing the socket would refuse them.
+    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+        start(stream, peer, tls.as_ref(), &thread, &total);
     }
 }
 

@@ -82,6 +82,7 @@ where
             }
             () = drain.reached(Phase::Announced), if !draining => {
                 draining = true;
+                idle_since = Instant::now();
                 connection.as_mut().graceful_shutdown();
             }
             _ = tick.tick() => {
@@ -96,7 +97,9 @@ where
                     draining = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                if stalls.longest(now) >= timeouts.send {
+                // What the client does not take of answers that are finished keeps the connection from ending.
+                let stuck = draining && conn.in_flight.get() == 0 && now.duration_since(idle_since) >= allowed + timeouts.send;
+                if stuck || stalls.longest(now) >= timeouts.send {
                     tracing::debug!(peer = %conn.peer, "an HTTP/2 client stopped reading; its connection is closed");
                     return;
                 }
@@ -166,7 +169,8 @@ type Mark = Cell<Option<Instant>>;
 
 impl Stalls {
     fn mark(&self) -> Rc<Mark> {
-        let mark = Rc::new(Mark::default());
+        // hyper asks for the first frame only when the window has room for it.
+        let mark = Rc::new(Mark::new(Some(Instant::now())));
         self.0.borrow_mut().push(Rc::downgrade(&mark));
         mark
     }
@@ -184,7 +188,7 @@ impl Stalls {
     }
 }
 
-/// An answer's body: after a frame was taken it is the client's turn (hyper asks again only when there is room).
+/// An answer's body: before the first frame is asked for, and after a frame was taken it is the client's turn (hyper asks again only when there is room).
 struct Watched {
     body: Body,
     mark: Rc<Mark>,
