@@ -21,9 +21,6 @@ mod _monodon {
 
     use pyo3::prelude::*;
 
-    #[pymodule_export]
-    use crate::process::single::serve_single;
-
     /// The whole command line but `init` and `release`; returns the exit code. `python` is the interpreter and its
     /// flags, with which the zygote is executed. Python's lock is let go: nothing here runs Python.
     #[pyfunction]

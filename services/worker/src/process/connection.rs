@@ -217,8 +217,10 @@ async fn exchange<I: Interface>(shared: &Shared, interface: &I, link: &mut Link,
         head_only: request.method() == b"HEAD",
         keep_alive,
         process: &process,
-        send_timeout: shared.config.timeout,
+        send_timeout: shared.config.body_timeout,
     };
+    // The interface takes the body out of the request.
+    let received = request.body.len();
     let began = scoreboard::now();
     let mut output = Output::new(stream, watch, pending, terms);
     shared.enter(request, began);
@@ -227,9 +229,9 @@ async fn exchange<I: Interface>(shared: &Shared, interface: &I, link: &mut Link,
         output.abort();
     }
     let micros = scoreboard::now().saturating_sub(began);
-    shared.exit(request, &output, micros);
+    shared.exit(request, &output, received, micros);
     if shared.log.is_some() {
-        log::write(shared, request, output.status(), output.sent(), micros);
+        log::write(shared, request, &log::Outcome { status: output.status(), received, sent: output.sent(), micros });
     }
     let again = output.keep_alive();
     request.body = Body::Empty;

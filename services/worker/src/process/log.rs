@@ -4,8 +4,19 @@ use std::time::SystemTime;
 
 use super::{Shared, request::Request};
 
-/// Writes the line of a finished request. `micros` is the time with the application.
-pub fn write(shared: &Shared, request: &Request, status: u16, sent: u64, micros: u64) {
+/// What became of a request.
+pub struct Outcome {
+    pub status: u16,
+    /// Bytes of the request's body.
+    pub received: u64,
+    /// Bytes of the response's body.
+    pub sent: u64,
+    /// The time with the application.
+    pub micros: u64,
+}
+
+/// Writes the line of a finished request.
+pub fn write(shared: &Shared, request: &Request, outcome: &Outcome) {
     let Some(lines) = &shared.log else { return };
     let mut line = Vec::with_capacity(256);
     line.extend_from_slice(b"{\"time\":\"");
@@ -18,10 +29,10 @@ pub fn write(shared: &Shared, request: &Request, status: u16, sent: u64, micros:
     }
     text(&mut line, "method", request.method());
     text(&mut line, "path", request.target());
-    number(&mut line, "status", u64::from(status));
-    number(&mut line, "bytes_in", request.body.len());
-    number(&mut line, "bytes_out", sent);
-    number(&mut line, "duration_us", micros);
+    number(&mut line, "status", u64::from(outcome.status));
+    number(&mut line, "bytes_in", outcome.received);
+    number(&mut line, "bytes_out", outcome.sent);
+    number(&mut line, "duration_us", outcome.micros);
     number(&mut line, "process", shared.entry.index() as u64);
     if let Some(agent) = request.field(b"user-agent") {
         text(&mut line, "user_agent", agent);

@@ -16,7 +16,6 @@ mod request;
 mod response;
 mod retry;
 mod shared;
-pub mod single;
 mod stream;
 mod trust;
 mod upload;

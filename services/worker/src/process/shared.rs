@@ -115,6 +115,8 @@ impl Shared {
     pub fn idle_limit(&self) -> Duration {
         match self.leaving.get() {
             Some(since) => LINGER.saturating_sub(since.elapsed()).max(LAST),
+            // No connection is kept then, but a new one still gets time for its first request.
+            None if self.config.keepalive.is_zero() => self.config.head_timeout,
             None => self.config.keepalive,
         }
     }
@@ -128,7 +130,9 @@ impl Shared {
 
     /// Whether an answer tells the client not to use the connection again. `more` if the next request is already here.
     pub fn says_close(&self, more: bool) -> bool {
-        self.scoreboard.draining() || (self.leaving() && (more || !self.has_siblings()))
+        self.config.keepalive.is_zero()
+            || self.scoreboard.draining()
+            || (self.leaving() && (more || !self.has_siblings()))
     }
 
     /// Hands a connection to a sibling, or gives it back.
@@ -183,7 +187,7 @@ impl Shared {
     }
 
     /// The application is done with a request.
-    pub fn exit(&self, request: &Request, output: &Output<'_>, micros: u64) {
+    pub fn exit(&self, request: &Request, output: &Output<'_>, received: u64, micros: u64) {
         let in_flight = self.in_flight.get().saturating_sub(1);
         self.in_flight.set(in_flight);
         self.entry.set_in_flight(in_flight);
@@ -199,7 +203,7 @@ impl Shared {
             self.entry.add_abandoned(1);
         }
         self.entry.count_request(method_index(request.method()), status, micros);
-        self.entry.add_bytes_in(request.body.len());
+        self.entry.add_bytes_in(received);
         self.entry.add_bytes_out(output.sent());
         if let Some(left) = self.requests_left.get() {
             self.requests_left.set(left.checked_sub(1).filter(|left| *left > 0));

@@ -30,9 +30,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// From now on the connection waits for at most `limit`.
+    /// From now on the connection waits for at most `limit`; zero is no limit.
     pub fn arm(&self, limit: Duration) {
-        self.deadline.set(Instant::now().checked_add(limit));
+        self.deadline.set(if limit.is_zero() { None } else { Instant::now().checked_add(limit) });
     }
 
     pub fn disarm(&self) {

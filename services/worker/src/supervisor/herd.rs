@@ -363,13 +363,18 @@ impl Herd {
             return;
         };
         let Some(index) = self.free.pop_front() else { return };
+        // Before the zygote is told: the new process may be ready before this one runs on, and says so in its entry.
+        let entry = self.shared.board.entry(index);
+        if let Some(entry) = entry {
+            entry.begin(0, self.generation, now());
+        }
         if let Err(error) = zygote.fork(index) {
             tracing::error!("the zygote cannot be told to fork: {error}");
+            if let Some(entry) = entry {
+                entry.release();
+            }
             self.free.push_front(index);
             return self.back_off();
-        }
-        if let Some(entry) = self.shared.board.entry(index) {
-            entry.begin(0, self.generation, now());
         }
         let process = Process {
             pid: None,
