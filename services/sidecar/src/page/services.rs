@@ -49,12 +49,12 @@ fn card(service: &Service, out: &mut String) {
         let _ = write!(out, "<p class=\"why\">{}</p>", escape(problem));
     }
     for replica in &service.replicas {
-        one(replica, out);
+        one(&service.target.name, replica, out);
     }
     out.push_str("</article>");
 }
 
-fn one(replica: &Replica, out: &mut String) {
+fn one(service: &str, replica: &Replica, out: &mut String) {
     let beside = if replica.code == 0 { "no answer".to_owned() } else { latency(replica.seconds) };
     let _ = write!(
         out,
@@ -63,8 +63,12 @@ fn one(replica: &Replica, out: &mut String) {
         replica.address,
     );
     let checks = replica.document.iter().flat_map(|document| &document.checks);
-    let checks: Vec<(&String, &Entry)> =
-        checks.flat_map(|(name, entries)| entries.iter().map(move |entry| (name, entry))).collect();
+    // That it is not draining is no news.
+    let news = |name: &str, entry: &Entry| entry.status != Status::Pass || !name.ends_with(":draining");
+    let checks: Vec<(&String, &Entry)> = checks
+        .flat_map(|(name, entries)| entries.iter().map(move |entry| (name, entry)))
+        .filter(|(name, entry)| news(name, entry))
+        .collect();
     // What the replica says in detail stands for its problem.
     if let Some(problem) = replica.problem.as_ref().filter(|_| checks.is_empty()) {
         let _ = write!(out, "<p class=\"why\">{}</p>", escape(problem));
@@ -72,16 +76,17 @@ fn one(replica: &Replica, out: &mut String) {
     if !checks.is_empty() {
         out.push_str("<ul class=\"checks\">");
         for (name, entry) in checks {
-            check(name, entry, out);
+            check(service, name, entry, out);
         }
         out.push_str("</ul>");
     }
     out.push_str("</div>");
 }
 
-fn check(name: &str, entry: &Entry, out: &mut String) {
-    // `edge:certificate` on the edge's own card is `certificate`.
-    let name = name.split_once(':').map_or(name, |(_, check)| check).replace('_', " ");
+fn check(service: &str, name: &str, entry: &Entry, out: &mut String) {
+    // `edge:certificate` on the edge's own card is `certificate`; `upstream:address` stays what it is.
+    let own = name.strip_prefix(service).and_then(|rest| rest.strip_prefix(':'));
+    let name = own.unwrap_or(name).replace(['_', ':'], " ");
     let which = entry.component_id.as_deref().map(|id| format!(" <code>{}</code>", escape(id))).unwrap_or_default();
     let unit = entry.observed_unit.as_deref().unwrap_or_default();
     let value = match &entry.observed_value {

@@ -31,6 +31,8 @@ pub fn certificates(state: &State) -> String {
             "file" => "from a file",
             other => other,
         };
+        // The internal CA's one certificate is of all local names.
+        let site = if site == "internal" && issuer == "from the internal CA" { "local names" } else { site };
         let _ = write!(
             out,
             "<li><span class=\"dot {}\"></span><span><b>{}</b> <span class=\"beside\">{}</span></span><span>{text}</span></li>",
