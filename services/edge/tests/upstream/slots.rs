@@ -1,7 +1,7 @@
 //! Slots, the queue, and the choice of the process.
 
 use crate::fake::Fake;
-use crate::kit::{Kit, read, until};
+use crate::kit::{Kit, read, until, until_async};
 use http_body_util::BodyExt;
 use monodon_edge::upstream::UpstreamError;
 use std::sync::atomic::Ordering;
@@ -76,6 +76,37 @@ fn no_request_is_put_behind_a_busy_process_while_another_is_idle() {
         assert_eq!(thread.0.idle(), 4);
         let opened = fake.state.connections.load(Ordering::SeqCst);
         assert!(opened <= 8, "{opened} connections were opened");
+    });
+}
+
+#[test]
+fn a_thread_knows_which_processes_another_thread_keeps_busy() {
+    let fake = Fake::slotted(2, 1);
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |one| {
+        let other = kit.thread();
+        one.learn().await;
+        // Each covers both processes.
+        for thread in [&one, &other] {
+            until_async("both are covered", || async {
+                for request in [thread.start("/sleep/20"), thread.start("/sleep/20")] {
+                    request.await.unwrap().unwrap();
+                }
+                thread.0.idle() == 2
+            })
+            .await;
+        }
+        fake.state.misplaced.store(0, Ordering::SeqCst);
+        for round in 1..=10 {
+            let slow = one.start("/gate");
+            until("the slow one is there", || fake.seen("/gate").len() == round).await;
+            for _ in 0..3 {
+                other.learn().await;
+            }
+            fake.state.gate.add_permits(1);
+            slow.await.unwrap().unwrap();
+        }
+        assert_eq!(fake.state.misplaced.load(Ordering::SeqCst), 0);
     });
 }
 
