@@ -147,3 +147,22 @@ impl Parts<'_> {
         if u128::from(self.total) < due { Err(BufferError::TooSlow) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_that_trickles_is_too_slow_after_ten_seconds() {
+        let limits = BodyLimits { total: 1 << 20, memory: 1024, wait: Duration::from_secs(30), min_rate: 240 };
+        let after = |seconds, total| {
+            let body = Body::stream(http_body_util::StreamBody::new(futures_util::stream::pending()));
+            let began = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
+            Parts { body, limits: &limits, began, total }.check_rate().is_ok()
+        };
+        assert!(after(9, 1));
+        assert!(!after(20, 1));
+        assert!(!after(20, 4000));
+        assert!(after(20, 6000));
+    }
+}

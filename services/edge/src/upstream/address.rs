@@ -130,6 +130,17 @@ impl Address {
         self.busy.0.load(Ordering::Relaxed)
     }
 
+    /// SeqCst: see [`Permit`]'s drop.
+    pub fn is_free(&self) -> bool {
+        self.busy.0.load(Ordering::SeqCst) < self.limit()
+    }
+
+    /// Slots to reckon the queue's length by; generous before any are known.
+    pub fn queue_share(&self) -> usize {
+        let slots = if self.kind() == Kind::Unknown { self.max_connections } else { self.limit() };
+        slots as usize
+    }
+
     /// Slots of one process, as it last said.
     pub fn slots_of(&self, entry: u32) -> u32 {
         self.processes.get(entry as usize).map_or(1, |process| process.slots.load(Ordering::Relaxed).max(1))

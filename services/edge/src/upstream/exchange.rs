@@ -54,12 +54,12 @@ pub async fn send(
     let mut avoid: Vec<u64> = Vec::new();
     let mut stale = 0;
     loop {
-        let Lease { permit, connection, waited } = pool.acquire(&avoid).await?;
+        let Lease { mut permit, connection, waited } = pool.acquire(&avoid).await?;
         timing.queue += waited;
         meta.timing.set(timing);
         let connection = match connection {
             Some(connection) if stale < STALE => connection,
-            _ => match pool.connect(&permit).await {
+            _ => match pool.connect(&mut permit).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     pool.shard.failed("connect");

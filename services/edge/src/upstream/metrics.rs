@@ -86,8 +86,13 @@ pub struct Metrics(Mutex<Vec<Arc<Shard>>>);
 
 impl Metrics {
     pub fn shard(&self) -> Arc<Shard> {
+        let mut shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that a reload has left behind goes on counting for its successor.
+        if let Some(free) = shards.iter().find(|shard| Arc::strong_count(shard) == 1) {
+            return free.clone();
+        }
         let shard = Arc::<Shard>::default();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(shard.clone());
+        shards.push(shard.clone());
         shard
     }
 

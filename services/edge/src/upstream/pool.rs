@@ -12,12 +12,14 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 /// The worker keeps idle connections for 75 s: we must be the one that lets go.
 pub const IDLE: Duration = Duration::from_secs(60);
 /// Idle connections kept to an upstream that says nothing of slots.
 const FOREIGN_IDLE: usize = 64;
+/// Connections that one thread opens at the same time; small servers have backlogs of five or ten.
+const CONNECTING: usize = 8;
 /// Budget of second sendings: what a request adds, what one costs, the most that is saved up.
 const CREDIT_EACH: u32 = 1;
 const CREDIT_RETRY: u32 = 10;
@@ -33,6 +35,7 @@ pub struct Pool {
     turn: Cell<usize>,
     credit: Cell<u32>,
     sweeping: Cell<bool>,
+    connecting: Semaphore,
     /// To the second, which is all that idle connections need.
     now: Cell<Instant>,
     /// Requests whose clients have left, to be taken over by the sweeper's task: a drop may happen where no task can
@@ -62,6 +65,7 @@ impl Pool {
             turn: Cell::new(0),
             credit: Cell::new(CREDIT_START),
             sweeping: Cell::new(false),
+            connecting: Semaphore::new(CONNECTING),
             now: Cell::new(Instant::now()),
             orphans: RefCell::default(),
             nudge: Rc::default(),
@@ -147,32 +151,43 @@ impl Pool {
         candidates.into_iter().find_map(Address::take).map(|permit| self.with_connection(permit))
     }
 
+    fn with_connection(&self, mut permit: Permit) -> Lease {
+        let connection = self.idle_for(&mut permit);
+        Lease { permit, connection, waited: Duration::ZERO }
+    }
+
     /// The idle connection used last whose process has a free slot. Without one a new connection is the answer: the
     /// worker's idle process is the one that accepts it.
-    fn with_connection(&self, mut permit: Permit) -> Lease {
+    fn idle_for(&self, permit: &mut Permit) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let id = permit.address().id;
-        let Some((_, connections)) = idle.iter_mut().find(|(of, _)| *of == id) else {
-            return Lease { permit, connection: None, waited: Duration::ZERO };
-        };
+        let (_, connections) = idle.iter_mut().find(|(of, _)| *of == id)?;
         let mut at = connections.len();
         while at > 0 {
             at -= 1;
-            let Some(candidate) = connections.get(at) else { break };
+            let candidate = connections.get(at)?;
             if candidate.sender.is_closed() {
                 connections.remove(at);
-                continue;
-            }
-            if candidate.entry.is_none_or(|entry| permit.try_bind(entry)) {
-                let connection = connections.remove(at);
-                return Lease { permit, connection: Some(connection), waited: Duration::ZERO };
+            } else if candidate.entry.is_none_or(|entry| permit.try_bind(entry)) {
+                return Some(connections.remove(at));
             }
         }
-        Lease { permit, connection: None, waited: Duration::ZERO }
+        None
     }
 
-    /// A new connection for this permit.
-    pub async fn connect(&self, permit: &Permit) -> Result<Connection, UpstreamError> {
+    /// A new connection for this permit, or one that has become idle while others were being opened: a crowd that
+    /// comes at once must not overflow the application's backlog.
+    pub async fn connect(&self, permit: &mut Permit) -> Result<Connection, UpstreamError> {
+        let _turn = match self.connecting.try_acquire() {
+            Ok(turn) => turn,
+            Err(_) => {
+                let turn = self.connecting.acquire().await;
+                if let Some(connection) = self.idle_for(permit) {
+                    return Ok(connection);
+                }
+                turn.map_err(|_| UpstreamError::Reset)?
+            }
+        };
         let address = permit.address();
         match connect::open(address, self.shared.settings.connect).await {
             Ok(connection) => {

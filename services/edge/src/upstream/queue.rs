@@ -63,7 +63,7 @@ impl Queue {
     }
 
     fn capacity(&self) -> usize {
-        let slots: usize = self.list.load().candidates().map(|address| address.limit() as usize).sum();
+        let slots: usize = self.list.load().candidates().map(|address| address.queue_share()).sum();
         slots.max(1).saturating_mul(self.per_slot)
     }
 
@@ -101,7 +101,8 @@ impl Queue {
             return;
         }
         let list = self.list.load();
-        loop {
+        // While all is busy, which is when there is a queue, no lock is taken for finding that out.
+        while list.candidates().any(|address| address.is_free()) {
             let (waiter, permit) = {
                 let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
                 while line.front().is_some_and(oneshot::Sender::is_closed) {
@@ -110,7 +111,7 @@ impl Queue {
                 if line.is_empty() {
                     return;
                 }
-                let Some(permit) = least_loaded(list.candidates()) else {
+                let Some(permit) = least_loaded(&list) else {
                     return;
                 };
                 match line.pop_front() {
@@ -125,10 +126,14 @@ impl Queue {
 }
 
 /// A permit of the address with the smallest share of its slots busy.
-fn least_loaded<'a>(candidates: impl Iterator<Item = &'a Arc<Address>>) -> Option<Permit> {
-    let mut open: Vec<_> = candidates.filter(|address| address.busy() < address.limit()).collect();
-    open.sort_by_key(|address| address.load());
-    open.into_iter().find_map(Address::take)
+fn least_loaded(list: &List) -> Option<Permit> {
+    loop {
+        let best = list.candidates().filter(|address| address.is_free()).min_by_key(|address| address.load())?;
+        // Another thread may have been quicker: look again.
+        if let Some(permit) = best.take() {
+            return Some(permit);
+        }
+    }
 }
 
 struct Place<'a>(&'a Queue);

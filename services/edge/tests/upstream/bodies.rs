@@ -105,7 +105,7 @@ fn answers_of_every_size_and_framing_arrive_whole() {
     let fake = Fake::slotted(1, 1);
     let kit = Kit::new(&[fake.address]);
     kit.run(async |thread| {
-        for kind in ["big", "chunked"] {
+        for kind in ["big", "chunked", "until-end"] {
             for size in [0, 1, 5000, 65_535, 65_536, 65_537, 500_000, 5_000_000] {
                 let response = thread.get(&format!("/{kind}/{size}")).await.unwrap();
                 assert!(!response.headers().contains_key("transfer-encoding"));

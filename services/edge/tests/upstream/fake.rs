@@ -278,6 +278,11 @@ async fn answer(
             read.read_to_end(&mut rest).await?;
             return Ok(false);
         }
+        "until-end" => {
+            stream.write_all(format!("HTTP/1.0 200 OK\r\n{process}\r\n").as_bytes()).await?;
+            stream.write_all(&pattern(number)).await?;
+            return Ok(false);
+        }
         "big" => {
             let text = format!("HTTP/1.1 200 OK\r\n{process}Content-Length: {number}\r\n\r\n");
             stream.write_all(text.as_bytes()).await?;

@@ -216,6 +216,18 @@ fn slow_readers_of_large_answers_hold_no_slot() {
 }
 
 #[test]
+fn a_crowd_before_the_first_answer_is_not_turned_away() {
+    let fake = Fake::foreign();
+    let kit = Kit::with(&[fake.address], |config| config.upstream.queue_per_slot = 1);
+    kit.run(async |thread| {
+        let requests: Vec<_> = (0..300).map(|_| thread.start("/sleep/1")).collect();
+        for request in requests {
+            request.await.unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
 fn a_foreign_upstream_is_bounded_by_max_connections() {
     let fake = Fake::foreign();
     let kit = Kit::with(&[fake.address], |config| config.upstream.max_connections = 7);
