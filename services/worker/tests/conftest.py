@@ -84,6 +84,10 @@ class Worker:
     def err(self) -> str:
         return (self.folder / "stderr").read_text()
 
+    def hears(self, part: str) -> dict:
+        """The first line of the log that has `part` in its message, once it is there."""
+        return until(lambda: self.said(part), f"{part!r} in the log")[0]
+
     def said(self, part: str) -> list[dict]:
         return [line for line in list(self.log) if part in line.get("message", "")]
 
@@ -285,6 +289,8 @@ def start(tmp_path):
     yield begin
     for one in running:
         one.close()
+        # pytest shows it when the test has failed.
+        print(*one.log, *one.out, one.err(), sep="\n")
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def test_a_killed_process_is_replaced_at_once_and_named(worker):
     victim = min(before)
     os.kill(victim, signal.SIGKILL)
     until(lambda: len(one.pids()) == 2 and victim not in one.pids(), "the replacement")
-    assert "SIGKILL" in one.said("process ended by")[0]["message"]
+    assert "SIGKILL" in one.hears("process ended by")["message"]
     assert one.metric('monodon_worker_process_restarts_total{reason="signal"}') == 1
     assert one.request()[0] == 200
 
@@ -89,9 +89,68 @@ def test_a_process_stopped_from_outside_is_killed_by_the_supervisor(worker):
     until(lambda: not alive(pid), "the kill")
     answer()
     until(lambda: one.pids() and pid not in one.pids(), "the replacement")
-    line = one.said("hung: past its timeout")[0]
+    line = one.hears("hung: past its timeout")
     assert "/sleep/b" in line["in_hand"]
     assert one.metric('monodon_worker_process_restarts_total{reason="timeout"}') == 1
+
+
+def test_a_process_whose_thread_never_lets_go_of_python_is_replaced(worker):
+    source = """
+    import os, re, threading
+
+    def hog():
+        re.match(r"(a+)+$", "a" * 64 + "b")
+
+    def application(environ, start_response):
+        if environ["PATH_INFO"] == "/hog":
+            threading.Timer(0.2, hog).start()
+        start_response("200 OK", [])
+        return [str(os.getpid()).encode()]
+    """
+    one = worker(source, "--timeout", "1s", "--workers", "1")
+    pid = int(one.request(path="/hog")[2])
+    until(lambda: not alive(pid), "the kill")
+    until(lambda: one.pids(), "the replacement")
+    assert one.request()[0] == 200
+    # Where it hung is told.
+    assert "in hog" in one.err()
+
+
+def test_a_crash_shows_python_s_stack(worker):
+    source = """
+    import ctypes
+    def application(environ, start_response):
+        ctypes.string_at(0)
+    """
+    one = worker(source)
+    before = set(one.pids())
+    with pytest.raises(OSError):
+        one.request()
+    until(lambda: len(one.pids()) == 2 and before != set(one.pids()), "the replacement")
+    assert "SIGSEGV" in one.hears("process ended by")["message"]
+    assert "GET /" in one.hears("process ended by")["in_hand"]
+    assert "in application" in one.err()
+
+
+def test_an_application_that_breaks_while_it_serves_is_tried_again_and_again(worker):
+    one = worker(HELLO, "--workers", "1")
+    (pid,) = one.pids()
+    one.write("raise RuntimeError('broken meanwhile')")
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: one.metric('monodon_worker_process_restarts_total{reason="boot_error"}') >= 2, "two attempts")
+    assert one.err().count("Traceback") == 1
+    status, body = one.ask("/readyz")
+    assert status == 503 and "broken meanwhile" in body
+    one.write(HELLO)
+    one.ready()
+    assert one.request()[0] == 200
+
+
+def test_what_is_registered_for_the_end_runs(worker):
+    one = worker("import atexit\natexit.register(lambda: print('good bye'))\n" + HELLO, "--workers", "1")
+    one.signal(signal.SIGTERM)
+    assert one.wait() == 0
+    assert "good bye" in one.out
 
 
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["each", "preload"])
@@ -112,7 +171,7 @@ def test_a_reload_by_signal_brings_the_new_code_also_with_preload(worker):
     assert one.request()[2] == b"old"
     one.write("def application(e, s):\n    s('200 OK', [])\n    return [b'new']\n")
     one.signal(signal.SIGHUP)
-    until(lambda: one.said("reloaded"), "the reload")
+    one.hears("reloaded")
     assert one.request()[2] == b"new"
 
 
@@ -301,7 +360,7 @@ def test_preload_warns_of_threads(worker):
     threading.Thread(target=time.sleep, args=(600,), daemon=True, name="refresher").start()
     """ + HELLO.replace("\n", "\n    ")
     one = worker(source, "--preload")
-    assert one.said("has started threads")[0]["threads"] == "refresher"
+    assert one.hears("has started threads")["threads"] == "refresher"
 
 
 def test_chdir_and_pythonpath(worker, tmp_path):
@@ -316,7 +375,7 @@ def test_chdir_and_pythonpath(worker, tmp_path):
 
 
 def test_what_the_application_prints_passes_through(worker):
-    one = worker("print('imported', flush=False)\n" + HELLO, "--workers", "1")
+    one = worker("print('imported')\n" + HELLO, "--workers", "1")
     until(lambda: "imported" in one.out, "the line")
 
 

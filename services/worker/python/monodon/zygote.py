@@ -6,6 +6,8 @@ JSON. Whatever happens to it, the supervisor notices: the socket closes, and the
 adopted by the supervisor.
 """
 
+import atexit
+import faulthandler
 import gc
 import json
 import os
@@ -123,7 +125,10 @@ class Zygote:
                 self.tell(boot_failed=entry, pid=os.getpid(), traceback=importer.explain(error)[-LONGEST:])
                 return 3
         self.channel.close()
-        return _monodon.serve(json.dumps(self.setup), entry, application)
+        code = _monodon.serve(json.dumps(self.setup), entry, application)
+        # What the application has registered to run at its end.
+        atexit._run_exitfuncs()
+        return code
 
     def reap(self) -> None:
         while True:
@@ -169,6 +174,10 @@ def main() -> int:
     for descriptor in [*setup["listeners"], *setup["handover"], setup["scoreboard"], setup["alive"]]:
         os.set_inheritable(descriptor, False)
     sys.argv = setup["argv"]
+    # SIGSEGV and the supervisor's SIGABRT leave Python's stack on stderr.
+    faulthandler.enable()
+    # What the application prints is seen when it prints it.
+    sys.stdout.reconfigure(line_buffering=True)
     importer.prepare_path(setup["config"]["pythonpath"])
     try:
         return Zygote(channel, setup).serve()

@@ -52,6 +52,9 @@ pub struct Herd {
     hold_until: u64,
     failures: u32,
     oom_kills: Option<u64>,
+    /// When everything was looked at last, and until when nobody is called hung.
+    stepped: u64,
+    amnesty: u64,
     pub exit: Option<u8>,
     /// The last traceback that was printed, so that many processes print it once.
     printed: Option<String>,
@@ -93,6 +96,8 @@ impl Herd {
             hold_until: 0,
             failures: 0,
             oom_kills: monodon_admin::cgroup::read().oom_kills,
+            stepped: now(),
+            amnesty: 0,
             exit: None,
             printed: None,
         }
@@ -229,6 +234,11 @@ impl Herd {
     pub fn step(&mut self) {
         self.reap();
         let now = now();
+        // If we were not running ourselves (a paused container), nobody was: they get time to catch up.
+        if now.saturating_sub(self.stepped) > SECOND {
+            self.amnesty = now + 2 * SECOND;
+        }
+        self.stepped = now;
         for entry in self.processes.keys().copied().collect::<Vec<_>>() {
             self.look_at(entry, now);
         }
@@ -242,6 +252,7 @@ impl Herd {
     fn look_at(&mut self, index: usize, now: u64) {
         let Some(process) = self.processes.get_mut(&index) else { return };
         let Some(entry) = self.shared.board.entry(index) else { return };
+        let timeout = self.config.timeout.as_micros() as u64;
         match process.phase {
             Phase::Booting => {
                 let age = now.saturating_sub(process.forked);
@@ -258,8 +269,9 @@ impl Herd {
                     self.kill(index, Reason::BootError, now);
                 }
             }
-            Phase::Serving if hung(entry, now) => self.kill(index, Reason::Timeout, now),
-            Phase::Leaving(_) if hung(entry, now) => self.kill(index, Reason::Timeout, now),
+            Phase::Serving | Phase::Leaving(_) if now >= self.amnesty && hung(entry, timeout, now) => {
+                self.kill(index, Reason::Timeout, now);
+            }
             Phase::Leaving(since) => {
                 // The process cuts by itself what takes longer; this is for one that cannot any more.
                 let limit = self.config.graceful_timeout.as_micros() as u64 + 2 * SECOND;

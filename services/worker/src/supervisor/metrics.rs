@@ -12,7 +12,8 @@ use crate::scoreboard::{BOUNDS, Class, Entry, METHODS, Snapshot, State, now};
 const PREFIX: &str = "monodon_worker";
 
 /// Name, words, and how to read it.
-type Figure<Read> = (&'static str, &'static str, Read);
+type Figure = (&'static str, &'static str, fn(&Entry) -> u64);
+type LiveFigure<'a> = (&'static str, &'static str, &'a dyn Fn(&Entry, &Usage) -> f64);
 
 pub fn render(shared: &Shared) -> String {
     let mut out = String::with_capacity(16 << 10);
@@ -65,7 +66,7 @@ fn requests(shared: &Shared, out: &mut String) {
         "From X-Request-Start, as the proxy set it, to the application",
     )
     .buckets(&[], &bounds, &queue.buckets, seconds(queue.sum));
-    let totals: [Figure<fn(&Entry) -> u64>; 8] = [
+    let totals: [Figure; 8] = [
         ("requests_abandoned_total", "Requests whose client left before it had its answer", Entry::abandoned),
         ("requests_rejected_total", "Requests refused before the application saw them", Entry::rejected),
         ("exceptions_total", "Exceptions that came out of the application", Entry::exceptions),
@@ -123,7 +124,7 @@ fn per_process(shared: &Shared, out: &mut String) {
         .filter(|(_, entry)| entry.state() != State::Free)
         .filter_map(|(worker, entry)| Some((worker.as_str(), *entry, Usage::of(entry.pid())?)))
         .collect();
-    let counters: [Figure<fn(&Entry) -> u64>; 2] = [
+    let counters: [Figure; 2] = [
         ("monodon_worker_busy_seconds_total", "Time that requests were with the application", Entry::busy_micros),
         ("monodon_worker_gil_wait_seconds_total", "Time spent waiting for the interpreter's lock", Entry::gil_wait),
     ];
@@ -135,7 +136,7 @@ fn per_process(shared: &Shared, out: &mut String) {
     }
     let clock = now();
     let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-    let gauges: [Figure<&dyn Fn(&Entry, &Usage) -> f64>; 5] = [
+    let gauges: [LiveFigure<'_>; 5] = [
         ("process_resident_memory_bytes", "Resident memory", &|_, usage| usage.resident as f64),
         ("process_start_time_seconds", "When it was forked, since the epoch", &|entry, _| {
             (epoch - seconds(clock.saturating_sub(entry.started()))).round()

@@ -84,11 +84,14 @@ impl std::fmt::Display for End {
     }
 }
 
-/// Whether the process is past the time of its request: its own watchdog had a second to act.
-pub fn hung(entry: &Entry, now: u64) -> bool {
+/// Whether the process is past the time of its request, or has given no sign of life for as long although it has none
+/// (a thread of the application's may hold Python's lock for ever). Its own watchdog had a second to act.
+pub fn hung(entry: &Entry, timeout: u64, now: u64) -> bool {
     const HEAD_START: u64 = 1_000_000;
-    let deadline = entry.deadline();
-    deadline > 0 && now > deadline + HEAD_START && entry.state() != State::Starting
+    let (deadline, heartbeat) = (entry.deadline(), entry.heartbeat());
+    let late = deadline > 0 && now > deadline + HEAD_START;
+    let silent = timeout > 0 && deadline == 0 && entry.in_flight() == 0 && heartbeat > 0;
+    entry.state() != State::Starting && (late || silent && now > heartbeat + timeout + HEAD_START)
 }
 
 /// What the process was working on when it ended, for the log.
@@ -98,4 +101,36 @@ pub fn in_hand(entry: &Entry) -> Option<String> {
     let age = crate::scoreboard::now().saturating_sub(start) / 1000;
     let id = if current.id.is_empty() { String::new() } else { format!(" (request_id {})", current.id) };
     Some(format!("{} {} for {age} ms{id}", current.method, current.path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scoreboard::Scoreboard;
+
+    #[test]
+    fn a_process_is_hung_past_its_deadline_or_without_a_sign_of_life() {
+        const SECOND: u64 = 1_000_000;
+        let board = Scoreboard::create(1).unwrap();
+        let entry = board.entry(0).unwrap();
+        entry.begin(1, 1, 0);
+        assert!(!hung(entry, SECOND, 100 * SECOND), "it boots: that is for boot_timeout");
+        entry.set_ready(1, 10 * SECOND);
+        assert!(!hung(entry, SECOND, 12 * SECOND));
+        assert!(hung(entry, SECOND, 12 * SECOND + 1));
+        assert!(!hung(entry, 0, 100 * SECOND), "no limit");
+        entry.set_in_flight(1);
+        entry.set_deadline(20 * SECOND);
+        assert!(!hung(entry, SECOND, 21 * SECOND));
+        assert!(hung(entry, SECOND, 21 * SECOND + 1));
+    }
+
+    #[test]
+    fn ends_are_told_by_name() {
+        assert_eq!(End::of(3 << 8).to_string(), "exit code 3");
+        assert_eq!(End::of(libc::SIGSEGV).to_string(), "SIGSEGV");
+        assert_eq!(End::Signal(libc::SIGKILL).reason(true), Reason::Oom);
+        assert_eq!(End::Signal(libc::SIGKILL).reason(false), Reason::Signal);
+        assert_eq!(End::Code(0).reason(true), Reason::Crash);
+    }
 }
