@@ -169,3 +169,37 @@ fn a_get_whose_process_dies_is_served_by_another() {
     let mut cut = ask(&edge, "/cut");
     assert!(cut.answer_to(false).is_err());
 }
+
+#[test]
+fn two_edge_threads_share_the_slots_under_a_mixed_crowd() {
+    let fake = Fake::slotted(2, 1);
+    let edge = edge(&fake, &["--threads", "2"]);
+    assert_eq!(get(edge.http, "/hello", &[]).status, 200);
+    std::thread::scope(|scope| {
+        for client in 0..12 {
+            let edge = &edge;
+            scope.spawn(move || {
+                for round in 0..30 {
+                    match (client + round) % 4 {
+                        0 => drop(ask(edge, "/sleep/5")),
+                        1 => {
+                            let mut connection = ask(edge, "/chunked/100000");
+                            assert_eq!(connection.answer_to(false).unwrap().body, pattern(100_000));
+                        }
+                        _ => {
+                            let mut connection = ask(edge, "/hello");
+                            assert_eq!(connection.answer_to(false).unwrap().status, 200);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(fake.state.most.load(Ordering::SeqCst), 2);
+    let address = fake.address;
+    until("all slots are back", || {
+        edge.metric(&format!("monodon_edge_upstream_requests_in_flight{{address=\"{address}\"}}")) == 0.0
+    });
+    assert_eq!(edge.metric("monodon_edge_queue_depth"), 0.0);
+    assert_eq!(edge.metric("monodon_edge_body_spool_files"), 0.0);
+}
