@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from conftest import until
 from wsgi_server import client, server  # noqa: F401
 
 
@@ -165,8 +166,7 @@ def test_close_is_called_when_the_client_leaves(server, client):  # noqa: F811
     with server.connect() as leaving:
         leaving.ask("/stream")
         leaving.exactly(10)
-    while closed(client, "stream") == before:
-        pass
+    until(lambda: closed(client, "stream") > before, "the close()")
     assert closed(client, "stream") == before + 1
 
 
