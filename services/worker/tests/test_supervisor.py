@@ -212,10 +212,18 @@ def test_a_missing_module_or_attribute_is_told_in_a_sentence(start):
     assert "it does have app:application" in two.err()
 
 
-def test_a_boot_that_takes_too_long_is_exit_3(start):
-    one = start("import time\ntime.sleep(60)\n", "--boot-timeout", "1s")
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["each", "preload"])
+def test_a_boot_that_takes_too_long_is_exit_3(start, preload):
+    one = start("import time\ntime.sleep(60)\n", "--boot-timeout", "1s", *preload)
     assert one.wait() == 3
     assert "boot_timeout" in one.err()
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["each", "preload"])
+def test_an_import_that_kills_is_exit_3(start, preload):
+    one = start("import ctypes\nctypes.string_at(0)\n", *preload)
+    assert one.wait() == 3
+    assert "cannot be imported" in one.err() and "Segmentation fault" in one.err()
 
 
 def test_recycling_under_load_loses_no_request(worker):

@@ -207,12 +207,11 @@ impl Herd {
         if self.breeder == Some(id) {
             self.breeder = None;
             if self.stop.is_none() {
-                tracing::error!(
-                    pid = zygote.pid,
-                    "the zygote has ended unasked; its processes go on, a new one is started"
-                );
+                tracing::error!(pid = zygote.pid, "the zygote has ended unasked; processes that serve go on");
                 if !zygote.up {
-                    self.back_off();
+                    let words =
+                        zygote.late.unwrap_or("the process that imports the application (the zygote) has died of it");
+                    self.boot_failed(words, zygote.generation);
                 }
             }
         }
@@ -242,11 +241,22 @@ impl Herd {
         for entry in self.processes.keys().copied().collect::<Vec<_>>() {
             self.look_at(entry, now);
         }
+        self.watch_zygotes(now);
         self.reload_step();
         if self.stop_step(now) {
             self.breed(now);
         }
         self.publish();
+    }
+
+    /// With `--preload` it is the zygote that may take too long to import the application.
+    fn watch_zygotes(&mut self, now: u64) {
+        let limit = self.config.boot_timeout.as_micros() as u64;
+        let slow = |zygote: &&mut Zygote| !zygote.up && now.saturating_sub(zygote.started) > limit;
+        for zygote in self.zygotes.iter_mut().filter(|zygote| limit > 0 && zygote.late.is_none()).filter(slow) {
+            zygote.late = Some("importing the application took longer than boot_timeout");
+            zygote.kill();
+        }
     }
 
     fn look_at(&mut self, index: usize, now: u64) {
@@ -262,7 +272,7 @@ impl Herd {
                     self.shared.boot.observe(took);
                     tracing::info!(worker = index, pid = entry.pid(), boot_ms = took / 1000, "process is ready");
                     self.became_ready(index);
-                } else if age > self.config.boot_timeout.as_micros() as u64 {
+                } else if !self.config.boot_timeout.is_zero() && age > self.config.boot_timeout.as_micros() as u64 {
                     let limit = self.config.boot_timeout.as_secs();
                     process.traceback =
                         Some(format!("importing the application took longer than boot_timeout ({limit} s)"));

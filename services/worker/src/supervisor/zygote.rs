@@ -85,6 +85,9 @@ pub struct Zygote {
     pub pid: u32,
 
     pub up: bool,
+    pub started: u64,
+    /// Why it was killed, if it was.
+    pub late: Option<&'static str>,
     /// SOCK_SEQPACKET: packets as a datagram's, and an end as a stream's. The standard library's type for datagrams
     /// makes the same system calls.
     channel: Rc<UnixDatagram>,
@@ -126,8 +129,15 @@ impl Zygote {
         let child = command.spawn()?;
         inheritable(theirs.as_fd(), false)?;
         drop(theirs);
-        let zygote =
-            Self { id, generation, pid: child.id(), up: false, channel: Rc::new(UnixDatagram::from_std(ours.into())?) };
+        let zygote = Self {
+            id,
+            generation,
+            pid: child.id(),
+            up: false,
+            started: crate::scoreboard::now(),
+            late: None,
+            channel: Rc::new(UnixDatagram::from_std(ours.into())?),
+        };
         zygote.send(&serde_json::to_vec(&setup)?)?;
         Ok(zygote)
     }
@@ -141,6 +151,13 @@ impl Zygote {
         if let Ok(order) = serde_json::to_vec(&Order::Leave { leave: true }) {
             // One that is gone already needs no telling.
             let _ = self.send(&order);
+        }
+    }
+
+    pub fn kill(&self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.pid as i32) {
+            // It may have ended this moment.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
 
