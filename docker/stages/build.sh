@@ -9,6 +9,8 @@ if [ -s /run/secrets/extra_ca ]; then
 fi
 [ -n "${MONODON_REVISION:-}" ] || unset MONODON_REVISION
 export CARGO_TARGET_DIR=/target CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+# The same sources make the same wheel, byte for byte: images that are built from it stay as they are.
+export SOURCE_DATE_EPOCH=946684800
 mkdir -p /out
 # The end-to-end tests are a member of the workspace, but their sources are no image's business.
 mkdir -p tests/src && : >>tests/src/lib.rs
@@ -20,4 +22,4 @@ RUSTC_WORKSPACE_WRAPPER=/usr/local/bin/rustc-static \
 cp "/target/$profile/monodon-edge" "/target/$profile/monodon-sidecar" "/target/$profile/monodon-openloop" /out/
 
 /opt/maturin/bin/maturin build --locked --profile "$profile" --manifest-path services/worker/Cargo.toml \
-  --interpreter /usr/bin/python3 --out /out
+  --interpreter /usr/bin/python3 --out /out/wheels
