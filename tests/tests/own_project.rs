@@ -15,11 +15,14 @@ fn worker_image() -> String {
     format!("{prefix}/worker:{version}")
 }
 
-/// Runs a command of the worker's image on a folder, as its owner. The files travel by `docker cp`: a test may run in a container itself, where
+/// An image in which Django is installed: the example's.
+const DJANGO_IMAGE: &str = "monodon/example-django:latest";
+
+/// Runs a command of an image on a folder, as its owner. The files travel by `docker cp`: a test may run in a container itself, where
 /// the engine does not see this folder.
-fn in_image(folder: &Path, command: &str) -> String {
+fn in_image(image: &str, folder: &Path, command: &str) -> String {
     let created = Command::new("docker")
-        .args(["create", "--user", "0", "--workdir", "/app", &worker_image(), "sh", "-ec", command])
+        .args(["create", "--user", "0", "--workdir", "/srv", image, "sh", "-ec", &format!("cd project; {command}")])
         .output()
         .expect("docker is there");
     assert!(created.status.success(), "{}", text(&created.stderr));
@@ -28,11 +31,11 @@ fn in_image(folder: &Path, command: &str) -> String {
         let done = Command::new("docker").args(["cp", from, to]).output().expect("docker is there");
         assert!(done.status.success(), "{}", text(&done.stderr));
     };
-    copy(&format!("{}/.", folder.display()), &format!("{container}:/app"));
+    copy(&format!("{}/.", folder.display()), &format!("{container}:/srv/project"));
     let ran = Command::new("docker").args(["start", "--attach", &container]).output().expect("docker is there");
     let said = text(&ran.stdout) + &text(&ran.stderr);
     assert!(ran.status.success(), "{command}: {said}");
-    copy(&format!("{container}:/app/."), &folder.display().to_string());
+    copy(&format!("{container}:/srv/project/."), &folder.display().to_string());
     let _ = Command::new("docker").args(["rm", "--force", "--volumes", &container]).output();
     said
 }
@@ -55,18 +58,17 @@ async fn home(stack: &Stack, wanted: &str) {
 #[tokio::test]
 async fn a_fresh_django_project_is_served_and_its_admin_can_be_entered() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let pip = "pip install -q --break-system-packages django";
-    let _ = in_image(folder.path(), &format!("{pip}; python -m django startproject mysite ."));
+    let _ = in_image(DJANGO_IMAGE, folder.path(), "env -u DJANGO_SETTINGS_MODULE django-admin startproject mysite .");
     fs::write(folder.path().join("requirements.txt"), "django\n").expect("requirements.txt is written");
-    let said = in_image(folder.path(), "monodon-worker init");
+    let said = in_image(&worker_image(), folder.path(), "monodon-worker init");
     for file in ["Dockerfile", "compose.yaml", ".env.example", ".dockerignore"] {
         assert!(folder.path().join(file).exists(), "{file} was not written: {said}");
     }
     // Again: it overwrites nothing.
     fs::write(folder.path().join("Dockerfile"), "# mine\n").expect("written");
-    let _ = in_image(folder.path(), "monodon-worker init || true");
+    let _ = in_image(&worker_image(), folder.path(), "monodon-worker init || true");
     assert_eq!(fs::read_to_string(folder.path().join("Dockerfile")).expect("read"), "# mine\n");
-    let _ = in_image(folder.path(), "monodon-worker init --force");
+    let _ = in_image(&worker_image(), folder.path(), "monodon-worker init --force");
 
     let stack = served("django", folder.path());
     home(&stack, "The install worked successfully").await;
@@ -95,7 +97,7 @@ async fn a_flask_project_is_served() {
     let app = "from flask import Flask\n\napp = Flask(__name__)\n\n\n@app.get('/')\ndef home():\n    return 'Hello from Flask'\n";
     fs::write(folder.path().join("app.py"), app).expect("written");
     fs::write(folder.path().join("requirements.txt"), "flask\n").expect("written");
-    let _ = in_image(folder.path(), "monodon-worker init");
+    let _ = in_image(&worker_image(), folder.path(), "monodon-worker init");
     let stack = served("flask", folder.path());
     home(&stack, "Hello from Flask").await;
 }
