@@ -10,14 +10,17 @@ trap 'rm -f "$log"' EXIT
 
 # What a runner's own summary says, else the step itself is one test.
 count() {
-  local status=$1 good='' bad='' text files
+  local status=$1 good='' bad='' text files summary
   text=$(sed -E 's/\x1b\[[0-9;]*m//g' "$log")
   files=$(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed.*/\1 \2/p' <<<"$text")
   if [ -n "$files" ]; then # cargo's own runner: a line for each file
     read -r good bad <<<"$(awk '{ good += $1; bad += $2 } END { print good + 0, bad + 0 }' <<<"$files")"
   else
-    good=$(grep -oE '[0-9]+ passed' <<<"$text" | tail -n 1 | cut -d' ' -f1 || true)
-    bad=$(grep -oE '[0-9]+ (failed|timed out)' <<<"$text" | awk '{ n += $1 } END { print n + 0 }' || true)
+    # The summary line of nextest or pytest.
+    summary=$(grep -E 'Summary \[|[0-9]+ (passed|failed).* in [0-9.]+' <<<"$text" | tail -n 1 || true)
+    good=$(grep -oE '[0-9]+ passed' <<<"$summary" | cut -d' ' -f1 || true)
+    bad=$(grep -oE '[0-9]+ (failed|timed out|error)' <<<"$summary" | awk '{ n += $1 } END { print n + 0 }' || true)
+    if [ -n "$summary" ] && [ -z "$good" ]; then good=0; fi
     if [ -z "$good" ]; then
       good=$(sed -nE 's/^Ran ([0-9]+) tests? in .*/\1/p' <<<"$text" | tail -n 1)
       bad=$(sed -nE 's/^FAILED \((.*)\)$/\1/p' <<<"$text" | grep -oE '[0-9]+' | awk '{ n += $1 } END { print n + 0 }' || true)

@@ -14,13 +14,15 @@ quietly "monodon/dev" docker buildx build --progress plain -f docker/Dockerfile 
 # Everything a test writes goes into this folder or into named volumes. It has the same path outside, for the engine's
 # bind mounts are the host's paths.
 work=$(mktemp -d "${TMPDIR:-/tmp}/monodon-tests.XXXXXX")
+# In the names of all stacks of this run, so that cleaning up leaves the stacks of another alone.
+run=$$
 id=''
 finish() {
   trap - EXIT INT TERM
   [ -z "$id" ] || docker rm -f "$id" >/dev/null 2>&1
-  docker ps -aq --filter name=monodon-test- | xargs -r docker rm -f >/dev/null 2>&1
-  docker network ls -q --filter name=monodon-test- | xargs -r docker network rm >/dev/null 2>&1
-  docker volume ls -q --filter name=monodon-test- | xargs -r docker volume rm >/dev/null 2>&1
+  docker ps -aq --filter "name=monodon-test-$run-" | xargs -r docker rm -f >/dev/null 2>&1
+  docker network ls -q --filter "name=monodon-test-$run-" | xargs -r docker network rm >/dev/null 2>&1
+  docker volume ls -q --filter "name=monodon-test-$run-" | xargs -r docker volume rm >/dev/null 2>&1
   # What containers wrote belongs to root.
   docker run --rm -v "$work:/work" --entrypoint '' monodon/dev find /work -mindepth 1 -delete >/dev/null 2>&1
   rmdir "$work" 2>/dev/null || true
@@ -44,7 +46,7 @@ arguments=(--network host --pid host --init
   -v monodon-dev-cargo:/usr/local/cargo/registry -v monodon-dev-target:/target -e CARGO_TARGET_DIR=/target
   -v "${MONODON_DOCKER_SOCKET:-/var/run/docker.sock}:/var/run/docker.sock"
   -e MONODON_IN_TEST_IMAGE=1 -e "MONODON_SECRETS=$MONODON_SECRETS" -e COMPOSE_DISABLE_ENV_FILE=1 -e MONODON_ENV_FILE=/dev/null
-  -e "TEST=${TEST:-}" -e NO_COLOR="${NO_COLOR:-}")
+  -e "MONODON_TEST_RUN=$run" -e "TEST=${TEST:-}" -e NO_COLOR="${NO_COLOR:-}")
 if [ -s "$BUILD_CA_FILE" ]; then
   ca=/etc/monodon-build-ca.pem
   arguments+=(-v "$BUILD_CA_FILE:$ca:ro" -e "BUILD_CA_FILE=$ca" -e "CARGO_HTTP_CAINFO=$ca" -e "PIP_CERT=$ca" -e "SSL_CERT_FILE=$ca")

@@ -99,7 +99,8 @@ impl Plan {
     #[must_use]
     pub fn prepare(self) -> Stack {
         let (http, https) = (free_port(), free_port());
-        let project = format!("monodon-test-{}-{}", self.name, std::process::id());
+        let run = std::env::var("MONODON_TEST_RUN").unwrap_or_else(|_| "native".to_owned());
+        let project = format!("monodon-test-{run}-{}-{}", self.name, std::process::id());
         let mut environment: Vec<_> = [
             ("MONODON_EDGE_PUBLIC_HTTP_PORT", http),
             ("MONODON_EDGE_PUBLIC_HTTPS_PORT", https),

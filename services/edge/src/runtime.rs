@@ -46,7 +46,29 @@ pub fn run(config: Config, args: Vec<OsString>) -> ExitCode {
     }
 }
 
+/// A request behind a proxy holds two descriptors, and the usual soft limit of 1,024 is there for programs that use `select`. The hard limit is
+/// what the operator means (as nginx's `worker_rlimit_nofile`, but without having to be told).
+fn raise_descriptor_limit(wanted: u64) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    let (soft, hard) = (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX));
+    if soft < hard {
+        limit.current = limit.maximum;
+        if let Err(error) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!(%error, soft, "the limit of open files cannot be raised");
+        }
+    }
+    if hard < wanted {
+        tracing::warn!(
+            limit = hard,
+            wanted,
+            "fewer files may be open than connections_limit would need: raise `nofile`"
+        );
+    }
+}
+
 fn start(config: Config, args: Vec<OsString>) -> Result<(), String> {
+    raise_descriptor_limit(2 * config.limits.connections as u64);
     let sockets = bind(&config)?;
     let lines =
         Lines::open(&config.log.access).map_err(|error| format!("access_log {}: {error}", config.log.access))?;

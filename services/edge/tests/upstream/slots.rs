@@ -163,7 +163,8 @@ fn aborted_requests_keep_their_slots_and_fast_ones_are_served() {
         thread.learn().await;
         for _ in 0..5 {
             let slow: Vec<_> = (0..4).map(|_| thread.start("/sleep/60")).collect();
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            // Some of them are at work, the rest wait in the queue.
+            until("both slots are taken", || fake.state.most.load(Ordering::SeqCst) == 2).await;
             slow.iter().for_each(tokio::task::JoinHandle::abort);
             assert_eq!(thread.get("/hello").await.unwrap().status(), 200);
         }
