@@ -2,6 +2,7 @@
 
 use crate::access_log;
 use crate::drain::Drain;
+use crate::gateway;
 use crate::metrics::{self, Process, Shard};
 use crate::snapshot::Snapshot;
 use crate::tls::Certificates;
@@ -74,6 +75,10 @@ impl Source for Pages {
                 Some(problem) => Check::warn("edge:static", problem).of(&*entry.prefix),
             });
         }
+        let sum = |of: &dyn Fn(&metrics::Connections) -> u64| state.shards.iter().map(|shard| of(&shard.connections)).sum();
+        let accepted = sum(&|connections| connections.accepted_http.get() + connections.accepted_https.get());
+        let hidden = sum(&|connections| connections.from_gateway.get());
+        checks.push(gateway::check(hidden, accepted, !snapshot.config.tls.domains.is_empty()));
         checks.push(match snapshot.spool.problem() {
             None => Check::pass("edge:spool"),
             Some(problem) => Check::warn("edge:spool", problem),

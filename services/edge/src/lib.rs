@@ -15,6 +15,7 @@ pub mod connection;
 pub mod control;
 pub mod drain;
 pub mod error_pages;
+pub mod gateway;
 pub mod headers;
 pub mod host;
 pub mod listener;

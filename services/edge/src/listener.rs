@@ -2,6 +2,7 @@
 
 use crate::connection::{ConnInfo, Protocol, TlsInfo};
 use crate::drain::Phase;
+use crate::gateway;
 use crate::protocol;
 use crate::service::Thread;
 use futures_util::FutureExt;
@@ -114,6 +115,9 @@ fn start(stream: TcpStream, peer: SocketAddr, tls: Option<&TlsAcceptor>, thread:
     let counted = Counted(total.clone());
     if total.0.fetch_add(1, Ordering::Relaxed) >= limit {
         return metrics.refused_limit.add(1);
+    }
+    if gateway::is_one(peer.ip()) {
+        metrics.from_gateway.add(1);
     }
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };

@@ -40,6 +40,8 @@ pub struct PerSite {
 pub struct Connections {
     pub accepted_http: Cell64,
     pub accepted_https: Cell64,
+    /// Of these, from a default gateway's address.
+    pub from_gateway: Cell64,
     pub refused_limit: Cell64,
     pub refused_handshake: Cell64,
     /// Open ones, by protocol; of them those with a request in hand.

@@ -91,6 +91,8 @@ pub fn render(shards: &[Arc<Shard>], process: &Process<'_>, out: &mut String) {
     family(out, "connections_accepted_total", "counter", "Connections accepted.");
     sample(out, "connections_accepted_total", "listener=\"http\"", &cells(&|s| s.connections.accepted_http.get()));
     sample(out, "connections_accepted_total", "listener=\"https\"", &cells(&|s| s.connections.accepted_https.get()));
+    family(out, "connections_from_gateway_total", "counter", "Connections whose client's own address is hidden.");
+    sample(out, "connections_from_gateway_total", "", &cells(&|s| s.connections.from_gateway.get()));
     family(out, "connections_rejected_total", "counter", "Connections closed before any request.");
     sample(out, "connections_rejected_total", "reason=\"limit\"", &cells(&|s| s.connections.refused_limit.get()));
     let refused = cells(&|s| s.connections.refused_handshake.get());
