@@ -105,3 +105,19 @@ async fn many_at_a_time_and_a_drain() {
     assert_eq!(ended.code(), Some(0));
     assert!(client.is_closed(), "GOAWAY");
 }
+
+/// What HTTP/1.1 could not say is not said in its name to the application.
+#[tokio::test]
+async fn an_odd_path_is_not_forwarded() {
+    let upstream = Upstream::saying("hello");
+    let edge = Setup::default().args(upstream.flag()).start();
+    let mut client = connect(&edge, &edge.ca(), "localhost").await;
+    for path in ["/caf\u{e9}", "/a?\u{e9}"] {
+        let mut send = Request::new(empty());
+        *send.uri_mut() = format!("https://localhost{path}").parse().unwrap();
+        let (status, _) = read(client.send_request(send).await.unwrap()).await;
+        assert_eq!(status, 400, "{path}");
+    }
+    assert!(upstream.seen().is_empty());
+    edge.access_line(|line| line["status"] == 400 && line["reason"] == "target");
+}

@@ -4,12 +4,13 @@
 use crate::body::{Body, BodyError};
 use crate::connection::ConnInfo;
 use crate::drain::Phase;
-use crate::service::{self, Thread};
+use crate::service::{self, Refusal, Thread};
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use monodon_http1::target;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
@@ -42,8 +43,11 @@ pub async fn serve<I>(io: I, thread: Rc<Thread>, conn: Rc<ConnInfo>)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let config = thread.view();
-    let (limits, timeouts) = (&config.snapshot.config.limits, &config.snapshot.config.timeouts);
+    // Copies: a connection may live longer than a configuration, which holds the upstream's connections.
+    let (limits, timeouts) = {
+        let view = thread.view();
+        (view.snapshot.config.limits.clone(), view.snapshot.config.timeouts.clone())
+    };
     let stalls = Rc::new(Stalls::default());
     let service = {
         let (thread, conn, stalls) = (thread.clone(), conn.clone(), stalls.clone());
@@ -115,6 +119,22 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Response<Watched> {
     let (mut parts, incoming) = request.into_parts();
+    // The same rule as for HTTP/1.1, which the application is asked in.
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    if parts.method != Method::CONNECT
+        && let Err(reject) = target::split(target.as_bytes())
+    {
+        let host = parts.uri.authority().map(|authority| authority.as_str());
+        let refusal = Refusal {
+            status: StatusCode::BAD_REQUEST,
+            reason: reject.reason(),
+            method: Some(parts.method.as_str()),
+            target: Some(target),
+            host,
+        };
+        let response = service::refuse(thread, conn, &refusal);
+        return response.map(|body| Watched { body, mark: stalls.mark() });
+    }
     join_cookies(&mut parts.headers);
     let body = if http_body::Body::is_end_stream(&incoming) { Body::empty() } else { Body::stream(Upload(incoming)) };
     let response = service::serve(thread, conn, Request::from_parts(parts, body)).await;
