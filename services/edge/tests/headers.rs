@@ -195,5 +195,11 @@ fn the_status_page_needs_its_password() {
     assert_eq!((shown.status, shown.text().as_str()), (200, "all is well"));
     assert_eq!(sidecar.last().path(), "/x?y");
     assert_eq!(sidecar.last().header("authorization"), None);
+    // The page's own links are relative: they lead astray without the slash.
+    for (target, location) in [("/status", "/status/"), ("/status?a=b", "/status/?a=b")] {
+        let moved = get(edge.http, target, &["Authorization: Basic bW9ub2RvbjpzZWNyZXQ="]);
+        assert_eq!((moved.status, moved.header("location")), (307, Some(location)));
+    }
+    assert_eq!(get(edge.http, "/status", &[]).status, 401);
     assert_eq!(get(edge.http, "/", &[]).status, 404, "no upstream, nothing there");
 }

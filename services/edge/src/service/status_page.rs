@@ -1,19 +1,31 @@
 //! The sidecar's page under a path of ours: only for who knows the password.
 
 use super::Failure;
+use crate::body::Body;
 use crate::config::StatusPage;
 use http::request::Parts;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 
 const USER: &[u8] = b"monodon";
 
-/// What follows the prefix, with a leading slash.
+/// What follows the prefix, with a leading slash; nothing where the path is the prefix without its own.
 pub fn matches<'p>(page: &StatusPage, path: &'p str) -> Option<&'p str> {
-    let without_slash = page.prefix.trim_end_matches('/');
-    match path.strip_prefix(without_slash)? {
-        "" => Some("/"),
-        rest => rest.starts_with('/').then_some(rest),
+    let rest = path.strip_prefix(page.prefix.trim_end_matches('/'))?;
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+/// To the page with its slash: its own links are relative.
+pub fn with_slash(page: &StatusPage, query: Option<&str>) -> Response<Body> {
+    let location = match query {
+        Some(query) => [page.prefix.as_str(), "?", query].concat(),
+        None => page.prefix.clone(),
+    };
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(header::LOCATION, location);
     }
+    response
 }
 
 pub fn authorise(page: &StatusPage, headers: &HeaderMap) -> Result<(), Failure> {
@@ -101,7 +113,7 @@ mod tests {
 
     #[test]
     fn at_a_segments_boundary() {
-        assert_eq!(matches(&page(), "/status"), Some("/"));
+        assert_eq!(matches(&page(), "/status"), Some(""));
         assert_eq!(matches(&page(), "/status/a"), Some("/a"));
         assert_eq!(matches(&page(), "/statuses"), None);
     }
