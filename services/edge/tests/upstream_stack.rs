@@ -9,6 +9,7 @@ mod fake;
 use common::{Connection, Edge, get, until};
 use fake::{Fake, pattern};
 use futures_util::{SinkExt, StreamExt};
+use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -202,4 +203,26 @@ fn two_edge_threads_share_the_slots_under_a_mixed_crowd() {
     });
     assert_eq!(edge.metric("monodon_edge_queue_depth"), 0.0);
     assert_eq!(edge.metric("monodon_edge_body_spool_files"), 0.0);
+}
+
+/// The worker keeps idle connections longer than we do: whoever raises or lowers `idle_timeout` means these too.
+#[test]
+fn idle_connections_are_let_go_in_time() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let closed = std::thread::spawn(move || {
+        loop {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut seen = [0; 4096];
+            // The edge also tries whether a connection can be made.
+            if stream.read(&mut seen).unwrap_or(0) > 0 {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+                stream.set_read_timeout(Some(common::PATIENCE)).unwrap();
+                return stream.read(&mut seen).is_ok_and(|read| read == 0);
+            }
+        }
+    });
+    let edge = Edge::plain(["--upstream", &address, "--idle-timeout", "1s"]);
+    assert_eq!(get(edge.http, "/", &[]).text(), "ok");
+    assert!(closed.join().unwrap());
 }

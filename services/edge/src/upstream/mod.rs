@@ -48,6 +48,8 @@ struct Settings {
     check: Option<config::UpstreamCheck>,
     max_connections: u32,
     connect: Duration,
+    /// How long an idle connection is kept. The worker keeps it longer: we must be the one that lets go.
+    idle: Duration,
     first_byte: Duration,
     queue: Duration,
     /// Of a response, kept in memory.
@@ -136,6 +138,7 @@ impl Shared {
             check: config.upstream.check.clone(),
             max_connections: u32::try_from(config.upstream.max_connections).unwrap_or(u32::MAX),
             connect: config.timeouts.connect,
+            idle: config.timeouts.idle,
             first_byte: config.timeouts.first_byte,
             queue: config.timeouts.queue,
             memory: config.limits.buffer_memory,

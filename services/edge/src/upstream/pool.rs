@@ -14,8 +14,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, Semaphore};
 
-/// The worker keeps idle connections for 75 s: we must be the one that lets go.
-pub const IDLE: Duration = Duration::from_secs(60);
 /// Idle connections kept to an upstream that says nothing of slots.
 const FOREIGN_IDLE: usize = 64;
 /// Connections that one thread opens at the same time; small servers have backlogs of five or ten.
@@ -259,9 +257,10 @@ impl Pool {
     fn let_go(&self) {
         self.now.set(Instant::now());
         let list = self.list.borrow_mut().load().clone();
+        let idle = self.shared.settings.idle;
         self.idle.borrow_mut().retain_mut(|(id, connections)| {
             if list.is_ready(*id) {
-                connections.retain(|one| !one.sender.is_closed() && one.used.elapsed() < IDLE);
+                connections.retain(|one| !one.sender.is_closed() && one.used.elapsed() < idle);
             } else {
                 connections.clear();
             }
