@@ -29,6 +29,13 @@ pub fn clean(headers: &mut HeaderMap) -> Result<bool, &'static str> {
         if headers.contains_key(CONTENT_LENGTH) {
             return Err("length_and_encoding");
         }
+        // The coding is taken off on the way: of another than chunked nobody would know.
+        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+        if !codings.next().is_some_and(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+            || codings.next().is_some()
+        {
+            return Err("transfer_coding");
+        }
     } else if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
         return Err("two_lengths");
     }
@@ -74,6 +81,10 @@ mod tests {
     fn doubtful_framing_is_refused() {
         assert!(clean(&mut headers(&[("content-length", "1"), ("transfer-encoding", "chunked")])).is_err());
         assert!(clean(&mut headers(&[("content-length", "1"), ("content-length", "1")])).is_err());
+        assert_eq!(clean(&mut headers(&[("transfer-encoding", "Chunked")])), Ok(false));
+        for coding in ["gzip", "gzip, chunked", "chunked, chunked", ""] {
+            assert_eq!(clean(&mut headers(&[("transfer-encoding", coding)])), Err("transfer_coding"), "{coding}");
+        }
     }
 
     #[test]
