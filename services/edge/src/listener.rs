@@ -7,7 +7,7 @@ use crate::protocol;
 use crate::service::Thread;
 use futures_util::FutureExt;
 use rustls::ProtocolVersion;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Socket, TcpKeepalive, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -20,6 +20,9 @@ use tokio_rustls::TlsAcceptor;
 const BACKLOG: i32 = 4096;
 /// Accepted in one go before other tasks of the thread get their turn.
 const BURST: usize = 64;
+
+/// After so long the kernel asks a silent client whether it is still there.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// Connections over all threads against their limit. Touched once a connection, not once a request.
 #[derive(Default)]
@@ -64,6 +67,10 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     // Each thread has a queue of its own: no thundering herd, no hand-over between cores.
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // What it accepts inherits this: a client that vanished without a word is noticed on an event stream or a tunnel
+    // that has nothing to say, too.
+    let keepalive = TcpKeepalive::new().with_time(SILENT).with_interval(SILENT / 4).with_retries(4);
+    socket.set_tcp_keepalive(&keepalive)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -206,6 +213,15 @@ impl Drop for Open {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn silent_clients_are_asked() {
+        let socket = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
+        socket.set_nonblocking(false).unwrap();
+        let _client = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
+        let (accepted, _) = socket.accept().unwrap();
+        assert!(socket2::SockRef::from(&accepted).keepalive().unwrap());
+    }
 
     #[test]
     fn threads_share_a_picked_port() {
