@@ -38,6 +38,12 @@ fn a_good_one_is_taken_and_a_bad_one_is_not() {
     assert_eq!(get(edge.http, "/", &[]).text(), "two");
     assert!(edge.admin("/readyz").text().contains("reload was refused"));
 
+    let acme = "domains = [\"shop.example\"]\nacme_email = \"a@shop.example\"\nacme_ca = \"/nothing/here.pem\"\n";
+    write(&file, toml(&one) + acme);
+    let (code, text) = reload(&edge);
+    assert!(code == Some(1) && text.contains("/nothing/here.pem"), "{text}");
+    assert_eq!(get(edge.http, "/", &[]).text(), "two", "nothing of it is taken");
+
     write(&file, format!("{}admin = \"127.0.0.1:1\"\nthreads = 7\n", toml(&one)));
     edge.signal("HUP");
     // The flags win over the file: only what is in force counts as changed.

@@ -36,6 +36,13 @@ fn the_published_port_and_no_other_host() {
 }
 
 #[test]
+fn nobody_is_sent_to_no_host() {
+    let edge = Edge::start([""; 0]);
+    let answer = Connection::plain(edge.http).unwrap().ask("GET /a HTTP/1.0\r\n\r\n");
+    assert_eq!((answer.status, answer.header("location")), (400, None));
+}
+
+#[test]
 fn a_trusted_proxy_with_tls_is_not_sent_in_a_circle() {
     let upstream = Upstream::saying("hello");
     let edge = Edge::start([&upstream.flag()[..], &["--trusted-proxies".into(), "127.0.0.0/8".into()]].concat());

@@ -192,12 +192,19 @@ async fn answer(
             config.listen.public_https_port.or_else(|| config.listen.https.first().map(|address| address.port()));
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let public = thread.certificates.is_public(host);
+        if host.is_empty() {
+            // HTTP/1.0 may name no host; then there is nowhere to send it.
+            return Err(Failure::HOST);
+        }
         return Ok(redirect::to_https(&parts.method, host, port.unwrap_or(443), target, public));
     }
     if let (Some(page), Some(upstream)) = (&config.status_page, &view.status)
         && let Some(rest) = status_page::matches(page, &path)
     {
         status_page::authorise(page, &parts.headers)?;
+        if rest.is_empty() {
+            return Ok(status_page::with_slash(page, parts.uri.query()));
+        }
         let rest = rest.to_owned();
         status_page::rewrite(parts, &rest);
         return to_upstream(upstream, view, conn, parts, body, origin, record).await;
