@@ -75,7 +75,8 @@ impl Source for Pages {
                 Some(problem) => Check::warn("edge:static", problem).of(&*entry.prefix),
             });
         }
-        let sum = |of: &dyn Fn(&metrics::Connections) -> u64| state.shards.iter().map(|shard| of(&shard.connections)).sum();
+        let sum =
+            |of: &dyn Fn(&metrics::Connections) -> u64| state.shards.iter().map(|shard| of(&shard.connections)).sum();
         let accepted = sum(&|connections| connections.accepted_http.get() + connections.accepted_https.get());
         let hidden = sum(&|connections| connections.from_gateway.get());
         checks.push(gateway::check(hidden, accepted, !snapshot.config.tls.domains.is_empty()));
