@@ -155,6 +155,20 @@ def test_write(client):  # noqa: F811
     assert (answer["content-length"], answer.body) == ("9", b"all of it")
 
 
+def test_a_panic_costs_its_request_alone(client, server):  # noqa: F811
+    before = client.get("/environ")["x-monodon-process"]
+    assert client.get("/fails").status == 500
+    assert client.get("/panics").status == 500
+    assert client.get("/panics?first").status == 500
+    answer = client.get("/panics?second")
+    assert (answer.status, answer.body, answer.complete) == (200, b"one", False)
+    with server.connect() as other:
+        assert other.get("/panics?close").body == b"one"
+        until(lambda: "in close()" in server.err(), "the word of it")
+        answer = other.get("/environ")
+        assert (answer.status, answer["x-monodon-process"]) == (200, before)
+
+
 def test_close_is_called_once(client):  # noqa: F811
     before = closed(client, "once")
     assert client.get("/closes?once").body == b"ab"

@@ -181,6 +181,40 @@ def write_only(environ, start_response):
     return []
 
 
+class Panics:
+    """Where the query says, a panic below the application, as the bug of an extension written in Rust would be: PyO3
+    raises it as this exception, and goes on panicking where the exception comes back."""
+
+    def __init__(self, where):
+        self.where, self.step = where, 0
+
+    def panic(self):
+        raise next(kind for kind in BaseException.__subclasses__() if kind.__name__ == "PanicException")("a bug")
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.step += 1
+        if self.where == ["first", "second"][min(self.step, 2) - 1]:
+            self.panic()
+        if self.step > 1:
+            raise StopIteration
+        return b"one"
+
+    def close(self):
+        if self.where == "close":
+            self.panic()
+
+
+def panics(environ, start_response):
+    body = Panics(environ["QUERY_STRING"])
+    if not body.where:
+        body.panic()
+    start_response("200 OK", [])
+    return body
+
+
 def closes(environ, start_response):
     start_response("200 OK", [])
     return Body(environ["QUERY_STRING"], [b"a", b"b"])

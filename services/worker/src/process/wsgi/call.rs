@@ -50,16 +50,16 @@ pub enum Step {
 
 /// Calls the application. What it returns whole is given to `sink` at once, and nothing remains.
 /// `name` is what the log calls the request.
-pub fn call(
-    py: Python<'_>,
+pub fn call<'py>(
+    py: Python<'py>,
     app: &Py<PyAny>,
-    environ: PyResult<Bound<'_, PyDict>>,
+    environ: impl FnOnce() -> PyResult<Bound<'py, PyDict>>,
     sink: &mut impl Sink,
     name: impl FnOnce() -> String,
 ) -> Option<Running> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let start = Bound::new(py, StartResponse::default())?;
-        let result = app.bind(py).call1((environ?, &start))?;
+        let result = app.bind(py).call1((environ()?, &start))?;
         if give_list(&start, &result, sink)? { Ok(None) } else { Ok(Some((start, result))) }
     }));
     match outcome {
@@ -72,7 +72,7 @@ pub fn call(
             None
         }
         Err(_panic) => {
-            failed(py, &PyRuntimeError::new_err("the worker itself failed on this request (a bug)"), sink, &name());
+            failed(py, &panicked(), sink, &name());
             None
         }
     }
@@ -120,7 +120,7 @@ impl Running {
                 Step::Done
             }
             Err(_panic) => {
-                sink.abort();
+                failed(py, &panicked(), sink, &self.name);
                 Step::Done
             }
         }
@@ -190,7 +190,7 @@ impl Running {
             Some(close) => close.call0().map(drop),
             None => Ok(()),
         };
-        if let Err(error) = close() {
+        if let Err(error) = catch_unwind(AssertUnwindSafe(close)).unwrap_or_else(|_panic| Err(panicked())) {
             sink.count_exception();
             report(py, &error, &format!("{} (in close(), after the response)", self.name));
         }
@@ -206,6 +206,13 @@ fn bytes<'b, 'py>(item: &'b Bound<'py, PyAny>) -> PyResult<&'b Bound<'py, PyByte
 
 fn not_started() -> PyErr {
     PyAssertionError::new_err("the application returned its response without calling start_response()")
+}
+
+/// A panic is contained: it costs the request it happened in. (Its own message is on stderr already.)
+fn panicked() -> PyErr {
+    PyRuntimeError::new_err(
+        "the worker, or an extension of Python, failed on this request: a bug in it, not in the application",
+    )
 }
 
 /// An exception: 500 if nothing was sent yet, else the response must not look complete.

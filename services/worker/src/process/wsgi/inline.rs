@@ -58,8 +58,10 @@ impl Inline {
 impl Interface for Inline {
     async fn serve(&self, request: &mut Request, output: &mut Output<'_>) {
         let running = self.watched(output, |py, sink| {
-            let environ = self.environs.borrow_mut().build(py, request);
-            call::call(py, &self.app, environ, sink, || super::name(request))
+            // The body goes into the environ, so the request is only lent for it.
+            let request = RefCell::new(request);
+            let environ = || self.environs.borrow_mut().build(py, &mut request.borrow_mut());
+            call::call(py, &self.app, environ, sink, || super::name(&request.borrow()))
         });
         output.flush().await;
         let Some(mut running) = running else { return };

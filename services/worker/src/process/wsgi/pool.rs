@@ -2,6 +2,7 @@
 //! gets the responses back; it never needs the interpreter's lock.
 
 use std::{
+    cell::RefCell,
     collections::VecDeque,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -38,6 +39,11 @@ const AHEAD: usize = 4;
 /// A request on its way to a thread.
 struct Job {
     request: Request,
+    way: Way,
+}
+
+/// The way back to its connection.
+struct Way {
     fd: std::os::fd::RawFd,
     head_only: bool,
     reply: mpsc::Sender<Reply>,
@@ -122,7 +128,8 @@ impl Interface for Pool {
         let taken = std::mem::replace(request, Request::new(peer));
         let head_only = taken.method() == b"HEAD";
         let gone = Arc::new(AtomicBool::new(false));
-        self.queue.push(Job { request: taken, fd: output.fd(), head_only, reply, gone: Arc::clone(&gone) });
+        let way = Way { fd: output.fd(), head_only, reply, gone: Arc::clone(&gone) };
+        self.queue.push(Job { request: taken, way });
         while let Some(next) = replies.recv().await {
             match next {
                 Reply::Whole(mut head, body) => output.whole(&mut head, &[&body]),
@@ -153,10 +160,14 @@ impl Thread {
     fn run(self, py: Python<'_>, mut environs: Environs) {
         loop {
             let mut job = py.detach(|| self.queue.pop());
-            self.lane.begin(job.fd, false);
-            let environ = environs.build(py, &mut job.request);
-            let mut sink = Remote { job: &job, thread: &self, py, started: false, silent: false };
-            let running = call::call(py, &self.app, environ, &mut sink, || super::name(&job.request));
+            self.lane.begin(job.way.fd, false);
+            let mut sink = Remote { way: &job.way, thread: &self, py, started: false, silent: false };
+            let running = {
+                // The body goes into the environ, so the request is only lent for it.
+                let request = RefCell::new(&mut job.request);
+                let environ = || environs.build(py, &mut request.borrow_mut());
+                call::call(py, &self.app, environ, &mut sink, || super::name(&request.borrow()))
+            };
             if let Some(mut running) = running {
                 loop {
                     match running.step(py, &mut sink) {
@@ -180,15 +191,15 @@ impl Thread {
                     }
                 });
             }
-            let Job { request, reply, .. } = job;
+            let Job { request, way: Way { reply, .. } } = job;
             py.detach(|| drop(reply.blocking_send(Reply::Back(Box::new(request)))));
         }
     }
 }
 
-/// The way back to the connection.
+/// Where a thread's response goes.
 struct Remote<'r, 'py> {
-    job: &'r Job,
+    way: &'r Way,
     thread: &'r Thread,
     py: Python<'py>,
     started: bool,
@@ -198,7 +209,7 @@ struct Remote<'r, 'py> {
 
 impl Remote<'_, '_> {
     fn send(&mut self, reply: Reply) {
-        let sender = &self.job.reply;
+        let sender = &self.way.reply;
         let closed = match sender.try_send(reply) {
             Ok(()) => return,
             Err(mpsc::error::TrySendError::Closed(_)) => true,
@@ -206,12 +217,12 @@ impl Remote<'_, '_> {
             Err(mpsc::error::TrySendError::Full(reply)) => {
                 self.thread.lane.end();
                 let sent = self.py.detach(|| sender.blocking_send(reply));
-                self.thread.lane.begin(self.job.fd, true);
+                self.thread.lane.begin(self.way.fd, true);
                 sent.is_err()
             }
         };
         if closed {
-            self.job.gone.store(true, Ordering::Relaxed);
+            self.way.gone.store(true, Ordering::Relaxed);
         }
     }
 
@@ -232,7 +243,7 @@ impl Sink for Remote<'_, '_> {
 
     fn start(&mut self, head: &mut Head, total: Option<u64>, parts: &[&[u8]]) {
         if self.claim() {
-            self.silent |= self.job.head_only || !response::has_body(head.status);
+            self.silent |= self.way.head_only || !response::has_body(head.status);
             self.send(Reply::Start(std::mem::take(head), total, parts.concat()));
         }
     }
@@ -257,7 +268,7 @@ impl Sink for Remote<'_, '_> {
     }
 
     fn wants_nothing(&self) -> bool {
-        self.silent || self.job.gone.load(Ordering::Relaxed)
+        self.silent || self.way.gone.load(Ordering::Relaxed)
     }
 
     fn count_exception(&self) {
