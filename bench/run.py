@@ -67,7 +67,7 @@ class Room:
 
 
 def worker(application, workers):
-    return f"{WORKER} {application} --bind 127.0.0.1:8000 --workers {workers} --admin 127.0.0.1:9102"
+    return f"{WORKER} {application} --bind 127.0.0.1:8000 --workers {workers} --admin 127.0.0.1:9102 --accesslog off"
 
 
 def granian(application, workers):

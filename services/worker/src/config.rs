@@ -102,7 +102,7 @@ impl Default for Config {
             ]
             .map(str::to_owned)
             .to_vec(),
-            accesslog: Some("-".to_owned()),
+            accesslog: None,
             admin: SocketAddr::from(([127, 0, 0, 1], 9102)),
             control: PathBuf::new(),
             chdir: None,

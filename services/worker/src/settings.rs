@@ -178,8 +178,9 @@ const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "accesslog",
-        default: "-",
-        words: "Where each request is told: `-` or `stdout`, a file, or `off`.",
+        default: "off",
+        words: "Where each request is told: `-` or `stdout`, a file, or `off`. Off by default, as gunicorn's; the images set \
+                `-`, so that a request can be followed by its id through all services.",
         aliases: &["access_logfile", "access_log"],
         ..Setting::NEW
     },

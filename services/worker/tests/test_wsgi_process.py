@@ -140,6 +140,19 @@ def test_the_access_log_tells_each_request_and_cannot_be_forged(tmp_path):
         assert seen["user_agent"] == 'a"b\\c\xe9'
 
 
+def test_the_access_log_is_off_unless_asked_for_as_the_images_do(tmp_path):
+    for folder, flags, expected in [("off", [], []), ("on", ["--accesslog", "-"], ["r-1"])]:
+        (tmp_path / folder).mkdir()
+        with Server(tmp_path / folder, *flags) as server:
+            with server.connect() as client:
+                assert client.get("/echo", "X-Request-ID: r-1").status == 200
+            # What is logged is out when the worker has ended.
+            server.process.send_signal(signal.SIGTERM)
+            assert server.process.wait(20) == 0
+            server._reader.join(20)
+            assert [line["request_id"] for line in server.log if line.get("event") == "access"] == expected
+
+
 def test_slow_heads_and_bodies_end_and_idle_connections_too(tmp_path):
     flags = ["--head-timeout", "1s", "--body-timeout", "1s", "--keepalive", "1s"]
     with Server(tmp_path, *flags) as server:
