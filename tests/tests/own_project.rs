@@ -34,9 +34,11 @@ fn in_image(image: &str, folder: &Path, command: &str) -> String {
     copy(&format!("{}/.", folder.display()), &format!("{container}:/srv/project"));
     let ran = Command::new("docker").args(["start", "--attach", &container]).output().expect("docker is there");
     let said = text(&ran.stdout) + &text(&ran.stderr);
-    assert!(ran.status.success(), "{command}: {said}");
-    copy(&format!("{container}:/srv/project/."), &folder.display().to_string());
+    if ran.status.success() {
+        copy(&format!("{container}:/srv/project/."), &folder.display().to_string());
+    }
     let _ = Command::new("docker").args(["rm", "--force", "--volumes", &container]).output();
+    assert!(ran.status.success(), "{command}: {said}");
     said
 }
 

@@ -262,7 +262,18 @@ async fn the_real_engine() {
     let agent = Agent::start_with(tempfile::tempdir().unwrap(), socket, Some(&project));
     snapshot(&agent.socket(), |one| one.engine.up).await;
     let label = format!("com.docker.compose.project={project}");
-    let common = ["run", "-d", "--memory", "64m", "--label", &label, "--label", "com.docker.compose.service=probe"];
+    let common = [
+        "run",
+        "-d",
+        "--memory",
+        "64m",
+        "--label",
+        &label,
+        "--label",
+        "com.docker.compose.service=probe",
+        "--label",
+        "com.docker.compose.container-number=1",
+    ];
     let id = docker(&[&common[..], &["debian:trixie-slim", "sleep", "300"]].concat()).unwrap();
     let name = docker(&["inspect", "-f", "{{.Name}}", &id]).unwrap();
     let seen = snapshot(&agent.socket(), |one| one.containers.iter().any(|one| one.usage.is_some())).await;

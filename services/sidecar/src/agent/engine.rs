@@ -111,7 +111,10 @@ impl Engine {
 }
 
 fn project_filter(project: &str) -> HashMap<String, Vec<String>> {
-    HashMap::from([("label".to_owned(), vec![format!("{PROJECT_LABEL}={project}")])])
+    // Images that compose has built carry the project's label too, and whatever is run from them inherits it; only compose's own containers
+    // have a number.
+    let labels = vec![format!("{PROJECT_LABEL}={project}"), "com.docker.compose.container-number".to_owned()];
+    HashMap::from([("label".to_owned(), labels)])
 }
 
 pub const PROJECT_LABEL: &str = "com.docker.compose.project";

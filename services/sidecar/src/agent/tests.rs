@@ -84,20 +84,26 @@ fn restarts_of_every_kind_are_counted_once() {
     start(&mut web, "2026-11-21T02:00:00Z");
     watch.inspected(&web);
     assert_eq!(only(&watch).restarts, 3);
+    // Looked at in between: the engine counts before it starts.
+    web.restart_count = Some(4);
+    watch.inspected(&web);
+    start(&mut web, "2026-11-21T02:05:00Z");
+    watch.inspected(&web);
+    assert_eq!(only(&watch).restarts, 4);
     // By hand: only the start moves.
     start(&mut web, "2026-11-21T02:10:00Z");
     watch.inspected(&web);
     watch.inspected(&web);
-    assert_eq!(only(&watch).restarts, 4);
+    assert_eq!(only(&watch).restarts, 5);
     // Recreated by compose under the same name.
     web.id = Some("f".repeat(64));
     web.restart_count = Some(0);
     watch.reconcile(&[web.clone()]);
-    assert_eq!(only(&watch).restarts, 5);
+    assert_eq!(only(&watch).restarts, 6);
     watch.reconcile(&[]);
     assert!(watch.snapshot().containers.is_empty());
     watch.reconcile(&[web]);
-    assert_eq!(only(&watch).restarts, 5, "a gap is no restart");
+    assert_eq!(only(&watch).restarts, 6, "a gap is no restart");
 }
 
 #[test]

@@ -44,6 +44,8 @@ struct Counters {
     id: String,
     restart_count: u64,
     started_at: Option<f64>,
+    /// Restarts that the engine has counted and whose start has not shown yet: it counts before it starts.
+    owed: u64,
     /// The last end that was counted, and whether an event told of it.
     ended_at: Option<(f64, bool)>,
     seen: f64,
@@ -116,12 +118,17 @@ impl Watch {
             return;
         };
         counters.seen = now();
+        let started = counters.started_at.is_some() && shown.started_at > counters.started_at;
         if counters.id != id {
             // Compose made it anew.
             counters.restarts += 1 + restart_count;
+            counters.owed = 0;
         } else if restart_count > counters.restart_count {
             counters.restarts += restart_count - counters.restart_count;
-        } else if counters.started_at.is_some() && shown.started_at > counters.started_at {
+            counters.owed = u64::from(!started);
+        } else if started && counters.owed > 0 {
+            counters.owed = 0;
+        } else if started {
             // `docker restart` and `start` are not in the engine's count.
             counters.restarts += 1;
         }
