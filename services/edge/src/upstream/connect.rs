@@ -1,7 +1,9 @@
 //! Opening a connection to an address, and the connection as hyper is to see it.
 
 use super::address::{Address, Target};
+use super::driver::Driver;
 use crate::buffer::Replay;
+use crate::timer::Timer;
 use hyper::client::conn::http1::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::io;
@@ -18,6 +20,9 @@ const READ_AHEAD: usize = 128 << 10;
 /// A connection that is idle or serves one request.
 pub struct Connection {
     pub sender: SendRequest<Replay>,
+    pub driver: Driver,
+    /// Of the request in hand.
+    pub timer: Timer,
     /// The process it leads to, once an answer told.
     pub entry: Option<u32>,
     pub used: Instant,
@@ -34,8 +39,8 @@ pub async fn open(address: &Arc<Address>, timeout: Duration) -> Result<Connectio
         .await
         .map_err(io::Error::other)?;
     // Its errors reach us through the answer they spoil; an idle connection that closes is seen by `is_closed`.
-    tokio::task::spawn_local(async move { drop(connection.with_upgrades().await) });
-    Ok(Connection { sender, entry: None, used: Instant::now() })
+    let driver = Driver::new(async move { drop(connection.with_upgrades().await) });
+    Ok(Connection { sender, driver, timer: Timer::new(), entry: None, used: Instant::now() })
 }
 
 /// A plain connection, for checks.
@@ -145,6 +150,10 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        // Mostly it is a head alone, and one part costs the kernel less when it is not a list of one.
+        if let [only] = bufs {
+            return self.poll_write(cx, only);
+        }
         let offered = bufs.iter().map(|buf| buf.len()).sum();
         if self.deaf {
             return Poll::Ready(Ok(offered));

@@ -8,16 +8,18 @@ use super::request;
 use super::{Meta, Timing, UpstreamError};
 use crate::body::Body;
 use crate::buffer::{Buffered, Replay};
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Response};
-use http_body::Body as _;
+use http_body::{Body as _, Frame};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 static RETRY: HeaderName = HeaderName::from_static("x-monodon-retry");
@@ -73,12 +75,12 @@ pub async fn send(
                 }
             },
         };
-        let sending = InFlight::new(pool, permit, connection, *request);
         let sent = Instant::now();
+        let sending = InFlight::new(pool, permit, connection, *request);
         if let Some(progress) = &progress {
             progress.set(sent);
         }
-        let outcome = match sending.head(progress.as_ref()).await {
+        let outcome = match sending.head(sent, progress.as_ref()).await {
             Ok((sending, response)) => {
                 timing.first_byte = sent.elapsed();
                 meta.timing.set(timing);
@@ -140,24 +142,37 @@ impl InFlight {
     }
 
     /// The answer's head, in time.
-    async fn head(mut self, progress: Option<&Rc<Cell<Instant>>>) -> Result<(Self, Response<Incoming>), Broken> {
+    async fn head(
+        mut self,
+        sent: Instant,
+        progress: Option<&Rc<Cell<Instant>>>,
+    ) -> Result<(Self, Response<Incoming>), Broken> {
         let limit = self.pool.shared.settings.first_byte;
-        let mut left = limit;
-        let result = loop {
-            let Stage::Head(head) = &mut self.stage else {
-                return Err(Broken::Final(UpstreamError::Reset));
+        if let Some((_, connection)) = &mut self.held {
+            connection.timer.set_at(sent.into(), limit);
+        }
+        let result = poll_fn(|cx| {
+            let (Stage::Head(head), Some((_, connection))) = (&mut self.stage, &mut self.held) else {
+                return Poll::Ready(None);
             };
-            match tokio::time::timeout(left, head).await {
-                Ok(result) => break result,
-                Err(_) => {
-                    // While a big body is still being sent the wait has not begun.
-                    left = progress.map_or(Duration::ZERO, |at| limit.saturating_sub(at.get().elapsed()));
-                    if left.is_zero() {
-                        self.stage = Stage::Over;
-                        return Err(Broken::Final(UpstreamError::Timeout));
-                    }
-                }
+            let mut inner = connection.driver.advance(cx);
+            if let Poll::Ready(result) = head.as_mut().poll(&mut inner) {
+                return Poll::Ready(Some(result));
             }
+            while connection.timer.poll(cx).is_ready() {
+                // While a big body is still being sent the wait has not begun.
+                let left = progress.map_or(Duration::ZERO, |at| limit.saturating_sub(at.get().elapsed()));
+                if left.is_zero() {
+                    return Poll::Ready(None);
+                }
+                connection.timer.set(left);
+            }
+            Poll::Pending
+        })
+        .await;
+        let Some(result) = result else {
+            self.stage = Stage::Over;
+            return Err(Broken::Final(UpstreamError::Timeout));
         };
         self.stage = Stage::Over;
         match result {
@@ -211,7 +226,10 @@ impl InFlight {
             let Some(upgrade) = upgrade else {
                 return final_error(UpstreamError::BadResponse("unasked_upgrade"));
             };
-            let permit = self.held.take().map(|(permit, _)| permit);
+            let permit = self.held.take().map(|(permit, mut connection)| {
+                connection.driver.let_run();
+                permit
+            });
             return super::tunnel::begin(&mut response, upgrade, permit)
                 .map_err(|reason| Broken::Final(UpstreamError::BadResponse(reason)));
         }
@@ -250,27 +268,19 @@ impl InFlight {
     /// A small answer of known length, or one that is all there, needs neither task nor buffer.
     async fn buffer(mut self) -> Result<Body, Broken> {
         let memory = self.pool.shared.settings.memory;
-        let limit = self.pool.shared.settings.first_byte;
         let mut parts = super::response::Parts::default();
         loop {
-            let Stage::Body(body) = &mut self.stage else {
+            let Stage::Body(body) = &self.stage else {
                 return Ok(Body::empty());
             };
             let small = body.size_hint().exact().is_some_and(|left| left + parts.len() as u64 <= memory as u64);
-            let frame = if small {
-                match tokio::time::timeout(limit, body.frame()).await {
-                    Ok(frame) => frame,
-                    Err(_) => {
-                        self.stage = Stage::Over;
-                        return Err(Broken::Final(UpstreamError::Timeout));
-                    }
-                }
-            } else {
-                let ready = std::future::poll_fn(|cx| std::task::Poll::Ready(Pin::new(&mut *body).poll_frame(cx)));
-                match ready.await {
-                    std::task::Poll::Ready(frame) if parts.len() <= memory => frame,
-                    std::task::Poll::Ready(frame) => return Ok(self.pump(parts, frame)),
-                    std::task::Poll::Pending => return Ok(self.pump(parts, None)),
+            let frame = match self.frame(small).await {
+                Some(frame) if small || parts.len() <= memory => frame,
+                Some(frame) => return Ok(self.pump(parts, frame)),
+                None if !small => return Ok(self.pump(parts, None)),
+                None => {
+                    self.stage = Stage::Over;
+                    return Err(Broken::Final(UpstreamError::Timeout));
                 }
             };
             let ended = match frame {
@@ -279,7 +289,7 @@ impl InFlight {
                     if let Ok(data) = frame.into_data() {
                         parts.push(data);
                     }
-                    body.is_end_stream()
+                    matches!(&self.stage, Stage::Body(body) if body.is_end_stream())
                 }
                 Some(Err(_)) => {
                     self.stage = Stage::Over;
@@ -293,11 +303,34 @@ impl InFlight {
         }
     }
 
-    fn pump(
-        mut self,
-        parts: super::response::Parts,
-        frame: Option<Result<http_body::Frame<bytes::Bytes>, hyper::Error>>,
-    ) -> Body {
+    /// The next part: what there is at once, or with `wait` what comes in time.
+    async fn frame(&mut self, wait: bool) -> Option<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let limit = self.pool.shared.settings.first_byte;
+        let mut waiting = false;
+        poll_fn(|cx| {
+            let (Stage::Body(body), Some((_, connection))) = (&mut self.stage, &mut self.held) else {
+                return Poll::Ready(Some(None));
+            };
+            // Often it came with the head.
+            if let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(&mut Context::from_waker(Waker::noop())) {
+                return Poll::Ready(Some(frame));
+            }
+            if !wait {
+                return Poll::Ready(None);
+            }
+            let mut inner = connection.driver.advance(cx);
+            if let Poll::Ready(frame) = Pin::new(body).poll_frame(&mut inner) {
+                return Poll::Ready(Some(frame));
+            }
+            if !std::mem::replace(&mut waiting, true) {
+                connection.timer.set(limit);
+            }
+            connection.timer.poll(cx).map(|()| None)
+        })
+        .await
+    }
+
+    fn pump(mut self, parts: super::response::Parts, frame: Option<Result<Frame<Bytes>, hyper::Error>>) -> Body {
         match (self.held.take(), std::mem::replace(&mut self.stage, Stage::Over)) {
             (Some((permit, connection)), Stage::Body(body)) => {
                 super::response::pump(&self.pool, body, permit, connection, parts, frame)
@@ -310,6 +343,9 @@ impl InFlight {
     async fn outlive(mut self) {
         let limit = self.pool.shared.settings.first_byte;
         let _working = self.pool.drain.working();
+        if let Some((_, connection)) = &mut self.held {
+            connection.driver.let_run();
+        }
         if let Stage::Head(head) = &mut self.stage {
             let head = tokio::time::timeout(limit, head).await;
             self.stage = Stage::Over;

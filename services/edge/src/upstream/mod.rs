@@ -11,6 +11,7 @@ mod check;
 mod connect;
 mod control;
 mod dns;
+mod driver;
 mod exchange;
 mod headers;
 mod metrics;

@@ -206,6 +206,8 @@ impl Pool {
     /// Keep a connection whose answer has been read. Call it before the permit goes back, so that whoever waits for
     /// the permit finds the connection.
     pub fn put(self: &Rc<Self>, address: &Arc<Address>, mut connection: Connection) {
+        connection.timer.clear();
+        connection.driver.rest();
         if connection.sender.is_closed() {
             return;
         }
@@ -216,9 +218,11 @@ impl Pool {
         }
         // The answer came before all of the request was written: ready when it is, and not kept waiting for long.
         let (pool, address) = (Rc::downgrade(self), address.clone());
+        connection.driver.let_run();
         tokio::task::spawn_local(async move {
             let ready = tokio::time::timeout(Duration::from_secs(5), connection.sender.ready()).await;
             if let (Ok(Ok(())), Some(pool)) = (ready, pool.upgrade()) {
+                connection.driver.rest();
                 pool.keep(&address, connection);
             }
         });
@@ -260,7 +264,10 @@ impl Pool {
         let idle = self.shared.settings.idle;
         self.idle.borrow_mut().retain_mut(|(id, connections)| {
             if list.is_ready(*id) {
-                connections.retain(|one| !one.sender.is_closed() && one.used.elapsed() < idle);
+                connections.retain_mut(|one| {
+                    one.driver.rest();
+                    !one.sender.is_closed() && one.used.elapsed() < idle
+                });
             } else {
                 connections.clear();
             }

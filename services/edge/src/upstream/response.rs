@@ -60,7 +60,8 @@ pub struct Live {
 }
 
 impl Live {
-    pub fn new(pool: &Rc<Pool>, body: Incoming, permit: Permit, connection: Connection) -> Self {
+    pub fn new(pool: &Rc<Pool>, body: Incoming, permit: Permit, mut connection: Connection) -> Self {
+        connection.driver.let_run();
         let (held, lent) = if permit.address().kind() == Kind::Foreign {
             (Some((permit, connection)), None)
         } else {
@@ -105,7 +106,7 @@ pub fn pump(
     pool: &Rc<Pool>,
     body: Incoming,
     permit: Permit,
-    connection: Connection,
+    mut connection: Connection,
     parts: Parts,
     frame: Option<Result<Frame<Bytes>, hyper::Error>>,
 ) -> Body {
@@ -114,6 +115,7 @@ pub fn pump(
             frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref).map_or(0, Bytes::len);
         left + (parts.len() + taken) as u64
     });
+    connection.driver.let_run();
     let (writer, reader) = pipe(&pool.shared.spool, pool.shared.settings.memory, length);
     let working = pool.drain.working();
     let pool = pool.clone();

@@ -11,7 +11,6 @@ mod reader;
 mod request;
 mod response;
 mod scratch;
-mod timer;
 mod wire;
 mod writer;
 
@@ -21,6 +20,7 @@ mod tests;
 use crate::body::Body;
 use crate::connection::ConnInfo;
 use crate::service::{self, Refusal, Thread};
+use crate::timer::Timer;
 use crate::upgrade;
 use http::{Method, Request, Response, StatusCode};
 use monodon_http1::{Head, Version};
@@ -35,7 +35,6 @@ use incoming::{Idle, Incoming};
 use outgoing::Sent;
 use request::Refused;
 use response::Asked;
-use timer::Timer;
 use wire::{Expect, Rest, Wire};
 
 /// A client that says it sends no more may have gone or only have closed its half; for so long it is believed to wait for its answer.

@@ -1,10 +1,10 @@
 //! The parts of a connection that need no pipeline: bodies off the wire, and writing under a slow reader.
 
 use super::reader::Reader;
-use super::timer::Timer;
 use super::wire::{Expect, Wire};
 use super::writer::{Pace, Parts, write_all};
 use crate::body::{Body, BodyError};
+use crate::timer::Timer;
 use http_body_util::BodyExt;
 use monodon_http1::Framing;
 use std::cell::RefCell;

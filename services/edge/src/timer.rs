@@ -1,4 +1,4 @@
-//! One timer a connection, set again and again: moving a deadline later costs nothing until the old one has passed.
+//! One timer a connection, the client's or the upstream's, set again and again: moving a deadline later costs nothing until the old one has passed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -17,7 +17,12 @@ impl Timer {
     }
 
     pub fn set(&mut self, wait: Duration) {
-        let deadline = Instant::now() + wait;
+        self.set_at(Instant::now(), wait);
+    }
+
+    /// For those who have looked at the clock already.
+    pub fn set_at(&mut self, now: Instant, wait: Duration) {
+        let deadline = now + wait;
         // A later deadline waits until the earlier one fires: most never do.
         if deadline < self.sleep.deadline() || self.sleep.is_elapsed() {
             self.sleep.as_mut().reset(deadline);
