@@ -22,7 +22,8 @@ pub struct Log {
     second: RefCell<(u64, String)>,
 }
 
-const BATCH: usize = 16 << 10;
+/// What the writer takes in one go: smaller ones would only wake it more often.
+const BATCH: usize = 64 << 10;
 pub const FLUSH_EVERY: Duration = Duration::from_millis(500);
 
 impl Log {

@@ -8,6 +8,9 @@ use http::{Method, Request, StatusCode, Uri, Version};
 use monodon_http1::target::{self, Form};
 use monodon_http1::{Head, Reject, Span, Version as Http};
 
+/// Room for the fields that the pipeline adds, so that the map never grows.
+const ADDED: usize = 8;
+
 /// Why a head that the codec has passed is still not a request for us.
 pub struct Refused {
     pub status: StatusCode,
@@ -29,7 +32,7 @@ pub fn build(head: &Head, bytes: &Bytes, body: RequestBody) -> Result<Request<Re
         Http::Http10 => Version::HTTP_10,
         Http::Http11 => Version::HTTP_11,
     };
-    let mut headers = HeaderMap::with_capacity(head.fields.len());
+    let mut headers = HeaderMap::with_capacity(head.fields.len() + ADDED);
     for field in &head.fields {
         let name = HeaderName::from_bytes(field.name.of(bytes)).map_err(|_| Reject::FieldName)?;
         headers.try_append(name, value(bytes, field.value)?).map_err(|_| Reject::TooManyFields)?;

@@ -9,13 +9,15 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
-use super::timer::Timer;
 use super::wire::Wire;
+use crate::timer::Timer;
 
 /// Blocked for this long in all, a reader must have shown that it keeps up with the least rate.
 const GRACE: Duration = Duration::from_secs(10);
 /// A body of up to this many bytes is copied behind the head where the transport cannot write two parts at once.
 const SMALL: usize = 16 * 1024;
+/// The same where it can: the kernel takes one part at less cost than two.
+const TINY: usize = 4 * 1024;
 
 /// How slow a reader may be, over one answer.
 pub struct Pace {
@@ -70,7 +72,7 @@ pub async fn write_all<I: AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     let Parts { head, mut data, mut tail } = parts;
     let vectored = wire.borrow().io.is_write_vectored();
-    if !vectored && data.len() <= SMALL {
+    if data.len() <= if vectored { TINY } else { SMALL } {
         head.extend_from_slice(data);
         head.extend_from_slice(tail);
         (data, tail) = (&[], &[]);
