@@ -2,6 +2,7 @@
 
 import json
 import signal
+import time
 
 import pytest
 from conftest import until
@@ -114,8 +115,19 @@ def test_a_request_that_killed_its_process_is_not_served_again(two):
     with Client(one.address) as client:
         answer = client.get("/counted?again", f"X-Monodon-Retry: {dead}")
         assert (answer.status, answer["x-monodon-killed"]) == (504, "timeout")
+        old = f"X-Request-Start: t={int((time.time() - 60) * 1e6)}"
+        assert Client(one.address).get("/pid", f"X-Monodon-Retry: {dead}", old).status == 504
     with Client(one.address) as client:
         assert client.get("/pid", "X-Monodon-Retry: 77").status == 200
+
+
+def test_a_request_that_waited_behind_the_one_that_hung_is_served(two):
+    one = two("--timeout", "2s")
+    with Client(one.address) as client:
+        dead = entry(client.get("/hang"))
+    with Client(one.address) as client:
+        just_now = f"X-Request-Start: t={int((time.time() - 1) * 1e6)}"
+        assert client.get("/pid", f"X-Monodon-Retry: {dead}", just_now).status == 200
 
 
 def test_a_peer_that_is_not_trusted_speaks_for_itself_alone(tmp_path):

@@ -1,11 +1,12 @@
 //! A request that comes a second time because the process that had it died: was it killed for that request?
 //!
-//! Then it must not kill the next process too, and is answered here.
+//! Then it must not kill the next process too, and is answered here. One that had only just arrived when its process was
+//! killed for time was not the one that took too long, and is served.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{Shared, request::Request};
-use crate::scoreboard::Reason;
+use super::{Shared, request::Request, shared};
+use crate::scoreboard::{self, Reason};
 
 /// How long the supervisor may take to say why a process died.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -22,8 +23,9 @@ pub async fn verdict(shared: &Shared, request: &Request) -> Option<(u16, &'stati
     let board = &shared.scoreboard;
     let mut waited = Duration::ZERO;
     loop {
-        if let Some(reason) = board.died_lately(entry, LATELY_MICROS) {
-            return match reason {
+        if let Some(death) = board.died_lately(entry, LATELY_MICROS) {
+            return match death.reason {
+                Reason::Timeout if had_time(shared.config.timeout, age(request), death.at) => None,
                 Reason::Timeout => Some((504, b"x-monodon-killed: timeout\r\n")),
                 Reason::Memory | Reason::Oom => Some((502, b"x-monodon-killed: memory\r\n")),
                 _ => None,
@@ -35,4 +37,16 @@ pub async fn verdict(shared: &Shared, request: &Request) -> Option<(u16, &'stati
         tokio::time::sleep(STEP).await;
         waited += STEP;
     }
+}
+
+/// How long ago the proxy got the request.
+fn age(request: &Request) -> Option<Duration> {
+    let start = request.field(b"x-request-start").and_then(shared::micros)?;
+    SystemTime::now().duration_since(UNIX_EPOCH).ok()?.checked_sub(Duration::from_micros(start))
+}
+
+/// Whether a request of this age had not used up its time when its process was killed.
+fn had_time(timeout: Duration, age: Option<Duration>, killed: u64) -> bool {
+    let since = Duration::from_micros(scoreboard::now().saturating_sub(killed));
+    age.is_some_and(|age| age.saturating_sub(since) < timeout)
 }

@@ -215,6 +215,6 @@ impl Shared {
 }
 
 /// `t=1700000000000000`, microseconds.
-fn micros(value: &[u8]) -> Option<u64> {
+pub fn micros(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value.strip_prefix(b"t=")?).ok()?.parse().ok()
 }

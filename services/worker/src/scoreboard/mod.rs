@@ -19,7 +19,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-pub use entry::{CODES, Class, Entry, METHODS, Reason, State, method_index};
+pub use entry::{CODES, Class, Death, Entry, METHODS, Reason, State, method_index};
 pub use histogram::{BOUNDS, Histogram, Snapshot};
 pub use request::CurrentRequest;
 
@@ -166,11 +166,11 @@ impl Scoreboard {
             .all(|(index, entry)| index == own || !entry.state().accepts() || connections <= entry.connections())
     }
 
-    /// Why the last process of this entry died, if it did so lately (within `within` microseconds). For
+    /// How the last process of this entry died, if it did so lately (within `within` microseconds). For
     /// `x-monodon-retry`: none means that no mark is there, yet or at all.
-    pub fn died_lately(&self, entry: usize, within: u64) -> Option<Reason> {
+    pub fn died_lately(&self, entry: usize, within: u64) -> Option<Death> {
         let death = self.entry(entry)?.death()?;
-        (now().saturating_sub(death.at) <= within).then_some(death.reason)
+        (now().saturating_sub(death.at) <= within).then_some(death)
     }
 }
 
