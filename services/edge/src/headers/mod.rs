@@ -4,7 +4,7 @@ pub mod forward;
 pub mod identity;
 
 use crate::config::Config;
-use http::header::{self, HeaderName};
+use http::header::{self, Entry, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,9 +37,11 @@ impl Prepared {
     /// Finishes an answer, wherever it comes from. What the application said itself wins.
     pub fn finish(&self, headers: &mut HeaderMap, id: &HeaderValue, public: bool) {
         strip_answer(headers);
+        // One growth at most, and one look-up each.
+        headers.reserve(self.security.len() + 2);
         for (name, value) in &self.security {
-            if !headers.contains_key(name) {
-                headers.insert(name.clone(), value.clone());
+            if let Entry::Vacant(place) = headers.entry(name) {
+                place.insert(value.clone());
             }
         }
         if public

@@ -103,7 +103,7 @@ pub async fn send(
             Err(Broken::Reset(entry)) => {
                 pool.shard.failed("reset");
                 let spare = spare.take().filter(|_| pool.spend_retry());
-                let Some(mut parts) = spare.and_then(request::Spare::restore) else {
+                let Some(mut parts) = spare.map(request::Spare::restore) else {
                     return Err(UpstreamError::Reset);
                 };
                 pool.shard.retried();

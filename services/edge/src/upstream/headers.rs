@@ -34,6 +34,8 @@ fn strip(headers: &mut HeaderMap, goes: impl Fn(&str) -> bool) {
     let mut names: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(CONNECTION) {
         let tokens = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        // Most often the one word, which names the field that goes anyway.
+        let tokens = tokens.filter(|token| !matches!(*token, b"keep-alive" | b"close"));
         names.extend(tokens.filter_map(|token| HeaderName::from_bytes(token).ok()));
     }
     names.extend(headers.keys().filter(|name| goes(name.as_str())).cloned());

@@ -26,46 +26,28 @@ pub fn prepare(parts: &mut Parts, body: &Buffered) -> Option<OnUpgrade> {
     upgrade
 }
 
-/// A head kept for a second sending, which is rare: one block of bytes, for cloning a map of fields costs several
-/// times as much.
+/// A head kept for a second sending, which is rare: a list, for cloning a map of fields costs several times as much.
 pub struct Spare {
     method: Method,
-    uri: usize,
-    bytes: Vec<u8>,
+    uri: Uri,
+    fields: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Spare {
     pub fn of(parts: &Parts) -> Self {
-        let mut bytes = Vec::with_capacity(1024);
-        if let Some(target) = parts.uri.path_and_query() {
-            bytes.extend_from_slice(target.as_str().as_bytes());
-        }
-        let uri = bytes.len();
-        for (name, value) in &parts.headers {
-            // A name has at most 64 KiB - 1, a value is bounded by the head's limit.
-            bytes.extend_from_slice(&(name.as_str().len() as u32).to_le_bytes());
-            bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(name.as_str().as_bytes());
-            bytes.extend_from_slice(value.as_bytes());
-        }
-        Self { method: parts.method.clone(), uri, bytes }
+        let mut fields = Vec::with_capacity(parts.headers.len());
+        fields.extend(parts.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        Self { method: parts.method.clone(), uri: parts.uri.clone(), fields }
     }
 
-    /// `None` never happens for what [`Spare::of`] wrote.
-    pub fn restore(self) -> Option<Parts> {
+    pub fn restore(self) -> Parts {
         let (mut parts, ()) = Request::new(()).into_parts();
         parts.method = self.method;
-        let (uri, mut rest) = self.bytes.split_at_checked(self.uri)?;
-        parts.uri = Uri::try_from(uri).ok()?;
-        while !rest.is_empty() {
-            let (name, tail) = rest.split_first_chunk::<4>()?;
-            let (value, tail) = tail.split_first_chunk::<4>()?;
-            let (name, tail) = tail.split_at_checked(u32::from_le_bytes(*name) as usize)?;
-            let (value, tail) = tail.split_at_checked(u32::from_le_bytes(*value) as usize)?;
-            parts.headers.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
-            rest = tail;
+        parts.uri = self.uri;
+        for (name, value) in self.fields {
+            parts.headers.append(name, value);
         }
-        Some(parts)
+        parts
     }
 }
 
@@ -119,7 +101,7 @@ mod tests {
                 .header("x-e", ""),
         );
         prepare(&mut parts, &Buffered::empty());
-        let again = Spare::of(&parts).restore().unwrap();
+        let again = Spare::of(&parts).restore();
         assert_eq!((&again.method, &again.uri, &again.headers), (&parts.method, &parts.uri, &parts.headers));
     }
 
