@@ -1,7 +1,7 @@
 //! Taking in a request's body, within its bounds of size and time.
 
 use super::replay::Buffered;
-use super::spool::{Spool, SpoolFile};
+use super::spool::{Share, Spool, SpoolFile};
 use crate::body::{Body, BodyError};
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
@@ -56,25 +56,28 @@ pub async fn collect(mut body: Body, limits: &BodyLimits, spool: &Arc<Spool>) ->
     if let Some(bytes) = body.take_full() {
         return Ok(Buffered::memory(bytes));
     }
-    let mut parts = Parts { body, limits, began: Instant::now(), total: 0 };
+    let mut parts = Parts { body, limits, began: Instant::now(), total: 0, share: Share::new(spool), crowded: false };
     let Some(first) = parts.next().await? else {
         return Ok(Buffered::empty());
     };
+    if parts.crowded {
+        return spill(parts, BytesMut::from(first), spool).await;
+    }
     // Most bodies come in one part: it is kept as it is.
     let Some(second) = parts.next().await? else {
         if first.len() > limits.memory {
             return spill(parts, BytesMut::from(first), spool).await;
         }
-        return Ok(Buffered::memory(first));
+        return Ok(parts.kept(first));
     };
     let mut memory = BytesMut::with_capacity((first.len() + second.len()).max(parts.expected()));
     memory.extend_from_slice(&first);
     memory.extend_from_slice(&second);
     drop((first, second));
-    while memory.len() <= limits.memory {
+    while memory.len() <= limits.memory && !parts.crowded {
         match parts.next().await? {
             Some(part) => memory.extend_from_slice(&part),
-            None => return Ok(Buffered::memory(memory.freeze())),
+            None => return Ok(parts.kept(memory.freeze())),
         }
     }
     spill(parts, memory, spool).await
@@ -82,21 +85,23 @@ pub async fn collect(mut body: Body, limits: &BodyLimits, spool: &Arc<Spool>) ->
 
 async fn spill(mut parts: Parts<'_>, mut memory: BytesMut, spool: &Arc<Spool>) -> Result<Buffered, BufferError> {
     let file = SpoolFile::create(spool).await.map_err(BufferError::Disk)?;
-    let mut length = 0;
+    let (mut length, mut last) = (0, false);
     loop {
-        let part = parts.next().await?;
-        let last = part.is_none();
-        if let Some(part) = part {
-            memory.extend_from_slice(&part);
-        }
-        if memory.len() >= WRITE || last {
-            let data = memory.split().freeze();
+        // Where memory is short nothing waits in it for more.
+        if !memory.is_empty() && (memory.len() >= WRITE || last || parts.crowded) {
+            // `split` leaves the block to be filled again, which would keep what we are to give back.
+            let data = if parts.crowded { std::mem::take(&mut memory) } else { memory.split() }.freeze();
             let size = data.len() as u64;
             file.write(data, length).await.map_err(BufferError::Disk)?;
             length += size;
+            parts.share.give_back();
         }
         if last {
             return Ok(Buffered::file(file, length));
+        }
+        match parts.next().await? {
+            Some(part) => memory.extend_from_slice(&part),
+            None => last = true,
         }
     }
 }
@@ -106,9 +111,20 @@ struct Parts<'a> {
     limits: &'a BodyLimits,
     began: Instant,
     total: u64,
+    share: Share,
+    /// All bodies together have the memory that there is for them.
+    crowded: bool,
 }
 
 impl Parts<'_> {
+    /// The body, in memory, with its share of it.
+    fn kept(self, bytes: Bytes) -> Buffered {
+        if self.share.is_empty() {
+            return Buffered::memory(bytes);
+        }
+        Buffered::memory(Bytes::from_owner(Kept { bytes, _share: self.share }))
+    }
+
     /// What is still to come, as far as it may be kept in memory.
     fn expected(&self) -> usize {
         let size = self.total + self.body.size_hint().lower();
@@ -132,6 +148,11 @@ impl Parts<'_> {
                 return Err(BufferError::TooLarge);
             }
             self.check_rate()?;
+            // What is whole at once is gone soon, and costs nobody's cache line.
+            let waits = !self.body.is_end_stream() || !self.share.is_empty();
+            if waits && !self.crowded && !self.share.take(data.len() as u64) {
+                self.crowded = true;
+            }
             if !data.is_empty() {
                 return Ok(Some(data));
             }
@@ -148,9 +169,57 @@ impl Parts<'_> {
     }
 }
 
+struct Kept {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::{StreamExt, stream};
+
+    /// Nine parts of ten bytes.
+    fn upload() -> Body {
+        let part = |_| Ok(http_body::Frame::data(Bytes::from_static(b"0123456789")));
+        Body::stream(http_body_util::StreamBody::new(stream::iter(0..9).map(part)))
+    }
+
+    #[tokio::test]
+    async fn all_bodies_together_have_one_bound_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = crate::config::Spool { dir: dir.path().to_owned(), limit: 1 << 20 };
+        let mut spool = Spool::open(&config).unwrap();
+        spool.memory = 100;
+        let spool = Arc::new(spool);
+        let limits = BodyLimits { total: 1 << 20, memory: 1024, wait: Duration::from_secs(30), min_rate: 240 };
+        let collect = async || collect(upload(), &limits, &spool).await.unwrap();
+        let first = collect().await;
+        assert!(!first.in_file());
+        let second = collect().await;
+        assert!(second.in_file());
+        for buffered in [&first, &second] {
+            let whole = buffered.replay(None).collect().await.unwrap().to_bytes();
+            assert_eq!(whole, "0123456789".repeat(9));
+        }
+        let again = first.clone();
+        drop(first);
+        assert!(collect().await.in_file(), "the memory is held as long as the body");
+        drop(again);
+        assert!(!collect().await.in_file());
+        // One that leaves midway gives back what it had.
+        let stuck = Body::stream(http_body_util::StreamBody::new(
+            stream::iter([Ok(http_body::Frame::data(Bytes::from(vec![0; 90])))]).chain(stream::pending()),
+        ));
+        drop(tokio::time::timeout(Duration::from_millis(1), super::collect(stuck, &limits, &spool)).await);
+        assert!(!collect().await.in_file());
+    }
 
     #[test]
     fn a_body_that_trickles_is_too_slow_after_ten_seconds() {
@@ -158,7 +227,9 @@ mod tests {
         let after = |seconds, total| {
             let body = Body::stream(http_body_util::StreamBody::new(futures_util::stream::pending()));
             let began = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
-            Parts { body, limits: &limits, began, total }.check_rate().is_ok()
+            let spool = Spool::open(&crate::config::Spool { dir: "/proc/nothing/here".into(), limit: 0 }).unwrap();
+            let share = Share::new(&Arc::new(spool));
+            Parts { body, limits: &limits, began, total, share, crowded: false }.check_rate().is_ok()
         };
         assert!(after(9, 1));
         assert!(!after(20, 1));

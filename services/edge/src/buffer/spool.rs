@@ -12,6 +12,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Request bodies in memory, all together: past it they go to the file at once. Without a bound a few dozen HTTP/2
+/// connections, 128 uploads each, would fill any container.
+const MEMORY: u64 = 64 << 20;
 /// How much is read back at once.
 const READ: usize = 64 << 10;
 
@@ -20,6 +23,8 @@ const READ: usize = 64 << 10;
 pub struct Spool {
     dir: PathBuf,
     limit: u64,
+    pub(super) memory: u64,
+    held: AtomicU64,
     used: AtomicU64,
     files: AtomicU64,
     written: AtomicU64,
@@ -41,6 +46,8 @@ impl Spool {
         let spool = Self {
             dir: config.dir.clone(),
             limit: config.limit,
+            memory: MEMORY,
+            held: AtomicU64::new(0),
             used: AtomicU64::new(0),
             files: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -119,13 +126,53 @@ impl Spool {
              # HELP monodon_edge_body_spool_files Bodies in the spool now.\n\
              # TYPE monodon_edge_body_spool_files gauge\nmonodon_edge_body_spool_files {}\n\
              # HELP monodon_edge_body_spool_errors_total Bodies that the spool could not take.\n\
-             # TYPE monodon_edge_body_spool_errors_total counter\nmonodon_edge_body_spool_errors_total {}\n",
+             # TYPE monodon_edge_body_spool_errors_total counter\nmonodon_edge_body_spool_errors_total {}\n\
+             # HELP monodon_edge_body_memory_bytes Request bodies held in memory that did not come at once.\n\
+             # TYPE monodon_edge_body_memory_bytes gauge\nmonodon_edge_body_memory_bytes {}\n",
             value(&self.written),
             value(&self.used),
             self.limit,
             value(&self.files),
             value(&self.refused),
+            value(&self.held),
         );
+    }
+}
+
+/// One body's part of the memory that all have together; comes back when it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    spool: Arc<Spool>,
+    bytes: u64,
+}
+
+impl Share {
+    pub fn new(spool: &Arc<Spool>) -> Self {
+        Self { spool: spool.clone(), bytes: 0 }
+    }
+
+    /// False: there is no room for that much more.
+    pub fn take(&mut self, bytes: u64) -> bool {
+        let fits = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= self.spool.memory);
+        let taken = self.spool.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        if taken {
+            self.bytes += bytes;
+        }
+        taken
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    pub fn give_back(&mut self) {
+        self.spool.held.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
