@@ -44,7 +44,7 @@ impl Connection {
     pub fn tls(address: SocketAddr, ca: &Path, name: &str, alpn: &[&str]) -> io::Result<Self> {
         let raw = connect(address)?;
         let config = client_config(ca, alpn);
-        let name = rustls_pki_types::ServerName::try_from(name.to_owned()).unwrap();
+        let name = rustls::pki_types::ServerName::try_from(name.to_owned()).unwrap();
         let mut session = rustls::ClientConnection::new(config, name).map_err(io::Error::other)?;
         let mut socket = raw.try_clone()?;
         session.complete_io(&mut socket)?;
@@ -172,9 +172,9 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
 
 /// Trusts this CA alone.
 pub fn client_config(ca: &Path, alpn: &[&str]) -> Arc<rustls::ClientConfig> {
-    use rustls_pki_types::pem::PemObject;
+    use rustls::pki_types::pem::PemObject;
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in rustls_pki_types::CertificateDer::pem_file_iter(ca).unwrap() {
+    for certificate in rustls::pki_types::CertificateDer::pem_file_iter(ca).unwrap() {
         roots.add(certificate.unwrap()).unwrap();
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
