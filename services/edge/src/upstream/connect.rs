@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -26,6 +27,14 @@ pub struct Connection {
     /// The process it leads to, once an answer told.
     pub entry: Option<u32>,
     pub used: Instant,
+    unread: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// It ended by a reset: the other end's kernel held bytes of ours that nobody had read, or nobody was there any more.
+    pub fn was_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
 }
 
 pub async fn open(address: &Arc<Address>, timeout: Duration) -> Result<Connection, io::Error> {
@@ -33,14 +42,15 @@ pub async fn open(address: &Arc<Address>, timeout: Duration) -> Result<Connectio
         Ok(stream) => stream?,
         Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time")),
     };
+    let unread = Arc::new(AtomicBool::new(false));
     let (sender, connection) = Builder::new()
         .max_buf_size(READ_AHEAD)
-        .handshake(TokioIo::new(Io { stream, deaf: false }))
+        .handshake(TokioIo::new(Io { stream, deaf: false, unread: unread.clone() }))
         .await
         .map_err(io::Error::other)?;
     // Its errors reach us through the answer they spoil; an idle connection that closes is seen by `is_closed`.
     let driver = Driver::new(async move { drop(connection.with_upgrades().await) });
-    Ok(Connection { sender, driver, timer: Timer::new(), entry: None, used: Instant::now() })
+    Ok(Connection { sender, driver, timer: Timer::new(), entry: None, used: Instant::now(), unread })
 }
 
 /// A plain connection, for checks.
@@ -67,6 +77,14 @@ impl Stream {
                 }
             },
         }
+    }
+
+    fn pending_error(&self) -> bool {
+        let error = match self {
+            Self::Tcp(stream) => stream.take_error(),
+            Self::Unix(stream) => stream.take_error(),
+        };
+        matches!(error, Ok(Some(error)) if is_reset(&error))
     }
 }
 
@@ -116,13 +134,15 @@ impl AsyncWrite for Stream {
 struct Io {
     stream: Stream,
     deaf: bool,
+    unread: Arc<AtomicBool>,
 }
 
 impl Io {
     fn swallow(&mut self, written: io::Result<usize>, offered: usize) -> io::Result<usize> {
         match written {
-            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+            Err(error) if is_reset(&error) => {
                 self.deaf = true;
+                self.unread.store(true, Ordering::Relaxed);
                 Ok(offered)
             }
             other => other,
@@ -132,8 +152,23 @@ impl Io {
 
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
+        let reset = match &read {
+            // What we sent after the other end had closed was reset, but its orderly end is what is read.
+            Ok(()) if buf.filled().len() == before => self.stream.pending_error(),
+            Ok(()) => false,
+            Err(error) => is_reset(error),
+        };
+        if reset {
+            self.unread.store(true, Ordering::Relaxed);
+        }
+        Poll::Ready(read)
     }
+}
+
+fn is_reset(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 impl AsyncWrite for Io {

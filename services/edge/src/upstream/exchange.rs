@@ -1,6 +1,6 @@
 //! One request to the upstream: permit, connection, sending, perhaps a second sending (decision 4).
 
-use super::address::Permit;
+use super::address::{Kind, Permit};
 use super::answer;
 use super::connect::Connection;
 use super::pool::{Lease, Pool};
@@ -25,6 +25,8 @@ use std::time::{Duration, Instant};
 static RETRY: HeaderName = HeaderName::from_static("x-monodon-retry");
 /// Idle connections that may turn out to be closed before a new one is opened without further trying.
 const STALE: u32 = 3;
+/// Processes that may die without having read one request.
+const UNREAD: u32 = 3;
 /// Addresses that may refuse one request.
 const ADDRESSES: usize = 3;
 /// Of an answer nobody waits for any more, this much is read; else the connection is closed.
@@ -36,6 +38,9 @@ type Head = Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<
 enum Broken {
     /// Nothing of it was sent; here it is again.
     Unsent(Box<Request<Replay>>),
+    /// The connection was reset before the worker had read all of it. It calls the application with whole requests
+    /// only, so the application has seen nothing of this one, whatever its method.
+    Unread,
     /// The connection ended before the answer did; the process it led to, where that is known.
     Reset(Option<u32>),
     Final(UpstreamError),
@@ -50,11 +55,12 @@ pub async fn send(
     pool.begin();
     let upgrade = request::prepare(&mut parts, &body);
     let progress = body.in_file().then(|| Rc::new(Cell::new(Instant::now())));
-    let mut spare = meta.idempotent.then(|| request::Spare::of(&parts));
+    let spare = request::Spare::of(&parts);
+    let mut may_repeat = meta.idempotent;
     let mut request = Box::new(Request::from_parts(parts, body.replay(progress.clone())));
     let mut timing = Timing::default();
     let mut avoid: Vec<u64> = Vec::new();
-    let mut stale = 0;
+    let (mut stale, mut unread) = (0, 0);
     loop {
         let Lease { mut permit, connection, waited } = pool.acquire(&avoid).await?;
         timing.queue += waited;
@@ -100,12 +106,23 @@ pub async fn send(
                 // The body may have been begun.
                 *request.body_mut() = body.replay(progress.clone());
             }
+            Err(Broken::Unread) => {
+                pool.shard.failed("reset");
+                unread += 1;
+                if unread > UNREAD {
+                    return Err(UpstreamError::Reset);
+                }
+                pool.shard.retried();
+                timing.retried = true;
+                let parts = spare.restore();
+                *request = Request::from_parts(parts, body.replay(progress.clone()));
+            }
             Err(Broken::Reset(entry)) => {
                 pool.shard.failed("reset");
-                let spare = spare.take().filter(|_| pool.spend_retry());
-                let Some(mut parts) = spare.map(request::Spare::restore) else {
+                if !std::mem::take(&mut may_repeat) || !pool.spend_retry() {
                     return Err(UpstreamError::Reset);
-                };
+                }
+                let mut parts = spare.restore();
                 pool.shard.retried();
                 timing.retried = true;
                 if let Some(entry) = entry {
@@ -185,9 +202,19 @@ impl InFlight {
                 None if error.error().is_parse() || error.error().is_parse_too_large() => {
                     Broken::Final(UpstreamError::BadResponse("malformed_head"))
                 }
-                None => self.reset(),
+                None => match self.reset() {
+                    Broken::Reset(_) if self.unread() => Broken::Unread,
+                    broken => broken,
+                },
             }),
         }
+    }
+
+    /// Only of our own worker do we know when it calls the application.
+    fn unread(&self) -> bool {
+        self.held
+            .as_ref()
+            .is_some_and(|(permit, connection)| permit.address().kind() == Kind::Slotted && connection.was_unread())
     }
 
     /// The connection broke: its process has died, as far as we can tell, and its other connections with it.

@@ -40,12 +40,12 @@ impl Spare {
         Self { method: parts.method.clone(), uri: parts.uri.clone(), fields }
     }
 
-    pub fn restore(self) -> Parts {
+    pub fn restore(&self) -> Parts {
         let (mut parts, ()) = Request::new(()).into_parts();
-        parts.method = self.method;
-        parts.uri = self.uri;
-        for (name, value) in self.fields {
-            parts.headers.append(name, value);
+        parts.method = self.method.clone();
+        parts.uri = self.uri.clone();
+        for (name, value) in &self.fields {
+            parts.headers.append(name.clone(), value.clone());
         }
         parts
     }

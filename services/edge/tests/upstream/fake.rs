@@ -34,6 +34,8 @@ pub struct State {
     /// Connections whose idle end is to be closed.
     pub close_idle: Notify,
     pub not_ready: AtomicBool,
+    /// Requests to `/unread`, of which the first is not read.
+    pub unread: AtomicUsize,
 }
 
 struct Process {
@@ -76,6 +78,7 @@ impl Fake {
             gate: Semaphore::new(0),
             close_idle: Notify::new(),
             not_ready: AtomicBool::new(false),
+            unread: AtomicUsize::new(0),
         });
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let (tell, told) = std::sync::mpsc::channel();
@@ -199,6 +202,10 @@ async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>, state: &State) -> st
         let text =
             format!("HTTP/1.1 401 No\r\n{}Content-Length: 4\r\nConnection: close\r\n\r\nno!\n", announce(state, 0));
         stream.write_all(text.as_bytes()).await?;
+        return Ok(None);
+    }
+    if path == "/unread" && state.unread.fetch_add(1, Ordering::SeqCst) == 0 {
+        // As a process that is killed before it has read all.
         return Ok(None);
     }
     while buffer.len() < length {

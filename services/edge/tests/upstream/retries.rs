@@ -5,6 +5,7 @@ use crate::kit::{Kit, read, until};
 use http::Method;
 use monodon_edge::buffer::Buffered;
 use monodon_edge::upstream::{Killed, UpstreamError};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 #[test]
@@ -44,6 +45,49 @@ fn a_post_is_never_sent_again() {
         assert!(matches!(thread.send(Method::POST, "/die-once", body).await, Err(UpstreamError::Reset)));
         assert_eq!(fake.seen("/die-once").len(), 1);
         assert_eq!(fake.seen("/die-once")[0].body, b"a=b");
+    });
+}
+
+#[test]
+fn a_post_that_a_killed_worker_had_not_read_is_sent_again() {
+    let fake = Fake::slotted(1, 1);
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |thread| {
+        thread.learn().await;
+        let body = Buffered::memory(vec![b'x'; 8 << 20].into());
+        let response = thread.send(Method::POST, "/unread", body).await.unwrap();
+        assert_eq!(response.headers()["x-body"], (8 << 20).to_string());
+        assert_eq!(fake.state.unread.load(Ordering::SeqCst), 2);
+        assert_eq!(fake.seen("/unread")[0].fields.get("x-monodon-retry"), None);
+    });
+}
+
+#[test]
+fn of_a_foreign_upstream_nobody_knows_what_it_does_with_half_a_post() {
+    let fake = Fake::foreign();
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |thread| {
+        thread.learn().await;
+        let body = Buffered::memory(vec![b'x'; 8 << 20].into());
+        assert!(matches!(thread.send(Method::POST, "/unread", body).await, Err(UpstreamError::Reset)));
+        assert_eq!(fake.state.unread.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn a_post_that_crosses_with_the_end_of_its_connection_is_sent_again() {
+    let fake = Fake::slotted(1, 1);
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |thread| {
+        for _ in 0..5 {
+            thread.learn().await;
+            fake.state.close_idle.notify_waiters();
+            // Not tokio's: this thread must not see the end before it sends.
+            std::thread::sleep(Duration::from_millis(20));
+            let response = thread.send(Method::POST, "/post", Buffered::memory("a=b".into())).await.unwrap();
+            assert_eq!(response.headers()["x-body"], "3");
+        }
+        assert_eq!(fake.seen("/post").len(), 5);
     });
 }
 
