@@ -65,7 +65,7 @@ impl Log {
         out.extend_from_slice(second.1.as_bytes());
         out.push(b'.');
         digits(out, u64::from(since.subsec_micros()), 6);
-        out.extend_from_slice(b"Z\",\"log\":\"access\",\"request_id\":");
+        out.extend_from_slice(b"Z\",\"service\":\"edge\",\"log\":\"access\",\"request_id\":");
         string(out, record.id.as_bytes());
         field(out, r#","client":"#, record.client.as_bytes());
         field(out, r#","method":"#, record.method.as_str().as_bytes());

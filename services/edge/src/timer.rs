@@ -11,6 +11,12 @@ pub struct Timer {
     deadline: Option<Instant>,
 }
 
+impl Default for Timer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Timer {
     pub fn new() -> Self {
         Self { sleep: Box::pin(tokio::time::sleep(Duration::from_secs(60))), deadline: None }

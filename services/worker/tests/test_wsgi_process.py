@@ -162,7 +162,7 @@ def test_the_access_log_is_off_unless_asked_for_as_the_images_do(tmp_path):
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(20) == 0
             server._reader.join(20)
-            assert [line["request_id"] for line in server.log if line.get("event") == "access"] == expected
+            assert [line["request_id"] for line in server.log if line.get("log") == "access"] == expected
 
 
 def test_slow_heads_and_bodies_end_and_idle_connections_too(tmp_path):

@@ -21,7 +21,7 @@ pub fn write(shared: &Shared, request: &Request, outcome: &Outcome) {
     let mut line = Vec::with_capacity(256);
     line.extend_from_slice(b"{\"time\":\"");
     line.extend_from_slice(monodon_logging::rfc3339(SystemTime::now()).as_bytes());
-    line.extend_from_slice(b"\",\"service\":\"worker\",\"event\":\"access\"");
+    line.extend_from_slice(b"\",\"service\":\"worker\",\"log\":\"access\"");
     text(&mut line, "request_id", request.id());
     match client(shared, request) {
         Some(client) => text(&mut line, "client", client.to_string().as_bytes()),
