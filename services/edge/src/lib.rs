@@ -27,7 +27,7 @@ pub mod runtime;
 pub mod service;
 pub mod snapshot;
 pub mod static_files;
-pub mod timer;
+pub(crate) mod timer;
 pub mod tls;
 pub mod upgrade;
 pub mod upstream;
