@@ -35,6 +35,22 @@ def test_an_application_that_hangs_is_answered_504_and_its_stack_is_shown(tmp_pa
             assert other.get("/pid").status == 200
 
 
+def test_other_threads_finish_what_they_have_when_one_hangs(tmp_path):
+    with Server(tmp_path, "--threads", "3", "--timeout", "2s") as server:
+        with server.connect() as busy, server.connect() as stuck:
+            before = server.pids()
+            stuck.ask("/hang")
+            busy.ask("/ticking?500")
+            assert stuck.answer().status == 504
+            # At once, not when the process is gone: others still work.
+            with server.connect() as other:
+                assert other.get("/pid").status == 200
+            answer = busy.answer()
+            assert (answer.complete, answer.body.endswith(b"499,")) == (True, True)
+        until(lambda: not set(server.pids()) & set(before), "another process")
+        until(lambda: 'restarts_total{reason="timeout"} 1' in server.ask("/metrics")[1], "the end of the old one")
+
+
 def test_a_stream_has_the_time_for_each_part(tmp_path, threads):
     with Server(tmp_path, "--threads", threads, "--timeout", "1s") as server, server.connect() as client:
         answer = client.get("/ticking?300")

@@ -1,7 +1,8 @@
 //! Notices that a call of the application takes too long, from a thread that never needs the interpreter's lock.
 //!
 //! It answers 504 for the application, writes the Python stacks of all threads to stderr, and ends the process: Python
-//! cannot be interrupted otherwise. Each thread that calls the application has a [`Lane`].
+//! cannot be interrupted otherwise. Each thread that calls the application has a [`Lane`]. Where other threads work on
+//! other requests, the process asks for its replacement, finishes those within the same time, and ends then.
 
 use std::{
     os::fd::RawFd,
@@ -93,8 +94,12 @@ impl Lane {
         }
     }
 
+    fn is_over(&self) -> bool {
+        self.phase.load(Ordering::Acquire) == OVER
+    }
+
     fn running_deadline(&self) -> Option<u64> {
-        let runs = self.phase.load(Ordering::Acquire) != IDLE;
+        let runs = matches!(self.phase.load(Ordering::Acquire), UNANSWERED | ANSWERED);
         Some(self.deadline.load(Ordering::Relaxed)).filter(|deadline| runs && *deadline != 0)
     }
 }
@@ -108,28 +113,49 @@ struct Seized {
 pub fn start(lanes: Vec<Arc<Lane>>, entry: Own) -> std::io::Result<()> {
     let pool = lanes.len() > 1;
     std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
+        // When the process has to end although others still work.
+        let mut last = None;
         loop {
             std::thread::sleep(STEP);
             let now = scoreboard::now();
+            for lane in &lanes {
+                if let Some(seized) = lane.seize(now) {
+                    last.get_or_insert(now.saturating_add(lane.limit));
+                    if !pool {
+                        entry.set_state(State::Hung);
+                    }
+                    condemn(&seized, &entry);
+                }
+            }
             if pool {
                 let oldest = lanes.iter().filter_map(|lane| lane.running_deadline()).min();
                 entry.set_deadline(oldest.unwrap_or(0));
             }
-            if let Some(seized) = lanes.iter().find_map(|lane| lane.seize(now)) {
-                end(&seized, &entry);
+            if last.is_some_and(|last| now >= last || alone(&lanes, &entry)) {
+                kill(&entry);
             }
         }
     })?;
     Ok(())
 }
 
-/// Answers, says why, and ends the process.
-fn end(seized: &Seized, entry: &Own) {
-    entry.set_state(State::Hung);
-    entry.mark_death(Reason::Timeout, std::process::id(), scoreboard::now());
-    if !seized.answered {
-        answer(seized.fd, entry);
+/// Whether nothing is left in the process but what hangs.
+fn alone(lanes: &[Arc<Lane>], entry: &Own) -> bool {
+    let over = lanes.iter().filter(|lane| lane.is_over()).count();
+    if over == lanes.len() {
+        return true;
     }
+    // Until the replacement is there and the supervisor tells this process to leave, it goes on serving.
+    if entry.state().accepts() {
+        entry.set_state(State::Retiring);
+    }
+    entry.state() == State::Draining && entry.connections() as usize <= over
+}
+
+/// Answers, and says why the process ends.
+fn condemn(seized: &Seized, entry: &Own) {
+    entry.mark_death(Reason::Timeout, std::process::id(), scoreboard::now());
+    answer(seized, entry);
     let current = entry.current();
     let (method, path, id) = current.map_or_else(Default::default, |c| (c.method, c.path, c.id));
     tracing::error!(
@@ -141,11 +167,17 @@ fn end(seized: &Seized, entry: &Own) {
     // faulthandler's handler (see `process::run`) writes without the interpreter's lock.
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2);
     std::thread::sleep(DUMP);
+}
+
+fn kill(entry: &Own) {
+    entry.set_state(State::Hung);
+    entry.mark_death(Reason::Timeout, std::process::id(), scoreboard::now());
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
 
-fn answer(fd: RawFd, entry: &Own) {
-    let Ok(socket) = super::fds::duplicate(fd) else { return };
+/// The end of the connection, after a 504 if nothing of an answer is on its way.
+fn answer(seized: &Seized, entry: &Own) {
+    let Ok(socket) = super::fds::duplicate(seized.fd) else { return };
     let body = "504 Gateway Timeout\n";
     let text = format!(
         "HTTP/1.1 504 Gateway Timeout\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\nConnection: close\r\nx-monodon-process: {}/{}/{}\r\nx-monodon-killed: timeout\r\n\r\n{body}",
@@ -154,11 +186,10 @@ fn answer(fd: RawFd, entry: &Own) {
         entry.slots(),
         entry.board().slots(),
     );
-    let _ = rustix::net::send(
-        &socket,
-        text.as_bytes(),
-        rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL,
-    );
+    if !seized.answered {
+        let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
+        let _ = rustix::net::send(&socket, text.as_bytes(), flags);
+    }
     let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Write);
 }
 

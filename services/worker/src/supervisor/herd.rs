@@ -433,7 +433,7 @@ impl Herd {
         let retired = entry.state() == State::Retiring;
         let asked = self.processes.get(&index).and_then(|process| process.reason);
         let booting = self.processes.get(&index).is_some_and(|process| process.phase == Phase::Booting);
-        let reason = match (asked.or(marked), end) {
+        let reason = match (marked.or(asked), end) {
             (Some(reason), _) => reason,
             (None, End::Code(0)) if retired => Reason::MaxRequests,
             (None, _) if booting => Reason::BootError,
