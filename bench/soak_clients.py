@@ -18,6 +18,7 @@ PATIENCE = 60
 
 @dataclass
 class Loss:
+    began: float
     at: float
     method: str
     kind: str
@@ -132,7 +133,7 @@ class Client(threading.Thread):
 
         def lost(what):
             self.drop()
-            self.record.lost(time.time(), method, kind, token, what, request_id, fresh)
+            self.record.lost(began, time.time(), method, kind, token, what, request_id, fresh)
 
         try:
             if fresh:
@@ -156,7 +157,6 @@ class Client(threading.Thread):
         self.record.good(f"{method} /{kind}", time.time() - began)
         if leaves:
             self.drop()
-        return token
 
     def compare(self, method, kind, token, body, response, data, request_id):
         if method == "HEAD":
@@ -216,7 +216,7 @@ class Leaver(Client):
         except OSError as error:
             # It may leave, the edge may not: but for a connection it cannot have.
             if isinstance(error, ConnectionRefusedError):
-                self.record.lost(time.time(), "-", kind, token, str(error), "", True)
+                self.record.lost(0, time.time(), "-", kind, token, str(error), "", True)
             return
         self.record.good("left early", 0)
 
@@ -226,10 +226,7 @@ class Hanger(Client):
 
     def __init__(self, site, record, seed):
         super().__init__(site, record, seed, 1)
-        self.tokens = []
 
     def run(self):
-        token = self.ask("GET", "hang", expected_status=504)
-        if token:
-            self.tokens.append(token)
+        self.ask("GET", "hang", expected_status=504)
         self.drop()

@@ -28,12 +28,12 @@ def application(environ, start_response):
     kind, _, token = environ["PATH_INFO"].strip("/").partition("/")
     noted = kind in ("echo", "hang")
     if noted:
-        note("begin", token, os.getpid(), time.time())
+        note("begin", kind, token, os.getpid())
     body = environ["wsgi.input"].read()
     time.sleep(WAITS.get(kind, 0))
     answer = hashlib.sha256(token.encode() + body).hexdigest().encode() if kind == "echo" else content(token, SIZES[kind])
     if noted:
-        note("end", token, os.getpid(), time.time())
+        note("end", kind, token, os.getpid())
     start_response(
         "200 OK",
         [
