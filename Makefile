@@ -45,9 +45,9 @@ backup: ## database, media and certificates into backups/
 	@docker/backup.sh
 restore: ## put a backup back: make restore FILE=backups/….tar.gz
 	@docker/restore.sh '$(FILE)'
-reload: ## new settings and code in place, no request lost
+reload: ## fresh Python processes in the same containers, no request lost
 	@docker/reload.sh
-rollout: ## new containers beside the old, ready, drained, removed: no request lost
+rollout: ## new code and settings: new workers beside the old, ready, drained, removed
 	@docker/rollout.sh
 clean: ## remove containers, volumes WITH THEIR DATA, images made here (asks first)
 	@docker/clean.sh

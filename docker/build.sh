@@ -23,5 +23,8 @@ if [ "${1:-all}" = all ]; then
   build "edge" edge
   build "sidecar" sidecar
   build "worker" base
+  # By this name `monodon-worker init` is run in somebody's own project.
+  prefix=$(setting MONODON_IMAGE_PREFIX monodon)
+  docker tag "$prefix/worker:$(setting MONODON_VERSION 0.1.0)" "$prefix/worker:latest"
 fi
 build "the application" worker

@@ -11,10 +11,6 @@ secret() {
   [ -s "$secrets/$1" ] || { printf '%s' "$2" >"$secrets/$1.new" && chmod 0444 "$secrets/$1.new" && mv "$secrets/$1.new" "$secrets/$1"; }
 }
 
-port_taken() {
-  if have ss; then ss -Hltn "sport = :$1" | grep -q .; else (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; fi
-}
-
 free_port() {
   local port=$1
   while port_taken "$port"; do port=$((port + 1)); done

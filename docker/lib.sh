@@ -40,6 +40,11 @@ setting() {
   printf '%s' "${!1:-${value:-${2:-}}}"
 }
 
+# Does something listen there on this machine?
+port_taken() {
+  if have ss; then ss -Hltn "sport = :$1" | grep -q .; else (: <"/dev/tcp/127.0.0.1/$1") 2>/dev/null; fi
+}
+
 # Runs a command quietly: one line while it runs, its last lines only when it fails.
 quietly() {
   local words=$1 log started status=0

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# New settings and new code in place: every worker and every edge reloads without losing a request.
+# Fresh Python processes in place, with the code and the files (secrets, TOML settings) that are mounted: no request is
+# lost. What is in the image or in .env is as the containers were made: for that there is `make rollout`.
 # (Not by `docker kill -s HUP`: the engine then takes the next crash for asked for, and restarts nothing.)
 source "$(dirname "$0")/lib.sh"
 each() {
@@ -15,3 +16,4 @@ each() {
 say "Reloading"
 each worker monodon-worker reload
 each edge /usr/local/bin/monodon-edge reload
+note "(new code in the image, or new settings in .env: make rollout)"

@@ -34,3 +34,4 @@ fi
 say "Starting"
 quietly "release tasks and containers" docker compose up -d --no-build || { show_failures; exit 1; }
 wait_healthy 120 || { show_failures; exit 1; }
+say "${green}Restored${plain}"

@@ -11,6 +11,8 @@ if [ -z "${MONODON_NO_BUILD:-}" ]; then
   docker/build.sh app
 fi
 
+docker/settings.sh
+
 say "Release tasks"
 LINES_ON_FAILURE=15 quietly "migrate, collectstatic" docker compose run --rm -T --no-deps release || die "the old version goes on serving."
 

@@ -10,6 +10,17 @@ docker/profile-images.sh
 # shellcheck source=docker/wait.sh
 source docker/wait.sh
 
+# --- ports: .env is written once, and what was free then may be somebody else's now
+port_is_ours() { docker ps --filter "label=com.docker.compose.project=$project" --format '{{.Ports}}' | grep -q ":$1->"; }
+project=$(docker compose config --format json | sed -n 's/^  "name": "\(.*\)",$/\1/p')
+for name in MONODON_EDGE_PUBLIC_HTTP_PORT=80 MONODON_EDGE_PUBLIC_HTTPS_PORT=443 MONODON_STATUS_PORT=9100; do
+  port=$(setting "${name%=*}" "${name#*=}")
+  if port_taken "$port" && ! port_is_ours "$port"; then
+    die "port $port is taken by something else on this machine: stop that, or set another ${name%=*} in .env"
+  fi
+done
+docker/settings.sh
+
 say "Starting"
 if ! LINES_ON_FAILURE=2 quietly "release tasks and containers" docker compose up --detach --no-build --remove-orphans; then
   show_failures

@@ -19,14 +19,21 @@ show_logs() {
   docker compose logs --no-color --no-log-prefix --tail "${2:-15}" "$1" >&2 2>&1
 }
 
+# Services that the engine started again: a state alone does not tell, it is "running" for a moment each time.
+restarted() {
+  docker compose ps --all --quiet 2>/dev/null |
+    xargs -r docker inspect --format '{{.RestartCount}} {{index .Config.Labels "com.docker.compose.service"}}' 2>/dev/null |
+    awk '$1 > 0 { print $2 }' | sort -u
+}
+
 # The one that is to blame: what ended badly goes before what keeps restarting, that before what is not healthy.
 show_failures() {
   local service
-  service=$(states | awk '
+  service=$({ restarted | sed 's/^/2 /'; states | awk '
     $2 == "exited" && $4 != 0 { print 1, $1; next }
     $2 == "restarting" { print 2, $1; next }
     $3 == "unhealthy" { print 3, $1; next }
-    $3 == "starting" { print 4, $1 }' | sort | awk 'NR == 1 { print $2 }')
+    $3 == "starting" { print 4, $1 }'; } | sort | awk 'NR == 1 { print $2 }')
   if [ -n "$service" ]; then show_logs "$service"; fi
 }
 

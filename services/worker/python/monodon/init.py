@@ -52,7 +52,7 @@ def contents(folder: pathlib.Path, found: project.Project) -> dict[str, str]:
     install, requirements = _install(folder, found)
     words = {
         "@APP@": found.app,
-        "@NAME@": _name(folder),
+        "@NAME@": _name(folder, found),
         "@VERSION@": __version__,
         "@INSTALL@": install,
         "@SETTINGS@": found.settings or "",
@@ -113,9 +113,12 @@ def _install(folder: pathlib.Path, found: project.Project) -> tuple[str, str | N
     return f"COPY requirements.txt ./\n{run} -r requirements.txt", needed + "\n"
 
 
-def _name(folder: pathlib.Path) -> str:
-    """A name that Compose takes."""
-    return re.sub(r"[^a-z0-9_-]+", "-", folder.name.lower()).strip("-_") or "site"
+def _name(folder: pathlib.Path, found: project.Project) -> str:
+    """A name that Compose takes. In the image the folder is /app for everybody, which names nothing."""
+    name = folder.name
+    if folder == pathlib.Path("/app") and found.framework == "django":
+        name = found.app.partition(".")[0]
+    return re.sub(r"[^a-z0-9_-]+", "-", name.lower()).strip("-_") or "site"
 
 
 def report(folder: pathlib.Path, found: project.Project, written: list[str], kept: list[str]) -> None:
