@@ -39,10 +39,13 @@ show_failures() {
 
 # wait_healthy SECONDS: shows one line of progress; fails when the time is up, or at once when a service keeps ending.
 wait_healthy() {
-  local until=$((SECONDS + $1)) began=$SECONDS line waiting
+  local until=$((SECONDS + $1)) began=$SECONDS line waiting good=0
   while true; do
     waiting=$(troubled | tr '\n' ' ')
-    if [ -z "$waiting" ] && [ -n "$(states)" ]; then
+    if [ -z "$waiting" ] && [ -n "$(states)" ]; then good=$((good + 1)); else good=0; fi
+    # Twice: what ends at once and is started again looks well for a moment.
+    if [ "$good" -eq 1 ]; then sleep 0.5; continue; fi
+    if [ "$good" -ge 2 ]; then
       [ -t 1 ] && printf '\r\e[K'
       note "all healthy after $((SECONDS - began)) s"
       return 0
