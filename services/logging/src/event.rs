@@ -16,6 +16,8 @@ pub(crate) struct Layer {
     pub(crate) lines: Lines,
     pub(crate) level: Level,
     pub(crate) json: bool,
+    /// Colours are for a terminal: in a container's log they would stand between the words that are searched.
+    pub(crate) colour: bool,
     pub(crate) service: &'static str,
 }
 
@@ -63,7 +65,7 @@ impl<S: Subscriber> tracing_subscriber::Layer<S> for Layer {
         self.lines.write(if self.json {
             json(&time, name, self.service, target, fields)
         } else {
-            text(&time, name, target, &fields)
+            text(&time, name, target, &fields, self.colour)
         });
     }
 }
@@ -100,8 +102,8 @@ fn push(line: &mut Vec<u8>, value: &Value) {
     let _ = serde_json::to_writer(line, value);
 }
 
-pub(crate) fn text(time: &str, level: &str, target: &str, fields: &Fields) -> Vec<u8> {
-    let colour = match level {
+pub(crate) fn text(time: &str, level: &str, target: &str, fields: &Fields, colour: bool) -> Vec<u8> {
+    let of_level = match level {
         "error" => "31",
         "warn" => "33",
         "info" => "32",
@@ -109,15 +111,19 @@ pub(crate) fn text(time: &str, level: &str, target: &str, fields: &Fields) -> Ve
     };
     let clock = time.get(11..23).unwrap_or(time);
     let target = target.strip_prefix("monodon_").unwrap_or(target);
-    let mut line = format!("\x1b[2m{clock}\x1b[0m \x1b[{colour}m{level:5}\x1b[0m {}", printable(&fields.message));
+    let paint = |code: &str, words: &str| {
+        if colour { format!("\x1b[{code}m{words}\x1b[0m") } else { words.to_owned() }
+    };
+    let level = format!("{level:5}");
+    let mut line = format!("{} {} {}", paint("2", clock), paint(of_level, &level), printable(&fields.message));
     for (name, value) in &fields.others {
         let value = match value {
             Value::String(text) if text.chars().all(|c| c.is_ascii_graphic()) => text.clone(),
             value => printable(&value.to_string()),
         };
-        let _ = write!(line, " \x1b[2m{name}=\x1b[0m{value}");
+        let _ = write!(line, " {}{value}", paint("2", &format!("{name}=")));
     }
-    let _ = writeln!(line, " \x1b[2m{target}\x1b[0m");
+    let _ = writeln!(line, " {}", paint("2", target));
     line.into_bytes()
 }
 

@@ -114,7 +114,8 @@ static COUNTS: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
 /// Sends the program's own log to stdout. A second call in one process (tests do that) leaves the first in place.
 pub fn init(level: Level, format: Format, service: &'static str) -> Guard {
     let lines = LOG.get_or_init(Lines::stdout).clone();
-    let layer = event::Layer { lines: lines.clone(), level, json: format.is_json(), service };
+    let colour = std::io::stdout().is_terminal();
+    let layer = event::Layer { lines: lines.clone(), level, json: format.is_json(), colour, service };
     if tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)).is_ok() {
         std::panic::set_hook(Box::new(|panic| {
             let message = panic.payload_as_str().unwrap_or("unknown");
