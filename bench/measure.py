@@ -62,7 +62,13 @@ def usage(roots):
     return ticks / os.sysconf("SC_CLK_TCK"), kib / 1024
 
 
-def wait_for(url, seconds=30):
+def tail(log):
+    """The last lines of what the servers printed."""
+    with open(log.name, errors="replace") as text:
+        return "".join(text.readlines()[-15:])
+
+
+def wait_for(url, log, seconds=30):
     where = urlsplit(url)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -71,7 +77,7 @@ def wait_for(url, seconds=30):
             return
         except OSError:
             time.sleep(0.05)
-    raise SystemExit(f"{url}: nothing listens after {seconds} s (see the log in the bench folder)")
+    raise SystemExit(f"{url}: nothing listens after {seconds} s\n{tail(log)}")
 
 
 @contextlib.contextmanager
@@ -83,8 +89,11 @@ def running(server, log):
         for command in server.commands
     ]
     try:
-        wait_for(server.url)
+        wait_for(server.url, log)
         time.sleep(1)
+        for process, command in zip(started, server.commands):
+            if process.poll() is not None:
+                raise SystemExit(f"{server.name}: ended at once with {process.returncode}: {command}\n{tail(log)}")
         yield [process.pid for process in started]
     finally:
         for process in reversed(started):
