@@ -274,3 +274,26 @@ async fn a_day_in_the_life() {
     assert!(shell.output().expect("make").status.success(), "make shell");
     answers(&stack).await;
 }
+
+/// The commented `tasks` service is what README tells to take the comment from: it must be right when somebody does.
+#[tokio::test]
+async fn the_commented_tasks_service_works_once_uncommented() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let file = std::fs::read_to_string(root().join("compose.yaml")).expect("compose.yaml");
+    let (before, rest) = file.split_once("  # tasks:\n").expect("the commented service");
+    let (commented, after) = rest.split_once("\n\n").expect("its end");
+    let celery = "[\"celery\", \"-A\", \"mysite\", \"worker\", \"--concurrency\", \"2\"]";
+    let ours = "[\"python\", \"manage.py\", \"shell\", \"-c\", \"import time; from questions.models import Question; \
+                print('tasks sees', Question.objects.count(), 'questions', flush=True); time.sleep(600)\"]";
+    assert!(commented.contains(celery), "{commented}");
+    let service = commented.replace("  # ", "  ").replace(celery, ours);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("compose.yaml");
+    std::fs::write(&path, format!("{before}  tasks:\n{service}\n\n{after}")).expect("written");
+    let stack = Plan::of("tasks", root(), &[&path.display().to_string(), "compose.test.yaml"]).up();
+    eventually("the task runs with the application's database", SOON, async || {
+        let said = stack.logs("tasks");
+        said.contains("tasks sees 0 questions").then_some(()).ok_or(said)
+    })
+    .await;
+}
