@@ -286,7 +286,8 @@ async fn the_commented_tasks_service_works_once_uncommented() {
     let ours = "[\"python\", \"manage.py\", \"shell\", \"-c\", \"import time; from questions.models import Question; \
                 print('tasks sees', Question.objects.count(), 'questions', flush=True); time.sleep(600)\"]";
     assert!(commented.contains(celery), "{commented}");
-    let service = commented.replace("  # ", "  ").replace(celery, ours);
+    let uncommented = commented.lines().map(|line| line.replacen("  # ", "  ", 1));
+    let service = uncommented.collect::<Vec<_>>().join("\n").replace(celery, ours);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("compose.yaml");
     std::fs::write(&path, format!("{before}  tasks:\n{service}\n\n{after}")).expect("written");
