@@ -100,8 +100,17 @@ pub async fn serve_on(
     source: impl Source,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    serve_router(listener, router(&Arc::new(source)), shutdown).await
+}
+
+/// Pages of one's own instead of the usual ones. Once the end has come, connections may go on for a second and no longer.
+pub async fn serve_router(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     let (asked, mut end) = tokio::sync::watch::channel(false);
-    let server = axum::serve(listener, router(&Arc::new(source))).with_graceful_shutdown(async move {
+    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
         shutdown.await;
         let _ = asked.send(true);
     });

@@ -15,27 +15,13 @@ use super::merge::Merged;
 use super::{Shared, State, health, metrics, probe};
 use crate::page;
 
-/// How long connections may go on once the end has come.
-const LEAVE: Duration = Duration::from_secs(1);
-
 pub async fn serve(
     listener: TcpListener,
     shared: Shared,
     patience: Duration,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let (asked, mut end) = tokio::sync::watch::channel(false);
-    let server = axum::serve(listener, router(shared, patience)).with_graceful_shutdown(async move {
-        shutdown.await;
-        let _ = asked.send(true);
-    });
-    tokio::select! {
-        result = std::future::IntoFuture::into_future(server) => result,
-        () = async {
-            let _ = end.wait_for(|asked| *asked).await;
-            tokio::time::sleep(LEAVE).await;
-        } => Ok(()),
-    }
+    monodon_admin::serve_router(listener, router(shared, patience), shutdown).await
 }
 
 fn router(shared: Shared, patience: Duration) -> Router {
