@@ -70,7 +70,7 @@ pub(crate) fn read(schema: &Schema, args: &[OsString], problems: &mut Problems) 
                 let mut chars = arg.trim_start_matches('-').chars();
                 let letter = chars.next().unwrap_or_default();
                 let inline = Some(chars.as_str()).filter(|value| !value.is_empty());
-                let own = schema.settings.iter().find(|setting| setting.short == Some(letter));
+                let own = schema.settings().find(|setting| setting.short == Some(letter));
                 let meant = own.map(Meaning::Value).or_else(|| (letter == 'c').then_some(Meaning::Config));
                 // `-w4` and `-w=4` alike.
                 (format!("-{letter}"), meant, inline.map(|value| value.strip_prefix('=').unwrap_or(value)))
@@ -124,7 +124,7 @@ fn is_long(text: &str) -> bool {
 
 fn unknown(schema: &Schema, flag: &str) -> Problem {
     let typed = flag.trim_start_matches('-');
-    let names = schema.settings.iter().flat_map(|setting| std::iter::once(&setting.key).chain(setting.aliases));
+    let names = schema.settings().flat_map(|setting| std::iter::once(&setting.key).chain(setting.aliases));
     let guess = if flag.starts_with("--") { nearest(typed, names.copied().chain(["config"])) } else { None };
     Problem::new(
         flag,

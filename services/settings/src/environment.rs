@@ -52,7 +52,7 @@ pub(crate) fn read(
             }
             None => {
                 let key = name.strip_prefix("MONODON_").unwrap_or_default().to_lowercase();
-                let shared = |key: &str| schema.settings.iter().find(|setting| setting.shared && setting.key == key);
+                let shared = |key: &str| schema.settings().find(|setting| setting.shared && setting.key == key);
                 let plain = shared(&key).map(|setting| (setting, false));
                 match plain.or_else(|| shared(key.strip_suffix("_file")?).map(|setting| (setting, true))) {
                     Some(found) => found,
@@ -97,7 +97,7 @@ fn is_service_link(rest: &str, value: &std::ffi::OsStr) -> bool {
 }
 
 fn unknown(schema: &Schema, name: &str, key: &str) -> Problem {
-    let guess = nearest(key, schema.settings.iter().map(|setting| setting.key));
+    let guess = nearest(key, schema.settings().map(|setting| setting.key));
     let known = guess.and_then(|guess| schema.find(guess)).map(|setting| schema.variable(setting));
     Problem::new(
         name,

@@ -30,7 +30,7 @@ pub(crate) fn read(schema: &Schema, path: &Path, text: &str, problems: &mut Prob
         let plain = schema.find(key).map(|setting| (setting, false));
         let found = plain.or_else(|| schema.find(key.strip_suffix("_file")?).map(|setting| (setting, true)));
         let Some((setting, inside)) = found else {
-            let guess = nearest(key, schema.settings.iter().map(|setting| setting.key));
+            let guess = nearest(key, schema.settings().map(|setting| setting.key));
             problems.push(Problem::new(
                 place,
                 match guess {

@@ -13,22 +13,29 @@ impl Schema {
         let mut out = String::from("Settings (flag over environment over file over default):\n");
         let config = format!("A TOML file of settings. [env: {}CONFIG]", self.prefix());
         entry(&mut out, "  -c, --config FILE", &config);
-        for setting in self.settings {
-            let mut words = setting.words.to_owned();
-            if let Kind::Choice(choices) = setting.kind {
-                let _ = write!(words, " [one of: {}]", choices.join(", "));
+        for section in self.sections {
+            let _ = writeln!(out, "\n{}:", section.title);
+            for setting in section.settings {
+                entry(&mut out, &heading(setting), &self.words(setting));
             }
-            if !setting.default.is_empty() && !setting.secret {
-                let _ = write!(words, " [default: {}]", setting.default);
-            }
-            if setting.kind.is_list() {
-                words.push_str(" [may be repeated, or separated by commas]");
-            }
-            let _ = write!(words, " [env: {}]", self.variable(setting));
-            entry(&mut out, &heading(setting), &words);
         }
         out.push_str("\nAny setting may be read from a file: --NAME-file PATH, NAME_file, …_NAME_FILE.\n");
         out
+    }
+
+    fn words(&self, setting: &Setting) -> String {
+        let mut words = setting.words.to_owned();
+        if let Kind::Choice(choices) = setting.kind {
+            let _ = write!(words, " [one of: {}]", choices.join(", "));
+        }
+        if !setting.default.is_empty() && !setting.secret {
+            let _ = write!(words, " [default: {}]", setting.default);
+        }
+        if setting.kind.is_list() {
+            words.push_str(" [may be repeated, or separated by commas]");
+        }
+        let _ = write!(words, " [env: {}]", self.variable(setting));
+        words
     }
 }
 

@@ -75,18 +75,30 @@ fn dash(byte: u8) -> bool {
     matches!(byte, b'-' | b'_')
 }
 
+/// Settings that are about one thing; a heading in the help and in the reference.
+#[derive(Debug)]
+pub struct Section {
+    pub title: &'static str,
+    pub settings: &'static [Setting],
+}
+
 /// The settings of one service.
 #[derive(Debug)]
 pub struct Schema {
     /// `edge`: the variables are then `MONODON_EDGE_…`, the binary `monodon-edge`.
     pub service: &'static str,
-    pub settings: &'static [Setting],
+    pub sections: &'static [Section],
 }
 
 impl Schema {
     /// `MONODON_EDGE_`
     fn prefix(&self) -> String {
         format!("MONODON_{}_", self.service.to_uppercase())
+    }
+
+    /// All settings, section by section.
+    pub fn settings(&self) -> impl Iterator<Item = &'static Setting> + Clone + use<> {
+        self.sections.iter().flat_map(|section| section.settings)
     }
 
     /// The environment variable to tell people of.
@@ -98,8 +110,7 @@ impl Schema {
     fn find(&self, name: &str) -> Option<&'static Setting> {
         // A setting's own key before another's alias.
         let own = |setting: &&Setting| setting.key.len() == name.len() && setting.key == name.replace('-', "_");
-        let settings = self.settings;
-        settings.iter().find(own).or_else(|| settings.iter().find(|setting| setting.answers_to(name)))
+        self.settings().find(own).or_else(|| self.settings().find(|setting| setting.answers_to(name)))
     }
 
     /// What is wrong with the table itself; each service's tests want it empty.
@@ -107,7 +118,7 @@ impl Schema {
         let mut faults = Vec::new();
         let mut names: Vec<String> = vec!["config".into(), "help".into(), "version".into()];
         let mut shorts = vec!['c', 'h', 'V'];
-        for setting in self.settings {
+        for setting in self.settings() {
             for name in std::iter::once(&setting.key).chain(setting.aliases) {
                 let name = name.replace('-', "_");
                 if names.contains(&name) {

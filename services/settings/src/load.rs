@@ -59,7 +59,7 @@ impl Schema {
         let from_file = found.as_ref().map(|(path, text)| file::read(self, path, text, &mut problems));
 
         let mut entries: HashMap<&'static str, Entry> = HashMap::new();
-        for setting in self.settings {
+        for setting in self.settings() {
             match kind::default_value(setting) {
                 Ok(value) => drop(entries.insert(setting.key, Entry { setting, value, source: Source::Default })),
                 Err(wrong) => problems.push(Problem::new(setting.key, wrong)),
@@ -70,7 +70,7 @@ impl Schema {
                 entries.insert(setting.key, Entry { setting, value, source });
             }
         }
-        let order = self.settings.iter().map(|setting| setting.key).collect();
+        let order = self.settings().map(|setting| setting.key).collect();
         let file = found.map(|(path, _)| path.to_owned());
         problems.or(Values { order, entries, positionals: arguments.positionals, file })
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::{Kind, Schema};
+use crate::{Kind, Schema, Setting};
 
 impl Schema {
     /// The whole page, Markdown.
@@ -15,38 +15,46 @@ impl Schema {
              (`body_limit = \"1MB\"`) that `--config FILE` or `{1}CONFIG` names; a flag wins over a variable, a variable over\n\
              the file. Any of them may instead name a file that holds the value: `--NAME-file`, `…_NAME_FILE`, `NAME_file`.\n\
              Sizes are 1024-based (`64KB`, `32m`, `1GiB`); durations are `30` or `30s`, `500ms`, `5m`, `1h`. In a variable, the\n\
-             entries of a list are separated by commas; a flag may be repeated. An empty variable counts as not set.\n\n\
-             | key | flag | variable | value | default | what it does |\n|---|---|---|---|---|---|\n",
+             entries of a list are separated by commas; a flag may be repeated. An empty variable counts as not set.\n",
             self.service,
             self.prefix(),
         );
-        for setting in self.settings {
-            let value = match setting.kind {
-                Kind::Choice(choices) => {
-                    choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ")
-                }
-                kind => kind.to_string(),
-            };
-            let mut flag = format!("`{}`", setting.flag());
-            if let Some(short) = setting.short {
-                let _ = write!(flag, ", `-{short}`");
-            }
-            for alias in setting.aliases {
-                let _ = write!(flag, ", `--{}`", alias.replace('_', "-"));
-            }
-            let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
-            let secret = if setting.secret { " Secret: never shown." } else { "" };
+        for section in self.sections {
             let _ = writeln!(
                 out,
-                "| `{}` | {flag} | `{}` | {} | {} | {}{secret} |",
-                setting.key,
-                self.variable(setting),
-                cell(&value),
-                cell(&default),
-                cell(setting.words),
+                "\n## {}\n\n| key | flag | variable | value | default | what it does |\n|---|---|---|---|---|---|",
+                section.title
             );
+            for setting in section.settings {
+                self.row(&mut out, setting);
+            }
         }
         out
+    }
+
+    fn row(&self, out: &mut String, setting: &Setting) {
+        let value = match setting.kind {
+            Kind::Choice(choices) => choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", "),
+            kind => kind.to_string(),
+        };
+        let mut flag = format!("`{}`", setting.flag());
+        if let Some(short) = setting.short {
+            let _ = write!(flag, ", `-{short}`");
+        }
+        for alias in setting.aliases {
+            let _ = write!(flag, ", `--{}`", alias.replace('_', "-"));
+        }
+        let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
+        let secret = if setting.secret { " Secret: never shown." } else { "" };
+        let _ = writeln!(
+            out,
+            "| `{}` | {flag} | `{}` | {} | {} | {}{secret} |",
+            setting.key,
+            self.variable(setting),
+            cell(&value),
+            cell(&default),
+            cell(setting.words),
+        );
     }
 
     /// For a test in each service: is the committed page what the table says? With `UPDATE_REFERENCE=1` it is rewritten.

@@ -3,35 +3,34 @@ use std::time::Duration;
 
 use super::*;
 
-const SCHEMA: Schema = Schema {
-    service: "edge",
-    settings: &[
-        Setting { key: "body_limit", kind: Kind::Size, default: "32MB", words: "Largest body.", ..Setting::NEW },
-        Setting { key: "idle_timeout", kind: Kind::Duration, default: "60s", words: "Idle.", ..Setting::NEW },
-        Setting {
-            key: "threads",
-            kind: Kind::Int { min: 0, max: 64 },
-            default: "0",
-            words: "Threads; 0 is as many as the quota allows.",
-            short: Some('t'),
-            ..Setting::NEW
-        },
-        Setting { key: "http", kind: Kind::List(&Kind::Address), words: "Plain listeners.", ..Setting::NEW },
-        Setting { key: "domains", kind: Kind::List(&Kind::Text), words: "Names.", shared: true, ..Setting::NEW },
-        Setting { key: "state", kind: Kind::Path, words: "Folder.", aliases: &["state-dir"], ..Setting::NEW },
-        Setting { key: "hsts", kind: Kind::Bool, default: "true", words: "HSTS.", ..Setting::NEW },
-        Setting { key: "status_password", kind: Kind::Text, words: "Password.", secret: true, ..Setting::NEW },
-        Setting { key: "pin", kind: Kind::Int { min: 0, max: 9 }, words: "A number.", secret: true, ..Setting::NEW },
-        Setting {
-            key: "log_level",
-            kind: Kind::Choice(&["error", "warn", "info", "debug"]),
-            default: "info",
-            words: "How much.",
-            shared: true,
-            ..Setting::NEW
-        },
-    ],
-};
+const SCHEMA: Schema = Schema { service: "edge", sections: &[Section { title: "Some", settings: SETTINGS }] };
+
+const SETTINGS: &[Setting] = &[
+    Setting { key: "body_limit", kind: Kind::Size, default: "32MB", words: "Largest body.", ..Setting::NEW },
+    Setting { key: "idle_timeout", kind: Kind::Duration, default: "60s", words: "Idle.", ..Setting::NEW },
+    Setting {
+        key: "threads",
+        kind: Kind::Int { min: 0, max: 64 },
+        default: "0",
+        words: "Threads; 0 is as many as the quota allows.",
+        short: Some('t'),
+        ..Setting::NEW
+    },
+    Setting { key: "http", kind: Kind::List(&Kind::Address), words: "Plain listeners.", ..Setting::NEW },
+    Setting { key: "domains", kind: Kind::List(&Kind::Text), words: "Names.", shared: true, ..Setting::NEW },
+    Setting { key: "state", kind: Kind::Path, words: "Folder.", aliases: &["state-dir"], ..Setting::NEW },
+    Setting { key: "hsts", kind: Kind::Bool, default: "true", words: "HSTS.", ..Setting::NEW },
+    Setting { key: "status_password", kind: Kind::Text, words: "Password.", secret: true, ..Setting::NEW },
+    Setting { key: "pin", kind: Kind::Int { min: 0, max: 9 }, words: "A number.", secret: true, ..Setting::NEW },
+    Setting {
+        key: "log_level",
+        kind: Kind::Choice(&["error", "warn", "info", "debug"]),
+        default: "info",
+        words: "How much.",
+        shared: true,
+        ..Setting::NEW
+    },
+];
 
 fn load(args: &[&str], env: &[(&str, &str)], file: Option<&str>) -> Result<Values, String> {
     let args: Vec<OsString> = args.iter().map(OsString::from).collect();
@@ -51,10 +50,13 @@ fn the_table_is_sound() {
     assert_eq!(SCHEMA.faults(), Vec::<String>::new());
     let twice = Schema {
         service: "edge",
-        settings: &[
-            Setting { key: "size", kind: Kind::Size, default: "lots", words: "A size.", ..Setting::NEW },
-            Setting { key: "other", aliases: &["size"], ..Setting::NEW },
-        ],
+        sections: &[Section {
+            title: "Two",
+            settings: &[
+                Setting { key: "size", kind: Kind::Size, default: "lots", words: "A size.", ..Setting::NEW },
+                Setting { key: "other", aliases: &["size"], ..Setting::NEW },
+            ],
+        }],
     };
     assert_eq!(twice.faults().len(), 3, "{:?}", twice.faults());
 }
@@ -221,7 +223,7 @@ fn addresses() {
 #[test]
 fn help_and_reference_name_everything() {
     let (help, page) = (SCHEMA.help(), SCHEMA.reference());
-    for setting in SCHEMA.settings {
+    for setting in SCHEMA.settings() {
         for text in [&help, &page] {
             assert!(text.contains(&setting.flag()) && text.contains(&SCHEMA.variable(setting)), "{}", setting.key);
         }

@@ -5,93 +5,93 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use monodon_logging::{FORMATS, Format, LEVELS, Level};
-use monodon_settings::{Kind, Problems, Schema, Setting, Values};
+use monodon_settings::{Kind, Problems, Schema, Section, Setting, Values};
 
-pub const SCHEMA: Schema = Schema {
-    service: "sidecar",
-    settings: &[
-        Setting {
-            key: "admin",
-            kind: Kind::Address,
-            default: "127.0.0.1:9100",
-            words: "Where `run` serves the status page, /healthz, /livez, /readyz and /metrics.",
-            ..Setting::NEW
-        },
-        Setting {
-            key: "targets",
-            kind: Kind::List(&Kind::Text),
-            default: "edge=http://edge:9101/readyz,worker=http://worker:9102/readyz",
-            words: "The services to probe, each NAME=URL of its readiness page. The host is resolved again at every probe, to \
+pub const SCHEMA: Schema =
+    Schema { service: "sidecar", sections: &[Section { title: "All of them", settings: SETTINGS }] };
+
+const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "admin",
+        kind: Kind::Address,
+        default: "127.0.0.1:9100",
+        words: "Where `run` serves the status page, /healthz, /livez, /readyz and /metrics.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "targets",
+        kind: Kind::List(&Kind::Text),
+        default: "edge=http://edge:9101/readyz,worker=http://worker:9102/readyz",
+        words: "The services to probe, each NAME=URL of its readiness page. The host is resolved again at every probe, to \
                     all its replicas. Their /metrics, at the same port, are merged into the sidecar's.",
-            ..Setting::NEW
-        },
-        Setting {
-            key: "probe_interval",
-            kind: Kind::Duration,
-            default: "2s",
-            words: "Time between two probes of the services.",
-            ..Setting::NEW
-        },
-        Setting {
-            key: "probe_timeout",
-            kind: Kind::Duration,
-            default: "1500ms",
-            words: "How long a replica may take to answer a probe.",
-            ..Setting::NEW
-        },
-        Setting {
-            key: "agent_socket",
-            kind: Kind::Path,
-            default: "/run/monodon/agent.sock",
-            words: "The unix socket on which the agent publishes its snapshots and `run` reads them. Empty for `run`: no agent \
+        ..Setting::NEW
+    },
+    Setting {
+        key: "probe_interval",
+        kind: Kind::Duration,
+        default: "2s",
+        words: "Time between two probes of the services.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "probe_timeout",
+        kind: Kind::Duration,
+        default: "1500ms",
+        words: "How long a replica may take to answer a probe.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "agent_socket",
+        kind: Kind::Path,
+        default: "/run/monodon/agent.sock",
+        words: "The unix socket on which the agent publishes its snapshots and `run` reads them. Empty for `run`: no agent \
                     is expected, as on Kubernetes.",
-            ..Setting::NEW
-        },
-        Setting {
-            key: "engine",
-            kind: Kind::Path,
-            default: "/var/run/docker.sock",
-            words: "The container engine's socket; the agent alone uses it.",
-            ..Setting::NEW
-        },
-        Setting {
-            key: "project",
-            kind: Kind::Text,
-            words: "The compose project whose containers the agent watches. Not given: the one its own container belongs to.",
-            ..Setting::NEW
-        },
-        Setting {
-            key: "engine_interval",
-            kind: Kind::Duration,
-            default: "5s",
-            words: "Time between two looks of the agent at all containers and their usage, beside the engine's events.",
-            ..Setting::NEW
-        },
-        Setting {
-            key: "shutdown_delay",
-            kind: Kind::Duration,
-            default: "0s",
-            words: "How long /readyz answers 503 before `run` stops, once asked to.",
-            ..Setting::NEW
-        },
-        Setting {
-            key: "log_level",
-            kind: Kind::Choice(LEVELS),
-            default: "info",
-            words: "How much is logged.",
-            shared: true,
-            ..Setting::NEW
-        },
-        Setting {
-            key: "log_format",
-            kind: Kind::Choice(FORMATS),
-            default: "auto",
-            words: "JSON lines or readable text; auto is text on a terminal.",
-            shared: true,
-            ..Setting::NEW
-        },
-    ],
-};
+        ..Setting::NEW
+    },
+    Setting {
+        key: "engine",
+        kind: Kind::Path,
+        default: "/var/run/docker.sock",
+        words: "The container engine's socket; the agent alone uses it.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "project",
+        kind: Kind::Text,
+        words: "The compose project whose containers the agent watches. Not given: the one its own container belongs to.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "engine_interval",
+        kind: Kind::Duration,
+        default: "5s",
+        words: "Time between two looks of the agent at all containers and their usage, beside the engine's events.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "shutdown_delay",
+        kind: Kind::Duration,
+        default: "0s",
+        words: "How long /readyz answers 503 before `run` stops, once asked to.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "log_level",
+        kind: Kind::Choice(LEVELS),
+        default: "info",
+        words: "How much is logged.",
+        shared: true,
+        ..Setting::NEW
+    },
+    Setting {
+        key: "log_format",
+        kind: Kind::Choice(FORMATS),
+        default: "auto",
+        words: "JSON lines or readable text; auto is text on a terminal.",
+        shared: true,
+        ..Setting::NEW
+    },
+];
 
 #[derive(Debug, Clone)]
 pub struct Config {

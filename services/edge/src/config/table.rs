@@ -1,8 +1,9 @@
 //! Every setting of the edge, declared once: flag, file key, variable, help and reference follow from it.
 
-use monodon_settings::{Kind, Schema, Setting};
+use monodon_settings::{Kind, Schema, Section, Setting};
 
-pub const SCHEMA: Schema = Schema { service: "edge", settings: SETTINGS };
+pub const SCHEMA: Schema =
+    Schema { service: "edge", sections: &[Section { title: "All of them", settings: SETTINGS }] };
 
 const fn setting(key: &'static str, kind: Kind, default: &'static str, words: &'static str) -> Setting {
     Setting { key, kind, default, words, ..Setting::NEW }

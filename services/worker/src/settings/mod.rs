@@ -1,0 +1,43 @@
+//! The worker's settings, each declared once: flag, file key, variable, check, help and reference come from here.
+//! Where gunicorn has a setting, it has gunicorn's name.
+
+mod application;
+mod http;
+mod life;
+mod logs;
+mod observe;
+mod processes;
+mod proxies;
+mod sockets;
+
+use monodon_settings::Schema;
+
+pub const SCHEMA: Schema = Schema {
+    service: "worker",
+    sections: &[
+        application::SECTION,
+        sockets::SECTION,
+        processes::SECTION,
+        life::SECTION,
+        http::SECTION,
+        proxies::SECTION,
+        logs::SECTION,
+        observe::SECTION,
+    ],
+};
+
+#[cfg(test)]
+mod tests {
+    use super::SCHEMA;
+
+    #[test]
+    fn the_table_is_sound() {
+        assert_eq!(SCHEMA.faults(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_reference_page_is_what_the_table_says() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/worker.md");
+        SCHEMA.check_reference(std::path::Path::new(page)).unwrap();
+    }
+}

@@ -1,0 +1,22 @@
+//! Where the running worker can be asked.
+
+use monodon_settings::{Kind, Section, Setting};
+
+pub const SECTION: Section = Section { title: "Looking at it", settings: SETTINGS };
+
+const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "admin",
+        kind: Kind::Address,
+        default: "127.0.0.1:9102",
+        words: "Where `/healthz`, `/readyz` and `/metrics` answer. It only tells; nothing can be changed there.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "control",
+        kind: Kind::Path,
+        words: "The unix socket (mode 0600) for `monodon-worker status` and `reload`; empty is one under the temporary \
+                folder, named by user and admin port.",
+        ..Setting::NEW
+    },
+];
