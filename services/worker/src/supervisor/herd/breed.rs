@@ -1,0 +1,90 @@
+//! Forks processes and lets them go, as the plan says, within what back-off allows.
+
+use std::time::Duration;
+
+use super::{Herd, SECOND};
+use crate::scoreboard::{State, now};
+use crate::supervisor::plan::{Action, Seen, plan};
+use crate::supervisor::process::{Phase, Process};
+
+const LONGEST_BACK_OFF: u64 = 30 * SECOND;
+
+impl Herd {
+    /// Forks and drains as the plan says.
+    pub(super) fn breed(&mut self, now: u64) {
+        if self.exit.is_some() {
+            return;
+        }
+        if self.breeder.is_none() {
+            if now >= self.hold_until {
+                self.start_zygote();
+            }
+            return;
+        }
+        let seen: Vec<Seen> = self.processes.iter().filter_map(|(entry, process)| self.seen(*entry, process)).collect();
+        for action in plan(&seen, self.wanted, self.config.reload_surge) {
+            match action {
+                Action::Fork if now >= self.hold_until => self.fork(),
+                Action::Fork => {}
+                Action::Drain(entry, reason) => self.drain(entry, reason),
+            }
+        }
+    }
+
+    pub(super) fn seen(&self, index: usize, process: &Process) -> Option<Seen> {
+        let state = self.shared.board.entry(index)?.state();
+        Some(Seen {
+            entry: index,
+            age: now().saturating_sub(process.forked),
+            current: process.generation == self.generation,
+            ready: process.phase == Phase::Serving,
+            retiring: state == State::Retiring,
+            leaving: process.leaving(),
+        })
+    }
+
+    pub(super) fn fork(&mut self) {
+        let Some(zygote) = self.zygotes.iter().find(|zygote| Some(zygote.id) == self.breeder && zygote.up) else {
+            return;
+        };
+        let Some(index) = self.free.pop_front() else { return };
+        // Before the zygote is told: the new process may be ready before this one runs on, and says so in its entry.
+        let entry = self.shared.board.entry(index);
+        if let Some(entry) = entry {
+            entry.begin(0, self.generation, now());
+        }
+        if let Err(error) = zygote.fork(index) {
+            tracing::error!("the zygote cannot be told to fork: {error}");
+            if let Some(entry) = entry {
+                entry.release();
+            }
+            self.free.push_front(index);
+            return self.back_off();
+        }
+        let process = Process {
+            pid: None,
+            generation: self.generation,
+            forked: now(),
+            phase: Phase::Booting,
+            reason: None,
+            traceback: None,
+        };
+        self.processes.insert(index, process);
+    }
+
+    pub(super) fn forget(&mut self, index: usize) -> Option<Process> {
+        let process = self.processes.remove(&index)?;
+        if let Some(entry) = self.shared.board.entry(index) {
+            entry.release();
+        }
+        self.free.push_back(index);
+        Some(process)
+    }
+
+    pub(super) fn back_off(&mut self) {
+        let wait = (SECOND / 2).saturating_mul(1 << self.failures.min(8)).min(LONGEST_BACK_OFF);
+        self.failures += 1;
+        self.hold_until = now() + wait;
+        tracing::warn!("the next process is started in {:?}", Duration::from_micros(wait));
+    }
+}

@@ -1,0 +1,125 @@
+//! The zygotes of the herd: started, heard, dismissed, given up on.
+
+use std::os::fd::AsFd;
+
+use super::Herd;
+use crate::supervisor::Event;
+use crate::supervisor::process::End;
+use crate::supervisor::zygote::{Inherited, Message, Zygote};
+
+impl Herd {
+    /// Starts a zygote of the wanted generation, with the configuration as it is now.
+    pub fn start_zygote(&mut self) {
+        let inherited = Inherited {
+            listeners: self.listeners.fds(),
+            handover: [self.handover.0.as_fd(), self.handover.1.as_fd()],
+            scoreboard: self.shared.board.fd(),
+            alive: self.alive.as_fd(),
+        };
+        let id = self.next_zygote;
+        self.next_zygote += 1;
+        let (python, exports) = (&self.start.python, &self.start.exports);
+        match Zygote::start(id, self.generation, &self.config, python, exports, &inherited) {
+            Ok(zygote) => {
+                let (ear, events) = (zygote.ear(), self.events.clone());
+                tokio::task::spawn_local(async move {
+                    while let Some(message) = ear.hear().await {
+                        if events.send(Event::Zygote(id, message)).is_err() {
+                            return;
+                        }
+                    }
+                    let _ = events.send(Event::ZygoteGone(id));
+                });
+                tracing::debug!(pid = zygote.pid, generation = self.generation, "zygote started");
+                self.zygotes.push(zygote);
+                self.breeder = Some(id);
+            }
+            Err(error) => {
+                tracing::error!("the zygote cannot be started: {error}");
+                self.back_off();
+            }
+        }
+    }
+
+    pub(super) fn told(&mut self, id: u64, message: Message) {
+        match message {
+            Message::Up { threads, .. } => {
+                if let Some(zygote) = self.zygotes.iter_mut().find(|zygote| zygote.id == id) {
+                    zygote.up = true;
+                }
+                if !threads.is_empty() {
+                    tracing::warn!(
+                        threads = threads.join(", "),
+                        "importing the application has started threads, which no forked process has; start them in the \
+                         processes instead, or do without --preload"
+                    );
+                }
+            }
+            Message::Failed { failed } => {
+                self.boot_failed(&failed, self.generation_of(id));
+                self.dismiss(id);
+            }
+            Message::ForkFailed { fork_failed, error } => {
+                tracing::error!(entry = fork_failed, "a process cannot be forked: {error}");
+                self.forget(fork_failed);
+                self.back_off();
+            }
+            Message::BootFailed { boot_failed, pid, traceback } => {
+                if let Some(process) = self.processes.get_mut(&boot_failed) {
+                    process.pid = Some(pid);
+                    process.traceback = Some(traceback);
+                }
+            }
+            Message::Forked { forked, pid } => {
+                if let Some(process) = self.processes.get_mut(&forked) {
+                    process.pid = Some(pid);
+                    // It was told to go before it was known by its number.
+                    if process.leaving() {
+                        process.signal(libc::SIGKILL);
+                    }
+                }
+            }
+            Message::Exited { exited, entry, status } => self.ended(entry, Some(exited), End::of(status)),
+        }
+    }
+
+    pub(super) fn generation_of(&self, id: u64) -> u32 {
+        self.zygotes.iter().find(|zygote| zygote.id == id).map_or(0, |zygote| zygote.generation)
+    }
+
+    /// A zygote forks no more.
+    pub fn dismiss(&mut self, id: u64) {
+        if let Some(zygote) = self.zygotes.iter().find(|zygote| zygote.id == id) {
+            zygote.leave();
+        }
+        if self.breeder == Some(id) {
+            self.breeder = None;
+        }
+    }
+
+    pub(super) fn zygote_gone(&mut self, id: u64) {
+        let Some(place) = self.zygotes.iter().position(|zygote| zygote.id == id) else { return };
+        let zygote = self.zygotes.remove(place);
+        if self.breeder == Some(id) {
+            self.breeder = None;
+            if self.stop.is_none() {
+                tracing::error!(pid = zygote.pid, "the zygote has ended unasked; processes that serve go on");
+                if !zygote.up {
+                    let words =
+                        zygote.late.unwrap_or("the process that imports the application (the zygote) has died of it");
+                    self.boot_failed(words, zygote.generation);
+                }
+            }
+        }
+    }
+
+    /// With `--preload` it is the zygote that may take too long to import the application.
+    pub(super) fn watch_zygotes(&mut self, now: u64) {
+        let limit = self.config.boot_timeout.as_micros() as u64;
+        let slow = |zygote: &&mut Zygote| !zygote.up && now.saturating_sub(zygote.started) > limit;
+        for zygote in self.zygotes.iter_mut().filter(|zygote| limit > 0 && zygote.late.is_none()).filter(slow) {
+            zygote.late = Some("importing the application took longer than boot_timeout");
+            zygote.kill();
+        }
+    }
+}
