@@ -1,4 +1,4 @@
-//! The configuration file: flat TOML, each problem with its line.
+//! The configuration file: TOML, each problem with its line.
 
 use std::path::Path;
 
@@ -8,49 +8,127 @@ use toml::de::{DeTable, DeValue};
 use crate::kind::got;
 use crate::load::{Given, Raw};
 use crate::nearest::nearest;
-use crate::{Kind, Problem, Problems, Schema, Source};
+use crate::{Kind, Problem, Problems, Schema, Section, Source, Table, all, find};
 
-pub(crate) fn read(schema: &Schema, path: &Path, text: &str, problems: &mut Problems) -> Vec<Given> {
-    let path = path.display().to_string();
-    let line = |offset: usize| 1 + text.bytes().take(offset).filter(|byte| *byte == b'\n').count();
+/// What a table of the file says, and the tables in it.
+#[derive(Default)]
+pub(crate) struct Layer {
+    pub(crate) given: Vec<Given>,
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// One `[[site]]` or `[upstreams.node]`.
+pub(crate) struct Block {
+    pub(crate) table: &'static Table,
+    /// The name, or the place among its like, from 1.
+    pub(crate) name: String,
+    /// `edge.toml:12: site.route`
+    pub(crate) place: String,
+    pub(crate) layer: Layer,
+}
+
+pub(crate) fn read(schema: &Schema, path: &Path, text: &str, problems: &mut Problems) -> Layer {
+    let mut reader = Reader { path: path.display().to_string(), text, service: schema.service, problems };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        let at = error.span().map_or(1, |span| line(span.start));
-        problems.push(Problem::new(format!("{path}:{at}"), error.message().trim().replace('\n', ", ")));
+        let at = error.span().map_or(1, |span| reader.line(span.start));
+        let place = format!("{}:{at}", reader.path);
+        reader.problems.push(Problem::new(place, error.message().trim().replace('\n', ", ")));
     }
     if !errors.is_empty() {
         // What could be made of the rest may be wrong only because of the slip before it.
-        return Vec::new();
+        return Layer::default();
     }
-    let mut given = Vec::new();
-    for (name, value) in table.get_ref() {
-        let at = line(name.span().start);
-        let key = name.get_ref();
-        let place = format!("{path}:{at}: {key}");
-        let plain = schema.find(key).map(|setting| (setting, false));
-        let found = plain.or_else(|| schema.find(key.strip_suffix("_file")?).map(|setting| (setting, true)));
-        let Some((setting, inside)) = found else {
-            let guess = nearest(key, schema.settings().map(|setting| setting.key));
-            problems.push(Problem::new(
-                place,
-                match guess {
-                    Some(guess) => format!("no such setting; did you mean {guess}?"),
-                    None if matches!(value.get_ref(), DeValue::Table(_)) => "no such setting; the file is flat".into(),
-                    None => format!("no such setting; monodon-{} --help lists them", schema.service),
-                },
-            ));
-            continue;
-        };
-        let raw = if inside { text_of(value, &Kind::Path).map(as_inside) } else { text_of(value, &setting.kind) };
-        match raw {
-            Ok(raw) => given.push(Given { setting, raw, source: Source::File { path: path.clone(), line: at } }),
-            Err(_) if setting.secret => {
-                problems.push(Problem::new(place, format!("expected {}, {}", setting.kind, got("", true))));
+    reader.table("", schema.sections, schema.tables, table.get_ref())
+}
+
+struct Reader<'a> {
+    path: String,
+    text: &'a str,
+    service: &'static str,
+    problems: &'a mut Problems,
+}
+
+impl Reader<'_> {
+    fn line(&self, offset: usize) -> usize {
+        1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+    }
+
+    /// `above` is the table's own name with a point, nothing for the file itself.
+    fn table(
+        &mut self,
+        above: &str,
+        sections: &'static [Section],
+        tables: &'static [Table],
+        table: &DeTable<'_>,
+    ) -> Layer {
+        let mut layer = Layer::default();
+        for (name, value) in table {
+            let line = self.line(name.span().start);
+            let key = name.get_ref();
+            let place = format!("{}:{line}: {above}{key}", self.path);
+            if let Some(table) = tables.iter().find(|table| table.key == key.as_ref()) {
+                self.blocks(table, &format!("{above}{key}"), &place, value.get_ref(), &mut layer.blocks);
+                continue;
             }
-            Err(what) => problems.push(Problem::new(place, format!("expected {}, got {what}", setting.kind))),
+            let plain = find(sections, key).map(|setting| (setting, false));
+            let found = plain.or_else(|| find(sections, key.strip_suffix("_file")?).map(|setting| (setting, true)));
+            let Some((setting, inside)) = found else {
+                let known = all(sections).map(|setting| setting.key).chain(tables.iter().map(|table| table.key));
+                let message = match nearest(key, known) {
+                    Some(guess) => format!("no such setting; did you mean {guess}?"),
+                    None if above.is_empty() => format!("no such setting; monodon-{} --help lists them", self.service),
+                    None => "no such setting here; the reference lists them".into(),
+                };
+                self.problems.push(Problem::new(place, message));
+                continue;
+            };
+            let raw = if inside { text_of(value, &Kind::Path).map(as_inside) } else { text_of(value, &setting.kind) };
+            match raw {
+                Ok(raw) => {
+                    layer.given.push(Given { setting, raw, source: Source::File { path: self.path.clone(), line } });
+                }
+                Err(_) if setting.secret => {
+                    let message = format!("expected {}, {}", setting.kind, got("", true));
+                    self.problems.push(Problem::new(place, message));
+                }
+                Err(what) => {
+                    self.problems.push(Problem::new(place, format!("expected {}, got {what}", setting.kind)));
+                }
+            }
+        }
+        layer
+    }
+
+    fn blocks(&mut self, table: &'static Table, key: &str, place: &str, value: &DeValue<'_>, blocks: &mut Vec<Block>) {
+        match value {
+            DeValue::Table(named) if table.named => {
+                for (name, value) in named {
+                    let place = format!("{}:{}: {key}.{}", self.path, self.line(name.span().start), name.get_ref());
+                    let DeValue::Table(inner) = value.get_ref() else {
+                        let message = format!("expected a table, [{key}.{}]", name.get_ref());
+                        self.problems.push(Problem::new(place, message));
+                        continue;
+                    };
+                    let layer = self.table(&format!("{key}.{}.", name.get_ref()), table.sections, table.tables, inner);
+                    blocks.push(Block { table, name: name.get_ref().to_string(), place, layer });
+                }
+            }
+            DeValue::Array(several) if !table.named => {
+                for (index, value) in several.iter().enumerate() {
+                    let place = format!("{}:{}: {key}", self.path, self.line(value.span().start));
+                    let DeValue::Table(inner) = value.get_ref() else {
+                        self.problems.push(Problem::new(place, format!("expected a table, [[{key}]]")));
+                        continue;
+                    };
+                    let layer = self.table(&format!("{key}."), table.sections, table.tables, inner);
+                    blocks.push(Block { table, name: (index + 1).to_string(), place, layer });
+                }
+            }
+            _ if table.named => self.problems.push(Problem::new(place, format!("expected tables, [{key}.NAME]"))),
+            _ => self.problems.push(Problem::new(place, format!("expected tables, [[{key}]]"))),
         }
     }
-    given
 }
 
 fn as_inside(raw: Raw) -> Raw {
@@ -89,6 +167,6 @@ fn text_of(value: &Spanned<DeValue<'_>>, kind: &Kind) -> Result<Raw, String> {
         DeValue::Float(value) => Err(format!("the number {value}; put it in quotes")),
         DeValue::Boolean(value) => Err(format!("{value}")),
         DeValue::Datetime(_) => Err("a date; put it in quotes".into()),
-        DeValue::Table(_) => Err("a table; the file is flat".into()),
+        DeValue::Table(_) => Err("a table".into()),
     }
 }

@@ -23,7 +23,7 @@ pub use address::Address;
 pub use arguments::asks_for;
 pub use kind::{Kind, parse_duration, parse_size};
 pub use problem::{Problem, Problems};
-pub use values::{Source, Values};
+pub use values::{Block, Source, Values};
 
 /// One setting of a service.
 #[derive(Debug)]
@@ -82,12 +82,27 @@ pub struct Section {
     pub settings: &'static [Setting],
 }
 
+/// A table of a service's file, of which there may be several: `[[site]]`, `[[site.route]]`, or by name `[upstreams.node]`.
+/// Its settings have neither flag nor variable.
+#[derive(Debug)]
+pub struct Table {
+    pub key: &'static str,
+    /// `[upstreams.NAME]` rather than `[[site]]`.
+    pub named: bool,
+    /// What it is for, in the reference.
+    pub words: &'static str,
+    pub sections: &'static [Section],
+    pub tables: &'static [Table],
+}
+
 /// The settings of one service.
 #[derive(Debug)]
 pub struct Schema {
     /// `edge`: the variables are then `MONODON_EDGE_…`, the binary `monodon-edge`.
     pub service: &'static str,
     pub sections: &'static [Section],
+    /// In its file alone.
+    pub tables: &'static [Table],
 }
 
 impl Schema {
@@ -98,7 +113,7 @@ impl Schema {
 
     /// All settings, section by section.
     pub fn settings(&self) -> impl Iterator<Item = &'static Setting> + Clone + use<> {
-        self.sections.iter().flat_map(|section| section.settings)
+        all(self.sections)
     }
 
     /// The environment variable to tell people of.
@@ -108,37 +123,68 @@ impl Schema {
     }
 
     fn find(&self, name: &str) -> Option<&'static Setting> {
-        // A setting's own key before another's alias.
-        let own = |setting: &&Setting| setting.key.len() == name.len() && setting.key == name.replace('-', "_");
-        self.settings().find(own).or_else(|| self.settings().find(|setting| setting.answers_to(name)))
+        find(self.sections, name)
     }
 
     /// What is wrong with the table itself; each service's tests want it empty.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        let mut names: Vec<String> = vec!["config".into(), "help".into(), "version".into()];
-        let mut shorts = vec!['c', 'h', 'V'];
-        for setting in self.settings() {
-            for name in std::iter::once(&setting.key).chain(setting.aliases) {
-                let name = name.replace('-', "_");
-                if names.contains(&name) {
-                    faults.push(format!("{name}: declared twice"));
-                }
-                names.push(name);
-            }
-            if let Some(short) = setting.short {
-                if shorts.contains(&short) {
-                    faults.push(format!("-{short}: declared twice"));
-                }
-                shorts.push(short);
-            }
-            if let Err(wrong) = kind::default_value(setting) {
-                faults.push(format!("{}: default: {wrong}", setting.key));
-            }
-            if setting.words.is_empty() {
-                faults.push(format!("{}: has no words", setting.key));
-            }
+        let mut faults = faults("", self.sections, self.tables, &["config", "help", "version"]);
+        for table in self.tables {
+            table.faults("", &mut faults);
         }
         faults
     }
+}
+
+impl Table {
+    fn faults(&self, above: &str, faults: &mut Vec<String>) {
+        let place = format!("{above}{}.", self.key);
+        faults.extend(self::faults(&place, self.sections, self.tables, &[]));
+        if self.words.is_empty() {
+            faults.push(format!("{place} has no words"));
+        }
+        for table in self.tables {
+            table.faults(&place, faults);
+        }
+    }
+}
+
+fn all(sections: &'static [Section]) -> impl Iterator<Item = &'static Setting> + Clone {
+    sections.iter().flat_map(|section| section.settings)
+}
+
+fn find(sections: &'static [Section], name: &str) -> Option<&'static Setting> {
+    // A setting's own key before another's alias.
+    let own = |setting: &&Setting| setting.key.len() == name.len() && setting.key == name.replace('-', "_");
+    all(sections).find(own).or_else(|| all(sections).find(|setting| setting.answers_to(name)))
+}
+
+fn faults(place: &str, sections: &'static [Section], tables: &[Table], taken: &[&str]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut names: Vec<String> =
+        taken.iter().chain(tables.iter().map(|table| &table.key)).map(|name| (*name).to_owned()).collect();
+    let mut shorts = vec!['c', 'h', 'V'];
+    for setting in all(sections) {
+        let key = format!("{place}{}", setting.key);
+        for name in std::iter::once(&setting.key).chain(setting.aliases) {
+            let name = name.replace('-', "_");
+            if names.contains(&name) {
+                faults.push(format!("{place}{name}: declared twice"));
+            }
+            names.push(name);
+        }
+        if let Some(short) = setting.short {
+            if shorts.contains(&short) {
+                faults.push(format!("-{short}: declared twice"));
+            }
+            shorts.push(short);
+        }
+        if let Err(wrong) = kind::default_value(setting) {
+            faults.push(format!("{key}: default: {wrong}"));
+        }
+        if setting.words.is_empty() {
+            faults.push(format!("{key}: has no words"));
+        }
+    }
+    faults
 }

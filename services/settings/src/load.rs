@@ -5,8 +5,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use crate::kind::{self, Value};
-use crate::values::Entry;
-use crate::{Problem, Problems, Schema, Setting, Source, Values, arguments, environment, file};
+use crate::values::{Block, Entry};
+use crate::{Problem, Problems, Schema, Section, Setting, Source, Values, all, arguments, environment, file};
 
 /// A value as one layer gave it, not read yet.
 #[derive(Debug)]
@@ -58,21 +58,46 @@ impl Schema {
         };
         let from_file = found.as_ref().map(|(path, text)| file::read(self, path, text, &mut problems));
 
-        let mut entries: HashMap<&'static str, Entry> = HashMap::new();
-        for setting in self.settings() {
-            match kind::default_value(setting) {
-                Ok(value) => drop(entries.insert(setting.key, Entry { setting, value, source: Source::Default })),
-                Err(wrong) => problems.push(Problem::new(setting.key, wrong)),
-            }
+        let from_file = from_file.unwrap_or_default();
+        let layers = [from_file.given, environment.given, arguments.given];
+        let mut values = values(self.sections, layers, from_file.blocks, &mut problems);
+        values.positionals = arguments.positionals;
+        values.file = found.map(|(path, _)| path.to_owned());
+        problems.or(values)
+    }
+}
+
+/// The settings of the service, or of one of its file's tables: later layers over earlier ones.
+fn values(
+    sections: &'static [Section],
+    layers: impl IntoIterator<Item = Vec<Given>>,
+    blocks: Vec<file::Block>,
+    problems: &mut Problems,
+) -> Values {
+    let mut entries: HashMap<&'static str, Entry> = HashMap::new();
+    for setting in all(sections) {
+        match kind::default_value(setting) {
+            Ok(value) => drop(entries.insert(setting.key, Entry { setting, value, source: Source::Default })),
+            Err(wrong) => problems.push(Problem::new(setting.key, wrong)),
         }
-        for layer in [from_file.unwrap_or_default(), environment.given, arguments.given] {
-            for (setting, value, source) in read_layer(layer, &mut problems) {
-                entries.insert(setting.key, Entry { setting, value, source });
-            }
+    }
+    for layer in layers {
+        for (setting, value, source) in read_layer(layer, problems) {
+            entries.insert(setting.key, Entry { setting, value, source });
         }
-        let order = self.settings().map(|setting| setting.key).collect();
-        let file = found.map(|(path, _)| path.to_owned());
-        problems.or(Values { order, entries, positionals: arguments.positionals, file })
+    }
+    let blocks = blocks.into_iter().map(|file::Block { table, name, place, layer }| {
+        let mut values = values(table.sections, [layer.given], layer.blocks, problems);
+        values.place = place;
+        Block { key: table.key, name, values }
+    });
+    Values {
+        blocks: blocks.collect(),
+        order: all(sections).map(|setting| setting.key).collect(),
+        entries,
+        positionals: Vec::new(),
+        file: None,
+        place: String::new(),
     }
 }
 

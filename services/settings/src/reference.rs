@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use crate::{Kind, Schema, Setting};
+use crate::{Kind, Schema, Setting, Table};
 
 impl Schema {
     /// The whole page, Markdown.
@@ -29,14 +29,13 @@ impl Schema {
                 self.row(&mut out, setting);
             }
         }
+        for table in self.tables {
+            table.reference("", &mut out);
+        }
         out
     }
 
     fn row(&self, out: &mut String, setting: &Setting) {
-        let value = match setting.kind {
-            Kind::Choice(choices) => choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", "),
-            kind => kind.to_string(),
-        };
         let mut flag = format!("`{}`", setting.flag());
         if let Some(short) = setting.short {
             let _ = write!(flag, ", `-{short}`");
@@ -44,17 +43,7 @@ impl Schema {
         for alias in setting.aliases {
             let _ = write!(flag, ", `--{}`", alias.replace('_', "-"));
         }
-        let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
-        let secret = if setting.secret { " Secret: never shown." } else { "" };
-        let _ = writeln!(
-            out,
-            "| `{}` | {flag} | `{}` | {} | {} | {}{secret} |",
-            setting.key,
-            self.variable(setting),
-            cell(&value),
-            cell(&default),
-            cell(setting.words),
-        );
+        let _ = writeln!(out, "| `{}` | {flag} | `{}` | {}", setting.key, self.variable(setting), cells(setting));
     }
 
     /// For a test in each service: is the committed page what the table says? With `UPDATE_REFERENCE=1` it is rewritten.
@@ -75,6 +64,37 @@ impl Schema {
             Err(error) => Err(format!("{}: {error}; run the test with UPDATE_REFERENCE=1", page.display())),
         }
     }
+}
+
+impl Table {
+    fn reference(&self, above: &str, out: &mut String) {
+        let key = format!("{above}{}", self.key);
+        let heading = if self.named { format!("[{key}.NAME]") } else { format!("[[{key}]]") };
+        let _ = writeln!(out, "\n## `{heading}`\n\n{}", self.words);
+        for section in self.sections {
+            if self.sections.len() > 1 {
+                let _ = writeln!(out, "\n### {}", section.title);
+            }
+            out.push_str("\n| key | value | default | what it does |\n|---|---|---|---|\n");
+            for setting in section.settings {
+                let _ = writeln!(out, "| `{}` | {}", setting.key, cells(setting));
+            }
+        }
+        for table in self.tables {
+            table.reference(&format!("{key}."), out);
+        }
+    }
+}
+
+/// Value, default and words: what all rows have.
+fn cells(setting: &Setting) -> String {
+    let value = match setting.kind {
+        Kind::Choice(choices) => choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", "),
+        kind => kind.to_string(),
+    };
+    let default = if setting.default.is_empty() { String::new() } else { format!("`{}`", setting.default) };
+    let secret = if setting.secret { " Secret: never shown." } else { "" };
+    format!("{} | {} | {}{secret} |", cell(&value), cell(&default), cell(setting.words))
 }
 
 fn cell(text: &str) -> String {

@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use super::*;
 
-const SCHEMA: Schema = Schema { service: "edge", sections: &[Section { title: "Some", settings: SETTINGS }] };
+const SCHEMA: Schema =
+    Schema { service: "edge", sections: &[Section { title: "Some", settings: SETTINGS }], tables: &[] };
 
 const SETTINGS: &[Setting] = &[
     Setting { key: "body_limit", kind: Kind::Size, default: "32MB", words: "Largest body.", ..Setting::NEW },
@@ -57,6 +58,7 @@ fn the_table_is_sound() {
                 Setting { key: "other", aliases: &["size"], ..Setting::NEW },
             ],
         }],
+        tables: &[],
     };
     assert_eq!(twice.faults().len(), 3, "{:?}", twice.faults());
 }
@@ -135,7 +137,7 @@ fn everything_wrong_is_told_at_once_and_where() {
             "edge.toml:2: body_limit: expected a size such as 32MB, got \"lots\"",
             "edge.toml:3: bodylimit: no such setting; did you mean body_limit?",
             "edge.toml:4: domains: expected a list, each text, got the number 7; put it in quotes",
-            "edge.toml:5: tls: no such setting; the file is flat",
+            "edge.toml:5: tls: no such setting; monodon-edge --help lists them",
         ]
     );
 }
@@ -232,4 +234,94 @@ fn help_and_reference_name_everything() {
     assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
     assert!(asks_for(&["a".into(), "--help".into()], &["-h", "--help"]));
     assert!(!asks_for(&["--".into(), "--help".into()], &["-h", "--help"]));
+}
+
+const TREE: Schema = Schema {
+    service: "edge",
+    sections: &[Section {
+        title: "Some",
+        settings: &[Setting { key: "http", kind: Kind::List(&Kind::Address), words: "Listeners.", ..Setting::NEW }],
+    }],
+    tables: &[
+        Table {
+            key: "site",
+            named: false,
+            words: "A site.",
+            sections: &[Section {
+                title: "Site",
+                settings: &[Setting { key: "hosts", kind: Kind::List(&Kind::Text), words: "Names.", ..Setting::NEW }],
+            }],
+            tables: &[Table {
+                key: "route",
+                named: false,
+                words: "A route.",
+                sections: &[Section {
+                    title: "Route",
+                    settings: &[
+                        Setting { key: "path", words: "A prefix.", ..Setting::NEW },
+                        Setting { key: "limit", kind: Kind::Size, default: "1MB", words: "A size.", ..Setting::NEW },
+                    ],
+                }],
+                tables: &[],
+            }],
+        },
+        Table {
+            key: "upstreams",
+            named: true,
+            words: "An upstream.",
+            sections: &[Section {
+                title: "Upstream",
+                settings: &[Setting { key: "servers", kind: Kind::List(&Kind::Address), words: "W.", ..Setting::NEW }],
+            }],
+            tables: &[],
+        },
+    ],
+};
+
+fn tree(text: &str) -> Result<Values, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("edge.toml");
+    std::fs::write(&path, text).unwrap();
+    let place = format!("{}/", folder.path().display());
+    TREE.load(&[], std::iter::empty(), Some(&path)).map_err(|problems| problems.to_string().replace(&place, ""))
+}
+
+#[test]
+fn tables_in_tables() {
+    assert_eq!(TREE.faults(), Vec::<String>::new());
+    let values = tree(
+        "http = [':80']\n[upstreams.node]\nservers = ['node:3000']\n\
+         [[site]]\nhosts = ['a.example']\n[[site.route]]\npath = '/a'\n[[site.route]]\npath = '/b'\nlimit = '2MB'\n[[site]]\n",
+    )
+    .unwrap();
+    let sites: Vec<&Block> = values.blocks("site").collect();
+    assert_eq!(sites[0].values.list("hosts"), ["a.example"]);
+    assert_eq!((sites.len(), sites[1].name.as_str()), (2, "2"));
+    let routes: Vec<_> = sites[0].values.blocks("route").map(|route| route.values.size("limit")).collect();
+    assert_eq!(routes, [1 << 20, 2 << 20]);
+    let upstream = values.blocks("upstreams").next().unwrap();
+    assert_eq!((upstream.name.as_str(), upstream.values.list("servers")), ("node", &["node:3000".to_owned()][..]));
+    let wrong = sites[0].values.blocks("route").next().unwrap().values.problem("limit", "no").to_string();
+    assert!(wrong.ends_with("edge.toml:6: site.route.limit: no"), "{wrong}");
+    assert!(TREE.reference().contains("## `[[site.route]]`\n\nA route.\n"));
+    assert!(TREE.reference().contains("## `[upstreams.NAME]`"));
+}
+
+#[test]
+fn every_slip_in_a_table_has_its_place() {
+    let wrong = tree("site = 1\n[upstream.node]\n[[upstreams]]\n[a]\n");
+    assert_eq!(
+        wrong.err().unwrap(),
+        "edge.toml:4: a: no such setting; monodon-edge --help lists them\n\
+         edge.toml:1: site: expected tables, [[site]]\n\
+         edge.toml:2: upstream: no such setting; did you mean upstreams?\n\
+         edge.toml:3: upstreams: expected tables, [upstreams.NAME]"
+    );
+    let wrong = tree("[[site]]\nhost = ['a']\n[[site.route]]\npath = '/'\nlimit = 'lots'\n[upstreams]\nnode = 3\n");
+    assert_eq!(
+        wrong.err().unwrap(),
+        "edge.toml:2: site.host: no such setting; did you mean hosts?\n\
+         edge.toml:7: upstreams.node: expected a table, [upstreams.node]\n\
+         edge.toml:5: limit: expected a size such as 32MB, got \"lots\""
+    );
 }

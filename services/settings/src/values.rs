@@ -46,6 +46,17 @@ pub struct Values {
     pub(crate) entries: HashMap<&'static str, Entry>,
     pub(crate) positionals: Vec<String>,
     pub(crate) file: Option<PathBuf>,
+    pub(crate) blocks: Vec<Block>,
+    /// Of a table in the file: where it begins, `edge.toml:12: site.route`.
+    pub(crate) place: String,
+}
+
+/// One of a file's tables: `[[site]]`, `[upstreams.node]`.
+pub struct Block {
+    pub(crate) key: &'static str,
+    /// The name, or the place among its like, from 1.
+    pub name: String,
+    pub values: Values,
 }
 
 impl Values {
@@ -128,6 +139,11 @@ impl Values {
         &self.entry(key).source
     }
 
+    /// The tables of that name, in the file's order.
+    pub fn blocks(&self, key: &str) -> impl Iterator<Item = &Block> {
+        self.blocks.iter().filter(move |block| block.key == key)
+    }
+
     /// What stood on the command line beside the flags.
     pub fn positionals(&self) -> &[String] {
         &self.positionals
@@ -140,7 +156,15 @@ impl Values {
 
     /// A problem with a value that its kind alone could not find; it points to where the value came from.
     pub fn problem(&self, key: &str, message: impl Into<String>) -> Problem {
-        Problem::new(self.source(key).place(key), message)
+        match self.source(key) {
+            Source::Default if !self.place.is_empty() => Problem::new(format!("{}.{key}", self.place), message),
+            source => Problem::new(source.place(key), message),
+        }
+    }
+
+    /// A problem with the table as a whole; nothing but the message where these are the service's own settings.
+    pub fn problem_here(&self, message: impl Into<String>) -> Problem {
+        Problem::new(self.place.clone(), message)
     }
 
     /// Every setting as text, in the table's order, secrets hidden.

@@ -8,7 +8,7 @@ use monodon_logging::{FORMATS, Format, LEVELS, Level};
 use monodon_settings::{Kind, Problems, Schema, Section, Setting, Values};
 
 pub const SCHEMA: Schema =
-    Schema { service: "sidecar", sections: &[Section { title: "All of them", settings: SETTINGS }] };
+    Schema { service: "sidecar", sections: &[Section { title: "All of them", settings: SETTINGS }], tables: &[] };
 
 const SETTINGS: &[Setting] = &[
     Setting {

@@ -24,6 +24,7 @@ pub const SCHEMA: Schema = Schema {
         logs::SECTION,
         observe::SECTION,
     ],
+    tables: &[],
 };
 
 #[cfg(test)]
