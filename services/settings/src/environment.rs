@@ -97,6 +97,9 @@ fn is_service_link(rest: &str, value: &std::ffi::OsStr) -> bool {
 }
 
 fn unknown(schema: &Schema, name: &str, key: &str) -> Problem {
+    if let Some(refused) = schema.refused(key) {
+        return Problem::new(name, refused.words);
+    }
     let guess = nearest(key, schema.settings().map(|setting| setting.key));
     let known = guess.and_then(|guess| schema.find(guess)).map(|setting| schema.variable(setting));
     Problem::new(

@@ -28,7 +28,7 @@ pub(crate) struct Block {
 }
 
 pub(crate) fn read(schema: &Schema, path: &Path, text: &str, problems: &mut Problems) -> Layer {
-    let mut reader = Reader { path: path.display().to_string(), text, service: schema.service, problems };
+    let mut reader = Reader { path: path.display().to_string(), text, schema, problems };
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let at = error.span().map_or(1, |span| reader.line(span.start));
@@ -45,7 +45,7 @@ pub(crate) fn read(schema: &Schema, path: &Path, text: &str, problems: &mut Prob
 struct Reader<'a> {
     path: String,
     text: &'a str,
-    service: &'static str,
+    schema: &'a Schema,
     problems: &'a mut Problems,
 }
 
@@ -74,10 +74,16 @@ impl Reader<'_> {
             let plain = find(sections, key).map(|setting| (setting, false));
             let found = plain.or_else(|| find(sections, key.strip_suffix("_file")?).map(|setting| (setting, true)));
             let Some((setting, inside)) = found else {
+                if let Some(refused) = self.schema.refused(key).filter(|_| above.is_empty()) {
+                    self.problems.push(Problem::new(place, refused.words));
+                    continue;
+                }
                 let known = all(sections).map(|setting| setting.key).chain(tables.iter().map(|table| table.key));
                 let message = match nearest(key, known) {
                     Some(guess) => format!("no such setting; did you mean {guess}?"),
-                    None if above.is_empty() => format!("no such setting; monodon-{} --help lists them", self.service),
+                    None if above.is_empty() => {
+                        format!("no such setting; monodon-{} --help lists them", self.schema.service)
+                    }
                     None => "no such setting here; the reference lists them".into(),
                 };
                 self.problems.push(Problem::new(place, message));
@@ -153,7 +159,7 @@ fn text_of(value: &Spanned<DeValue<'_>>, kind: &Kind) -> Result<Raw, String> {
         }
         DeValue::Boolean(value) if matches!(kind, Kind::Bool) => Ok(Raw::Text(value.to_string())),
         DeValue::Array(items) => {
-            let Kind::List(item) = kind else { return Err("a list".into()) };
+            let (Kind::List(item) | Kind::Lines(item)) = kind else { return Err("a list".into()) };
             let mut texts = Vec::new();
             for value in items.iter() {
                 match text_of(value, item)? {

@@ -32,7 +32,8 @@ impl Schema {
             let _ = write!(words, " [default: {}]", setting.default);
         }
         if setting.kind.is_list() {
-            words.push_str(" [may be repeated, or separated by commas]");
+            let lines = matches!(setting.kind, Kind::Lines(_));
+            words.push_str(if lines { " [may be repeated]" } else { " [may be repeated, or separated by commas]" });
         }
         let _ = write!(words, " [env: {}]", self.variable(setting));
         words
@@ -49,6 +50,9 @@ fn heading(setting: &Setting) -> String {
     match setting.kind {
         Kind::Bool => {
             let _ = write!(line, "{flag}, --no-{}", &flag[2..]);
+        }
+        kind if setting.alone.is_some() => {
+            let _ = write!(line, "{flag} [{}]", kind.placeholder());
         }
         kind => {
             let _ = write!(line, "{flag} {}", kind.placeholder());

@@ -22,7 +22,10 @@ pub enum Kind {
     Path,
     /// `127.0.0.1:8080`, `[::1]:8080`, `:8080`, `name:8080`, `unix:/run/app.sock`
     Address,
+    /// Entries separated by commas or on lines of their own.
     List(&'static Kind),
+    /// A list whose entries may have commas in them: one a line, or the flag once for each.
+    Lines(&'static Kind),
 }
 
 /// A value that has been read.
@@ -57,7 +60,7 @@ impl fmt::Display for Kind {
             }
             Kind::Path => f.write_str("a path"),
             Kind::Address => f.write_str("an address such as 127.0.0.1:8080, [::1]:8080, :8080 or unix:/run/app.sock"),
-            Kind::List(item) => write!(f, "a list, each {item}"),
+            Kind::List(item) | Kind::Lines(item) => write!(f, "a list, each {item}"),
         }
     }
 }
@@ -74,12 +77,12 @@ impl Kind {
             Kind::Choice(_) => "CHOICE",
             Kind::Path => "PATH",
             Kind::Address => "ADDRESS",
-            Kind::List(item) => item.placeholder(),
+            Kind::List(item) | Kind::Lines(item) => item.placeholder(),
         }
     }
 
     pub(crate) fn is_list(&self) -> bool {
-        matches!(self, Kind::List(_))
+        matches!(self, Kind::List(_) | Kind::Lines(_))
     }
 
     /// Reads one value; `Err` is a sentence that says what was expected and, unless it is secret, what was there.
@@ -110,9 +113,11 @@ impl Kind {
                     };
                 }
             }
-            Kind::List(item) => {
+            Kind::List(item) | Kind::Lines(item) => {
                 let mut list = Vec::new();
-                for part in text.split([',', '\n']).map(str::trim).filter(|part| !part.is_empty()) {
+                let commas = matches!(self, Kind::List(_));
+                let ends = |c: char| c == '\n' || (commas && c == ',');
+                for part in text.split(ends).map(str::trim).filter(|part| !part.is_empty()) {
                     list.push(item.read_item(part, secret)?);
                 }
                 Some(Value::List(list))
@@ -145,7 +150,7 @@ pub(crate) fn default_value(setting: &Setting) -> Result<Value, String> {
         Kind::Size => Value::Size(0),
         Kind::Duration => Value::Duration(Duration::ZERO),
         Kind::Text | Kind::Choice(_) | Kind::Path | Kind::Address => Value::Text(String::new()),
-        Kind::List(_) => Value::List(Vec::new()),
+        Kind::List(_) | Kind::Lines(_) => Value::List(Vec::new()),
     })
 }
 

@@ -22,6 +22,7 @@ mod values;
 pub use address::Address;
 pub use arguments::asks_for;
 pub use kind::{Kind, parse_duration, parse_size};
+pub use load::{Foreign, Layer, Reading};
 pub use problem::{Problem, Problems};
 pub use values::{Block, Source, Values};
 
@@ -43,6 +44,8 @@ pub struct Setting {
     pub short: Option<char>,
     /// Other names it answers to, without dashes: what gunicorn or nginx call it.
     pub aliases: &'static [&'static str],
+    /// What the flag means when it stands alone: its value may be left out. (A switch needs no telling.)
+    pub alone: Option<&'static str>,
 }
 
 impl Setting {
@@ -56,6 +59,7 @@ impl Setting {
         secret: false,
         short: None,
         aliases: &[],
+        alone: None,
     };
 
     /// `--body-limit`
@@ -64,11 +68,13 @@ impl Setting {
     }
 
     fn answers_to(&self, name: &str) -> bool {
-        let same = |own: &str| {
-            own.len() == name.len() && own.bytes().zip(name.bytes()).all(|(a, b)| a == b || (dash(a) && dash(b)))
-        };
-        same(self.key) || self.aliases.iter().any(|alias| same(alias))
+        same(self.key, name) || self.aliases.iter().any(|alias| same(alias, name))
     }
+}
+
+/// A dash is as good as an underscore.
+fn same(own: &str, name: &str) -> bool {
+    own.len() == name.len() && own.bytes().zip(name.bytes()).all(|(a, b)| a == b || (dash(a) && dash(b)))
 }
 
 fn dash(byte: u8) -> bool {
@@ -103,6 +109,20 @@ pub struct Schema {
     pub sections: &'static [Section],
     /// In its file alone.
     pub tables: &'static [Table],
+    /// What it does not have although another program does that people come from.
+    pub refused: &'static [Refused],
+}
+
+/// A setting of another program that is not accepted here: whoever gives it is told what to use instead.
+#[derive(Debug)]
+pub struct Refused {
+    /// The key, and other spellings of the flag.
+    pub names: &'static [&'static str],
+    pub short: Option<char>,
+    /// Its flag takes no value.
+    pub switch: bool,
+    /// The sentence.
+    pub words: &'static str,
 }
 
 impl Schema {
@@ -126,11 +146,33 @@ impl Schema {
         find(self.sections, name)
     }
 
+    /// The setting by that key or alias, with dashes or underscores.
+    pub fn setting(&self, name: &str) -> Option<&'static Setting> {
+        self.find(name)
+    }
+
+    /// The key that somebody who mistyped one most likely meant.
+    pub fn nearest(&self, typed: &str) -> Option<&'static str> {
+        nearest::nearest(typed, self.settings().flat_map(|one| std::iter::once(&one.key).chain(one.aliases)).copied())
+    }
+
+    /// The entry of what is not accepted.
+    pub fn refused(&self, name: &str) -> Option<&'static Refused> {
+        self.refused.iter().find(|refused| refused.names.iter().any(|own| same(own, name)))
+    }
+
     /// What is wrong with the table itself; each service's tests want it empty.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = faults("", self.sections, self.tables, &["config", "help", "version"]);
         for table in self.tables {
             table.faults("", &mut faults);
+        }
+        for refused in self.refused {
+            let taken = refused.names.iter().filter(|name| self.find(name).is_some());
+            faults.extend(taken.map(|name| format!("{name}: refused, and a setting all the same")));
+            if let Some(short) = refused.short.filter(|short| self.settings().any(|one| one.short == Some(*short))) {
+                faults.push(format!("-{short}: refused, and a setting's all the same"));
+            }
         }
         faults
     }
@@ -181,6 +223,9 @@ fn faults(place: &str, sections: &'static [Section], tables: &[Table], taken: &[
         }
         if let Err(wrong) = kind::default_value(setting) {
             faults.push(format!("{key}: default: {wrong}"));
+        }
+        if let Some(Err(wrong)) = setting.alone.map(|alone| setting.kind.read(alone, false)) {
+            faults.push(format!("{key}: standing alone: {wrong}"));
         }
         if setting.words.is_empty() {
             faults.push(format!("{key}: has no words"));

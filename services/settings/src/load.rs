@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use crate::arguments::Arguments;
+use crate::environment::Environment;
 use crate::kind::{self, Value};
 use crate::values::{Block, Entry};
 use crate::{Problem, Problems, Schema, Section, Setting, Source, Values, all, arguments, environment, file};
@@ -25,44 +27,129 @@ pub(crate) enum Raw {
     Inside(String),
 }
 
+/// What the command line and the environment gave. What other sources give goes below: the layer added first wins over
+/// those that follow.
+pub struct Reading {
+    schema: &'static Schema,
+    /// More may be added while layers are.
+    pub problems: Problems,
+    arguments: Arguments,
+    environment: Environment,
+    below: Vec<Vec<Given>>,
+    blocks: Vec<file::Block>,
+    file: Option<PathBuf>,
+}
+
+/// A layer that some other program gave; see [`Reading::layer`].
+#[derive(Default)]
+pub struct Layer(Vec<Given>);
+
+impl Layer {
+    /// `None` when there is no such setting.
+    pub fn push(&mut self, schema: &Schema, name: &str, given: Foreign, source: Source) -> Option<()> {
+        let setting = schema.find(name)?;
+        let raw = match given {
+            Foreign::Text(text) => Raw::Text(text),
+            Foreign::Items(items) => Raw::Items(items),
+        };
+        self.0.push(Given { setting, raw, source });
+        Some(())
+    }
+}
+
+/// A value as another program wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Foreign {
+    Text(String),
+    /// The entries of a list, whole as they are.
+    Items(Vec<String>),
+}
+
 impl Schema {
     /// Reads all layers. `args` is what follows the verb; `file` is where the configuration file is looked for when
     /// neither `--config` nor `MONODON_…_CONFIG` names one, and may be missing there. Everything wrong is told at once.
     pub fn load(
-        &self,
+        &'static self,
         args: &[OsString],
         env: impl Iterator<Item = (OsString, OsString)>,
         file: Option<&Path>,
     ) -> Result<Values, Problems> {
+        let mut reading = self.read(args, env);
+        match (reading.config(), file) {
+            (Some((path, place)), _) => reading.toml(&path, Some(&place)),
+            (None, Some(path)) => reading.toml(path, None),
+            (None, None) => {}
+        }
+        reading.finish()
+    }
+
+    /// The two upper layers.
+    pub fn read(&'static self, args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> Reading {
         let mut problems = Problems::default();
-        let arguments = arguments::read(self, args, &mut problems);
+        let arguments = arguments::read(self, args, "", &mut problems);
         let environment = environment::read(self, env, &mut problems);
+        Reading { schema: self, problems, arguments, environment, below: Vec::new(), blocks: Vec::new(), file: None }
+    }
+}
 
-        let named = arguments.config.or(environment.config);
-        let found = match &named {
-            Some((path, place)) => match std::fs::read_to_string(path) {
-                Ok(text) => Some((path.as_path(), text)),
-                Err(error) => {
-                    problems.push(Problem::new(place, format!("cannot read {}: {error}", path.display())));
-                    None
-                }
-            },
-            None => file.and_then(|path| match std::fs::read_to_string(path) {
-                Ok(text) => Some((path, text)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-                Err(error) => {
-                    problems.push(Problem::new(path.display().to_string(), format!("cannot be read: {error}")));
-                    None
-                }
-            }),
-        };
-        let from_file = found.as_ref().map(|(path, text)| file::read(self, path, text, &mut problems));
+impl Reading {
+    /// The configuration file that a flag or a variable names, and that flag or variable.
+    pub fn config(&self) -> Option<(PathBuf, String)> {
+        self.arguments.config.clone().or_else(|| self.environment.config.clone())
+    }
 
-        let from_file = from_file.unwrap_or_default();
-        let layers = [from_file.given, environment.given, arguments.given];
-        let mut values = values(self.sections, layers, from_file.blocks, &mut problems);
+    /// The text of a setting as the layers so far give it, not checked; for what decides which layers there are.
+    pub fn peek(&self, key: &str) -> Option<&str> {
+        let layers = [&self.arguments.given, &self.environment.given].into_iter().chain(&self.below);
+        layers.flat_map(|layer| layer.iter().rev()).find_map(|given| match &given.raw {
+            Raw::Text(text) if given.setting.key == key => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// A command line that stands elsewhere, such as in a variable, which its problems name. What it says of a
+    /// configuration file comes back; it must not name anything beside the flags.
+    pub fn command_line(&mut self, args: &[OsString], place: &str) -> Option<(PathBuf, String)> {
+        let read = arguments::read(self.schema, args, &format!("{place}: "), &mut self.problems);
+        if let [first, ..] = read.positionals.as_slice() {
+            self.problems.push(Problem::new(place, format!("only flags are read there, not {first:?}")));
+        }
+        self.below.push(read.given);
+        read.config
+    }
+
+    /// What another program has found.
+    pub fn layer(&mut self, layer: Layer, file: Option<PathBuf>) {
+        self.below.push(layer.0);
+        self.file = file;
+    }
+
+    /// A TOML file; with no `place` that names it, it may be missing.
+    pub fn toml(&mut self, path: &Path, place: Option<&str>) {
+        match (std::fs::read_to_string(path), place) {
+            (Ok(text), _) => {
+                let read = file::read(self.schema, path, &text, &mut self.problems);
+                self.below.push(read.given);
+                self.blocks = read.blocks;
+                self.file = Some(path.to_owned());
+            }
+            (Err(error), Some(place)) => {
+                self.problems.push(Problem::new(place, format!("cannot read {}: {error}", path.display())));
+            }
+            (Err(error), None) if error.kind() == std::io::ErrorKind::NotFound => {}
+            (Err(error), None) => {
+                self.problems.push(Problem::new(path.display().to_string(), format!("cannot be read: {error}")));
+            }
+        }
+    }
+
+    /// All layers on top of the defaults.
+    pub fn finish(self) -> Result<Values, Problems> {
+        let Self { schema, mut problems, arguments, environment, below, blocks, file } = self;
+        let layers = below.into_iter().rev().chain([environment.given, arguments.given]);
+        let mut values = values(schema.sections, layers, blocks, &mut problems);
         values.positionals = arguments.positionals;
-        values.file = found.map(|(path, _)| path.to_owned());
+        values.file = file;
         problems.or(values)
     }
 }
@@ -127,7 +214,7 @@ fn read_layer(layer: Vec<Given>, problems: &mut Problems) -> Vec<(&'static Setti
 
 fn read_items(setting: &Setting, items: &[String]) -> Result<Value, String> {
     match setting.kind {
-        crate::Kind::List(item) => {
+        crate::Kind::List(item) | crate::Kind::Lines(item) => {
             items.iter().map(|text| item.read_item(text, setting.secret)).collect::<Result<_, _>>().map(Value::List)
         }
         kind => Err(format!("expected {kind}, got a list")),

@@ -3,8 +3,17 @@ use std::time::Duration;
 
 use super::*;
 
-const SCHEMA: Schema =
-    Schema { service: "edge", sections: &[Section { title: "Some", settings: SETTINGS }], tables: &[] };
+const SCHEMA: Schema = Schema {
+    service: "edge",
+    sections: &[Section { title: "Some", settings: SETTINGS }],
+    tables: &[],
+    refused: REFUSED,
+};
+
+const REFUSED: &[Refused] = &[
+    Refused { names: &["certfile"], short: None, switch: false, words: "TLS is the proxy's." },
+    Refused { names: &["spew", "spew_all"], short: Some('S'), switch: true, words: "use py-spy." },
+];
 
 const SETTINGS: &[Setting] = &[
     Setting { key: "body_limit", kind: Kind::Size, default: "32MB", words: "Largest body.", ..Setting::NEW },
@@ -22,6 +31,16 @@ const SETTINGS: &[Setting] = &[
     Setting { key: "state", kind: Kind::Path, words: "Folder.", aliases: &["state-dir"], ..Setting::NEW },
     Setting { key: "hsts", kind: Kind::Bool, default: "true", words: "HSTS.", ..Setting::NEW },
     Setting { key: "status_password", kind: Kind::Text, words: "Password.", secret: true, ..Setting::NEW },
+    Setting { key: "env", kind: Kind::Lines(&Kind::Text), words: "Pairs.", short: Some('e'), ..Setting::NEW },
+    Setting { key: "quiet", kind: Kind::Bool, words: "Quiet.", short: Some('q'), ..Setting::NEW },
+    Setting {
+        key: "proxy",
+        kind: Kind::Choice(&["off", "auto", "v1"]),
+        default: "off",
+        words: "Mode.",
+        alone: Some("auto"),
+        ..Setting::NEW
+    },
     Setting { key: "pin", kind: Kind::Int { min: 0, max: 9 }, words: "A number.", secret: true, ..Setting::NEW },
     Setting {
         key: "log_level",
@@ -59,6 +78,7 @@ fn the_table_is_sound() {
             ],
         }],
         tables: &[],
+        refused: &[],
     };
     assert_eq!(twice.faults().len(), 3, "{:?}", twice.faults());
 }
@@ -242,6 +262,7 @@ const TREE: Schema = Schema {
         title: "Some",
         settings: &[Setting { key: "http", kind: Kind::List(&Kind::Address), words: "Listeners.", ..Setting::NEW }],
     }],
+    refused: &[],
     tables: &[
         Table {
             key: "site",
@@ -324,4 +345,67 @@ fn every_slip_in_a_table_has_its_place() {
          edge.toml:7: upstreams.node: expected a table, [upstreams.node]\n\
          edge.toml:5: limit: expected a size such as 32MB, got \"lots\""
     );
+}
+
+#[test]
+fn entries_with_commas_stand_on_lines() {
+    let values = load(&["-e", "A=1,2", "--env=B=3"], &[], None).unwrap();
+    assert_eq!(values.list("env"), ["A=1,2", "B=3"]);
+    let values = load(&[], &[("MONODON_EDGE_ENV", "A=1,2\nB=3\n")], None).unwrap();
+    assert_eq!(values.list("env"), ["A=1,2", "B=3"]);
+    assert_eq!(load(&[], &[], Some("env = [\"A=1,2\"]")).unwrap().list("env"), ["A=1,2"]);
+}
+
+#[test]
+fn short_switches_stand_together() {
+    let values = load(&["-qt4", "app"], &[], None).unwrap();
+    assert!(values.bool("quiet"));
+    assert_eq!(values.int("threads"), 4);
+    assert_eq!(values.positionals(), ["app"]);
+    assert!(!load(&["-q=false"], &[], None).unwrap().bool("quiet"));
+}
+
+#[test]
+fn a_value_that_may_be_left_out_is_not_taken_from_what_follows() {
+    for (args, mode) in [(&["--proxy"][..], "auto"), (&["--proxy", "v1"], "v1"), (&["--proxy=v1"], "v1")] {
+        let values = load(&[args, &["app"]].concat(), &[], None).unwrap();
+        assert_eq!((values.text("proxy"), values.positionals()), (mode, &["app".to_owned()][..]));
+    }
+}
+
+#[test]
+fn what_is_refused_says_what_to_use_instead() {
+    let args = ["--certfile", "x.pem", "--spew-all", "-qS", "app"];
+    let text = load(&args, &[("MONODON_EDGE_CERTFILE", "x")], Some("certfile = \"x\"\n")).unwrap_err();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "--certfile: TLS is the proxy's.",
+            "--spew-all: use py-spy.",
+            "-S: use py-spy.",
+            "MONODON_EDGE_CERTFILE: TLS is the proxy's.",
+            "edge.toml:1: certfile: TLS is the proxy's.",
+        ]
+    );
+}
+
+#[test]
+fn layers_of_others_lie_below_in_their_order() {
+    let mut reading = SCHEMA.read(&["--threads=1".into()], std::iter::empty());
+    let words = ["-t2", "--pin", "7", "--state=/a", "--nope"].map(OsString::from);
+    assert_eq!(reading.command_line(&words, "SOME_ARGS"), None);
+    assert_eq!(reading.peek("pin"), Some("7"));
+    let mut layer = Layer::default();
+    let source = || Source::File { path: "conf.py".into(), line: 3 };
+    layer.push(&SCHEMA, "state_dir", Foreign::Text("/b".into()), source()).unwrap();
+    layer.push(&SCHEMA, "http", Foreign::Items(vec!["a:1".into()]), source()).unwrap();
+    layer.push(&SCHEMA, "body_limit", Foreign::Text("much".into()), source()).unwrap();
+    assert!(layer.push(&SCHEMA, "nothing", Foreign::Text(String::new()), source()).is_none());
+    reading.layer(layer, None);
+    let problems = std::mem::take(&mut reading.problems);
+    assert!(problems.to_string().starts_with("SOME_ARGS: --nope: no such flag"), "{problems}");
+    let problems = reading.finish().unwrap_err().to_string();
+    assert_eq!(problems, "conf.py:3: body_limit: expected a size such as 32MB, got \"much\"");
 }

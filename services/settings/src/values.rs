@@ -14,6 +14,7 @@ pub enum Source {
     Default,
     File {
         path: String,
+        /// 0 when it is not known.
         line: usize,
     },
     /// The variable's name.
@@ -27,6 +28,7 @@ impl Source {
     pub(crate) fn place(&self, key: &str) -> String {
         match self {
             Source::Default => key.to_owned(),
+            Source::File { path, line: 0 } => format!("{path}: {key}"),
             Source::File { path, line } => format!("{path}:{line}: {key}"),
             Source::Environment(name) | Source::Flag(name) => name.clone(),
         }
@@ -191,7 +193,7 @@ fn show(value: &Value, kind: &Kind) -> String {
         Value::Text(text) => text.clone(),
         Value::List(list) => {
             debug_assert!(kind.is_list());
-            list.join(",")
+            list.join(if matches!(kind, Kind::Lines(_)) { "\n" } else { "," })
         }
     }
 }

@@ -31,9 +31,9 @@ pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
     let (verb, rest) =
         arguments.split_first().map_or(("", arguments), |(verb, rest)| (verb.to_str().unwrap_or(""), rest));
     match verb {
-        "healthcheck" => with_config(rest, |config| monodon_admin::healthcheck(config.admin)),
-        "status" => status(rest),
-        "reload" => with_config(rest, |config| reload(&config.control)),
+        "healthcheck" => with_config(rest, &python, |config| monodon_admin::healthcheck(config.admin)),
+        "status" => status(rest, &python),
+        "reload" => with_config(rest, &python, |config| reload(&config.control)),
         "help" => help(),
         _ if arguments.iter().any(|argument| argument == "--help" || argument == "-h") => help(),
         _ if arguments.iter().any(|argument| argument == "--version" || argument == "-V") => {
@@ -55,8 +55,12 @@ fn tell(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-fn with_config(arguments: &[OsString], verb: impl FnOnce(crate::config::Config) -> ExitCode) -> ExitCode {
-    match load_for_verb(arguments) {
+fn with_config(
+    arguments: &[OsString],
+    python: &[OsString],
+    verb: impl FnOnce(crate::config::Config) -> ExitCode,
+) -> ExitCode {
+    match load_for_verb(arguments, python) {
         Ok(config) => verb(config),
         Err(problems) => problems.exit("monodon-worker"),
     }
@@ -99,9 +103,9 @@ fn reload(control: &Path) -> ExitCode {
     }
 }
 
-fn status(arguments: &[OsString]) -> ExitCode {
+fn status(arguments: &[OsString], python: &[OsString]) -> ExitCode {
     let (json, rest): (Vec<OsString>, Vec<OsString>) = arguments.iter().cloned().partition(|word| word == "--json");
-    with_config(&rest, |config| match ask(&config.control, "status") {
+    with_config(&rest, python, |config| match ask(&config.control, "status") {
         Ok(answer) if !json.is_empty() => {
             tell(answer.trim_end());
             ExitCode::SUCCESS

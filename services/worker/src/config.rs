@@ -63,6 +63,12 @@ pub struct Config {
     pub required_env: Vec<String>,
     pub log_level: String,
     pub log_format: String,
+    /// The configuration in Python, for `monodon.gunicorn_conf.load`: an absolute path or `python:MODULE`.
+    pub gunicorn_conf: Option<String>,
+    /// Every effective value under gunicorn's name: the hooks' `cfg`.
+    pub gunicorn: serde_json::Map<String, serde_json::Value>,
+    /// Where the worker was started: relative names of configuration files and modules begin there.
+    pub folder: PathBuf,
 }
 
 impl Default for Config {
@@ -110,6 +116,9 @@ impl Default for Config {
             required_env: Vec::new(),
             log_level: "info".to_owned(),
             log_format: "auto".to_owned(),
+            gunicorn_conf: None,
+            gunicorn: serde_json::Map::new(),
+            folder: PathBuf::new(),
         }
     }
 }

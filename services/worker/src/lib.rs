@@ -4,6 +4,7 @@
 mod child;
 mod cli;
 pub mod config;
+mod gunicorn;
 mod load;
 pub mod process;
 pub mod scoreboard;

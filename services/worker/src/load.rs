@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use monodon_settings::{Address, Problem, Problems, Values};
 
 use crate::config::{Bind, Config};
+use crate::gunicorn;
 use crate::settings::SCHEMA;
 
 /// What the command line and the environment gave.
@@ -17,10 +18,15 @@ pub struct Loaded {
     pub config: Config,
     /// Variables that were read from `NAME_FILE`, to be exported to the application.
     pub exports: Vec<(String, String)>,
+    /// What is not wrong, but most likely not meant.
+    pub warnings: Vec<String>,
 }
 
-pub fn load(arguments: &[OsString]) -> Result<Loaded, Problems> {
-    let values = SCHEMA.load(arguments, std::env::vars_os(), None)?;
+/// `python`: the interpreter and its flags, for a configuration in Python.
+pub fn load(arguments: &[OsString], python: &[OsString]) -> Result<Loaded, Problems> {
+    let mut reading = SCHEMA.read(arguments, std::env::vars_os());
+    let below = gunicorn::read(&mut reading, python, |_| true);
+    let values = reading.finish()?;
     let mut problems = Problems::default();
     let app = application(&values, &mut problems);
     if app.is_empty() {
@@ -31,13 +37,18 @@ pub fn load(arguments: &[OsString]) -> Result<Loaded, Problems> {
     }
     let mut config = common(&values, &mut problems);
     config.app = app;
+    config.gunicorn_conf = below.conf;
+    config.gunicorn = gunicorn::effective(&values);
     let exports = required(&mut config, &mut problems, |name| std::env::var(name).ok());
-    problems.or(Loaded { config, exports })
+    problems.or(Loaded { config, exports, warnings: below.warnings })
 }
 
-/// For verbs that talk to a running worker: only where it is matters.
-pub fn load_for_verb(arguments: &[OsString]) -> Result<Config, Problems> {
-    let values = SCHEMA.load(arguments, std::env::vars_os(), None)?;
+/// For verbs that talk to a running worker: only where it is matters, so that a configuration in Python is not executed
+/// unless it speaks of that.
+pub fn load_for_verb(arguments: &[OsString], python: &[OsString]) -> Result<Config, Problems> {
+    let mut reading = SCHEMA.read(arguments, std::env::vars_os());
+    gunicorn::read(&mut reading, python, |text| text.contains("admin") || text.contains("control"));
+    let values = reading.finish()?;
     let mut problems = Problems::default();
     let config = common(&values, &mut problems);
     problems.or(config)
@@ -92,6 +103,9 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
         required_env: values.list("required_env").to_vec(),
         log_level: values.text("log_level").to_owned(),
         log_format: values.text("log_format").to_owned(),
+        gunicorn_conf: None,
+        gunicorn: serde_json::Map::new(),
+        folder: std::env::current_dir().unwrap_or_default(),
     };
     if let Some(folder) = config.chdir.as_ref().filter(|folder| !folder.is_dir()) {
         problems.push(values.problem("chdir", format!("{} is no folder", folder.display())));

@@ -42,14 +42,16 @@ def until(condition, what="the condition", patience=PATIENCE):
 class Worker:
     """A `monodon-worker` under test. `log` holds the JSON lines of stdout, `out` the other lines, `err()` all of stderr."""
 
-    def __init__(self, folder: pathlib.Path, source: str, *flags: str, app="app:application", env=None):
+    def __init__(self, folder: pathlib.Path, source: str, *flags: str, app="app:application", env=None, files=None):
         self.folder = folder
         self.write(source)
+        for name, text in (files or {}).items():
+            self.write(text, name)
         self.control = str(folder / "control.sock")
         self.log: list[dict] = []
         self.out: list[str] = []
         self._err = open(folder / "stderr", "w+")
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MONODON_", "WEB_CONC"))}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("MONODON_", "WEB_CONC", "GUNICORN_"))}
         environment |= {"TMPDIR": str(folder)} | (env or {})
         defaults = ["--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--control", self.control]
         if "--workers" not in flags and "WEB_CONCURRENCY" not in environment:
@@ -277,7 +279,7 @@ def _answer(connection: socket.socket) -> tuple[int, bool, bytes]:
 
 @pytest.fixture
 def start(tmp_path):
-    """start(source, *flags, app=…, env=…) -> Worker that has been started, not yet waited for."""
+    """start(source, *flags, app=…, env=…, files={name: text}) -> Worker that has been started, not yet waited for."""
     running = []
 
     def begin(source=HELLO, *flags, **options):

@@ -2,8 +2,12 @@
 
 use monodon_settings::{Kind, Schema, Section, Setting};
 
-pub const SCHEMA: Schema =
-    Schema { service: "edge", sections: &[Section { title: "All of them", settings: SETTINGS }], tables: &[] };
+pub const SCHEMA: Schema = Schema {
+    service: "edge",
+    sections: &[Section { title: "All of them", settings: SETTINGS }],
+    tables: &[],
+    refused: &[],
+};
 
 const fn setting(key: &'static str, kind: Kind, default: &'static str, words: &'static str) -> Setting {
     Setting { key, kind, default, words, ..Setting::NEW }

@@ -178,7 +178,7 @@ def main() -> int:
     faulthandler.enable()
     # What the application prints is seen when it prints it.
     sys.stdout.reconfigure(line_buffering=True)
-    importer.prepare_path(setup["config"]["pythonpath"])
+    importer.prepare_path(setup["config"]["pythonpath"], setup["config"]["folder"])
     try:
         return Zygote(channel, setup).serve()
     except BrokenPipeError:

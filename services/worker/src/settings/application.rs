@@ -9,6 +9,7 @@ const SETTINGS: &[Setting] = &[
         key: "app",
         words: "The application, as `module:attribute`, `module` (then `application` in it) or `module:factory()`. Also the \
                 first argument.",
+        aliases: &["wsgi_app"],
         ..Setting::NEW
     },
     Setting {
@@ -28,6 +29,13 @@ const SETTINGS: &[Setting] = &[
         kind: Kind::List(&Kind::Text),
         words: "Environment variables that the application cannot do without; each may come as `NAME_FILE` instead, and \
                 is then exported as `NAME` from that file. What is missing is told at the start, all at once.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "gunicorn_env",
+        kind: Kind::Bool,
+        words: "Read flags from `GUNICORN_CMD_ARGS` too, as gunicorn does: below the environment, above the configuration \
+                file.",
         ..Setting::NEW
     },
 ];

@@ -12,7 +12,7 @@ mod sockets;
 
 use monodon_settings::Schema;
 
-pub const SCHEMA: Schema = Schema {
+pub static SCHEMA: Schema = Schema {
     service: "worker",
     sections: &[
         application::SECTION,
@@ -25,6 +25,7 @@ pub const SCHEMA: Schema = Schema {
         observe::SECTION,
     ],
     tables: &[],
+    refused: &[],
 };
 
 #[cfg(test)]

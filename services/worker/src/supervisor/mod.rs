@@ -40,13 +40,16 @@ pub enum Event {
 
 /// Runs until the worker has stopped.
 pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
-    let Loaded { config, exports } = match load(arguments) {
+    let Loaded { config, exports, warnings } = match load(arguments, &python) {
         Ok(loaded) => loaded,
         Err(problems) => return problems.exit("monodon-worker"),
     };
     let level = config.log_level.parse().unwrap_or_default();
     let format = config.log_format.parse().unwrap_or_default();
     let guard = monodon_logging::init(level, format, "worker");
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -38,7 +38,7 @@ impl Herd {
         if !self.proven {
             return control::answer(waiter, Err("the worker has not finished starting".to_owned()));
         }
-        let Loaded { config, exports } = match load(&self.start.arguments) {
+        let Loaded { config, exports, warnings } = match load(&self.start.arguments, &self.start.python) {
             Ok(loaded) => loaded,
             Err(problems) => {
                 tracing::error!("not reloaded, the configuration is wrong: {problems}");
@@ -47,6 +47,9 @@ impl Herd {
                 return control::answer(waiter, Err(problems.to_string()));
             }
         };
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
         let config = self.acceptable(config);
         self.reload = Some(Reload {
             generation: self.generation,
