@@ -73,7 +73,7 @@ pub(crate) fn read(schema: &Schema, args: &[OsString], place: &str, problems: &m
         let mut chars = arg.trim_start_matches('-').chars();
         while let Some(letter) = chars.next() {
             let meant = short(schema, letter);
-            let switch = meant.as_ref().is_some_and(|meant| is_switch(meant));
+            let switch = meant.as_ref().is_some_and(is_switch);
             let inline = Some(chars.as_str()).filter(|value| !value.is_empty());
             // `-w4` and `-w=4` alike; after a switch come more letters: `-Dw4`.
             let inline = match inline {

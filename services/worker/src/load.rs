@@ -16,7 +16,7 @@ use crate::settings::SCHEMA;
 /// What the command line and the environment gave.
 pub struct Loaded {
     pub config: Config,
-    /// Variables that were read from `NAME_FILE`, to be exported to the application.
+    /// Variables for the application: `raw_env`, and those that were read from `NAME_FILE`.
     pub exports: Vec<(String, String)>,
     /// What is not wrong, but most likely not meant.
     pub warnings: Vec<String>,
@@ -39,7 +39,10 @@ pub fn load(arguments: &[OsString], python: &[OsString]) -> Result<Loaded, Probl
     config.app = app;
     config.gunicorn_conf = below.conf;
     config.gunicorn = gunicorn::effective(&values);
-    let exports = required(&mut config, &mut problems, |name| std::env::var(name).ok());
+    let mut exports = raw_env(&values, &mut problems);
+    let given = exports.clone();
+    let given = |name: &str| given.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value.clone());
+    exports.extend(required(&mut config, &mut problems, |name| given(name).or_else(|| std::env::var(name).ok())));
     problems.or(Loaded { config, exports, warnings: below.warnings })
 }
 
@@ -118,6 +121,17 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
     }
     let control = values.path("control").unwrap_or_else(|| control_path(config.admin));
     Config { control, ..config }
+}
+
+fn raw_env(values: &Values, problems: &mut Problems) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for pair in values.list("raw_env") {
+        match pair.split_once('=') {
+            Some((name, value)) if !name.is_empty() && !pair.contains('\0') => pairs.push((name.into(), value.into())),
+            _ => problems.push(values.problem("raw_env", format!("expected NAME=value, got {pair:?}"))),
+        }
+    }
+    pairs
 }
 
 fn binds(values: &Values, problems: &mut Problems) -> Vec<Bind> {

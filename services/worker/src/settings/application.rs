@@ -32,6 +32,14 @@ const SETTINGS: &[Setting] = &[
         ..Setting::NEW
     },
     Setting {
+        key: "raw_env",
+        kind: Kind::Lines(&Kind::Text),
+        words: "Variables for the application's environment, each `NAME=value`.",
+        short: Some('e'),
+        aliases: &["env"],
+        ..Setting::NEW
+    },
+    Setting {
         key: "gunicorn_env",
         kind: Kind::Bool,
         words: "Read flags from `GUNICORN_CMD_ARGS` too, as gunicorn does: below the environment, above the configuration \
