@@ -1,7 +1,10 @@
 //! Takes new connections, and those that leaving siblings give away.
 //!
-//! A process accepts while it holds no more connections than any live sibling; after five milliseconds anyone may, for
-//! a sibling that ought to accept may be inside its application. Exclusive wake-ups alone do not spread connections.
+//! A process accepts while it holds no more connections than any sibling that is free to accept; after five milliseconds
+//! anyone may. Exclusive wake-ups alone do not spread connections.
+//!
+//! One is taken at a time, and its request read, before the next: what this process could not answer at once is left to
+//! others.
 
 use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
 
@@ -15,7 +18,8 @@ use super::{
     stream::Stream,
 };
 
-const PATIENCE: Duration = Duration::from_millis(5);
+const PATIENCE: u32 = 5;
+const STEP: Duration = Duration::from_millis(1);
 /// After an error such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -23,14 +27,17 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub async fn run<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, listener: AsyncFd<OwnedFd>) {
     loop {
         let Ok(mut ready) = listener.readable().await else { return };
-        if !shared.may_accept() {
-            tokio::time::sleep(PATIENCE).await;
+        let mut waited = 0;
+        while waited < PATIENCE && !shared.may_accept() {
+            tokio::time::sleep(STEP).await;
+            waited += 1;
         }
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         match ready.try_io(|fd| Ok(rustix::net::accept_with(fd, flags)?)) {
             Ok(Ok(socket)) => {
                 shared.entry.add_accepted(1);
-                start(&shared, &interface, socket);
+                start(&shared, &interface, socket, false);
+                tokio::task::yield_now().await;
             }
             Ok(Err(error)) if is_about_the_client(&error) => {}
             Ok(Err(error)) => {
@@ -49,14 +56,15 @@ fn is_about_the_client(error: &io::Error) -> bool {
     )
 }
 
-/// Takes connections from siblings for ever.
+/// Takes connections from siblings for ever: those that leave, and those that are busy.
 pub async fn adopt<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, socket: Rc<AsyncFd<OwnedFd>>) {
     loop {
         let Ok(mut ready) = socket.readable().await else { return };
         match ready.try_io(handover::receive) {
             Ok(Ok(Some(connection))) => {
                 shared.entry.add_taken_over(1);
-                start(&shared, &interface, connection);
+                start(&shared, &interface, connection, true);
+                tokio::task::yield_now().await;
             }
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
@@ -68,7 +76,7 @@ pub async fn adopt<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, socket: R
     }
 }
 
-fn start<I: Interface>(shared: &Rc<Shared>, interface: &Rc<I>, socket: OwnedFd) {
+fn start<I: Interface>(shared: &Rc<Shared>, interface: &Rc<I>, socket: OwnedFd, adopted: bool) {
     let stream = match Stream::adopt(socket) {
         Ok(stream) => stream,
         Err(error) => {
@@ -80,7 +88,7 @@ fn start<I: Interface>(shared: &Rc<Shared>, interface: &Rc<I>, socket: OwnedFd) 
     let (shared, interface) = (Rc::clone(shared), Rc::clone(interface));
     tokio::task::spawn_local(async move {
         let _held = held;
-        connection::serve(shared, interface, stream).await;
+        connection::serve(shared, interface, stream, adopted).await;
     });
 }
 

@@ -16,6 +16,7 @@ use super::{
     body::Body,
     log,
     output::{Output, Pending, Terms},
+    relief::Berth,
     request::{Peer, Request},
     retry,
     stream::{Stopped, Stream},
@@ -41,6 +42,8 @@ pub trait Interface: 'static {
 pub struct Link {
     pub request: Request,
     pub scratch: Vec<u8>,
+    /// Before the socket, which it must not outlive.
+    berth: Option<Berth>,
     stream: Stream,
     watch: Rc<Watch>,
     body_timeout: Duration,
@@ -87,46 +90,58 @@ enum Then {
     Linger,
 }
 
-/// Serves a connection until it ends or is given away.
-pub async fn serve<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, stream: Stream) {
+/// Serves a connection until it ends or is given away. `adopted` if another process may still have its socket open.
+pub async fn serve<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, stream: Stream, adopted: bool) {
     let peer = Arc::new(Peer::new(stream.addresses(), &shared.trust));
     let watch = shared.watches.add();
     let body_timeout = shared.config.body_timeout;
-    let mut link = Link { request: Request::new(peer), scratch: Vec::new(), stream, watch, body_timeout };
+    let mut link = Link { request: Request::new(peer), scratch: Vec::new(), berth: None, stream, watch, body_timeout };
+    if matches!(requests(&shared, &*interface, &mut link).await, End::Here) && adopted {
+        link.stream.finish();
+    }
+}
+
+enum End {
+    /// The connection is to be closed.
+    Here,
+    /// It lives on in another process.
+    Elsewhere,
+}
+
+/// One request after the other.
+async fn requests<I: Interface>(shared: &Shared, interface: &I, link: &mut Link) -> End {
     let mut pending = Pending::default();
     // Nobody took it the last time: wait for the next tick before it is offered again.
     let mut refused = false;
     loop {
-        match next_head(&shared, &mut link, refused).await {
+        match next_head(shared, link, refused).await {
             Next::Request => refused = false,
-            Next::GiveAway => match shared.give_away(link.stream) {
-                Ok(()) => return,
-                Err(stream) => {
-                    link.stream = stream;
-                    refused = true;
-                    continue;
-                }
-            },
+            Next::GiveAway if shared.give_away(&link.stream) => return End::Elsewhere,
+            Next::GiveAway => {
+                refused = true;
+                continue;
+            }
+            Next::Moved => return End::Elsewhere,
             Next::Refused(reject) => {
                 shared.entry.add_rejected(1);
                 tracing::info!(reason = reject.reason(), peer = link.request.peer.remote_host, "request refused");
-                answer(&shared, &mut link, &mut pending, reject.status(), b"").await;
-                linger(&mut link).await;
-                return;
+                answer(shared, link, &mut pending, reject.status(), b"").await;
+                linger(link).await;
+                return End::Here;
             }
             Next::Slow => {
                 shared.entry.add_rejected(1);
-                answer(&shared, &mut link, &mut pending, 408, b"").await;
-                return;
+                answer(shared, link, &mut pending, 408, b"").await;
+                return End::Here;
             }
-            Next::End => return,
+            Next::End => return End::Here,
         }
-        match exchange(&shared, &*interface, &mut link, &mut pending).await {
+        match exchange(shared, interface, link, &mut pending).await {
             Then::Again => {}
-            Then::Close => return,
+            Then::Close => return End::Here,
             Then::Linger => {
-                linger(&mut link).await;
-                return;
+                linger(link).await;
+                return End::Here;
             }
         }
     }
@@ -135,6 +150,8 @@ pub async fn serve<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, stream: S
 enum Next {
     Request,
     GiveAway,
+    /// It was given away while this process was busy.
+    Moved,
     Refused(Reject),
     Slow,
     End,
@@ -142,7 +159,7 @@ enum Next {
 
 /// Waits for the next complete head.
 async fn next_head(shared: &Shared, link: &mut Link, refused: bool) -> Next {
-    let Link { request, stream, watch, .. } = link;
+    let Link { request, stream, watch, berth, .. } = link;
     request.head.clear();
     request.body = Body::Empty;
     let mut idle = request.bytes.is_empty();
@@ -151,6 +168,12 @@ async fn next_head(shared: &Shared, link: &mut Link, refused: bool) -> Next {
             return Next::GiveAway;
         }
         watch.arm(shared.idle_limit());
+        if berth.is_none()
+            && let Some(relief) = shared.relief.as_ref().filter(|relief| relief.wanted())
+        {
+            // Without it the connection only has to wait longer at times.
+            *berth = relief.add(&*stream, watch).ok();
+        }
     } else {
         watch.arm(shared.config.head_timeout);
     }
@@ -174,11 +197,17 @@ async fn next_head(shared: &Shared, link: &mut Link, refused: bool) -> Next {
         if request.bytes.len() == request.bytes.capacity() {
             request.bytes.reserve(BUFFER);
         }
-        match stream.read(&mut request.bytes, watch).await {
+        let read = stream.read(&mut request.bytes, watch);
+        let read = match berth {
+            Some(berth) if idle => berth.first(read).await,
+            _ => read.await,
+        };
+        match read {
             Ok(0) => return Next::End,
             Ok(_) => {}
             Err(Stopped::Io(_)) => return Next::End,
             Err(Stopped::Interrupted(Interrupt::Late)) => return if idle { Next::End } else { Next::Slow },
+            Err(Stopped::Interrupted(Interrupt::Moved)) => return Next::Moved,
             Err(Stopped::Interrupted(Interrupt::Leave)) => {
                 if idle && shared.has_siblings() {
                     return Next::GiveAway;

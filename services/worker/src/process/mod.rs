@@ -2,7 +2,8 @@
 //!
 //! One thread runs one current-thread runtime. With one thread for the application that same thread calls it; with
 //! more there is a pool (see `wsgi::pool`). In the order a request meets them: `accept`, `connection`, `upload`,
-//! `retry`, an interface (`wsgi`), `output`, `log`. Beside them stand `watch` (timeouts, leaving) and `watchdog`.
+//! `retry`, an interface (`wsgi`), `output`, `log`. Beside them stand `watch` (timeouts, leaving), `watchdog`, and
+//! `relief`, which gives connections away while the application keeps this thread.
 
 mod accept;
 mod body;
@@ -12,6 +13,7 @@ mod gil;
 mod handover;
 mod log;
 mod output;
+mod relief;
 mod request;
 mod response;
 mod retry;
@@ -32,7 +34,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use self::{connection::Interface, shared::Shared, watchdog::Lane};
+use self::{connection::Interface, relief::Relief, shared::Shared, watchdog::Lane};
 use crate::{
     config::Config,
     scoreboard::{self, Scoreboard, State},
@@ -89,7 +91,7 @@ fn start(py: Python<'_>, app: Py<PyAny>, setup: &Setup) -> io::Result<ExitReason
     let trust = Arc::new(Trust::parse(&setup.config.forwarded_allow_ips).map_err(io::Error::other)?);
     let lanes: Vec<_> = (0..threads).map(|_| Arc::new(Lane::new(setup.config.timeout))).collect();
     let app = wsgi::App::new(py, app, &setup.config, Arc::clone(&trust))?;
-    let shared = || Shared::new(setup, entry.clone(), Arc::clone(&trust)).map(Rc::new);
+    let shared = |relief| Shared::new(setup, entry.clone(), Arc::clone(&trust), relief).map(Rc::new);
     watchdog::start(lanes.clone(), entry.clone())?;
     if let [lane] = lanes.as_slice() {
         let runtime = Builder::new_current_thread()
@@ -97,15 +99,17 @@ fn start(py: Python<'_>, app: Py<PyAny>, setup: &Setup) -> io::Result<ExitReason
             .on_thread_park(gil::release)
             .on_thread_unpark(gil::acquire)
             .build_local(LocalOptions::default())?;
-        let shared = shared()?;
-        let interface = wsgi::Inline::new(py, app, Arc::clone(lane), entry.clone())?;
+        let handover = fds::duplicate(setup.handover.tx)?;
+        let relief = Relief::start(entry.clone(), handover, setup.config.workers > 1)?;
+        let shared = shared(Some(Rc::clone(&relief)))?;
+        let interface = wsgi::Inline::new(py, app, Arc::clone(lane), entry.clone(), relief)?;
         serve(&runtime, setup, &shared, interface)
     } else {
         let pool = wsgi::Pool::start(py, &app, lanes, &entry)?;
         // The pool's threads need the lock, this one never does.
         py.detach(|| {
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-            let shared = shared()?;
+            let shared = shared(None)?;
             serve(&runtime, setup, &shared, pool)
         })
     }
@@ -137,6 +141,7 @@ fn serve<I: Interface>(
         let handover = Rc::new(fds::readable(setup.handover.rx)?);
         let adopting = tokio::task::spawn_local(accept::adopt(Rc::clone(shared), Rc::clone(&interface), handover));
         let alive = fds::readable(setup.alive)?;
+        let _told = shared.relief.clone().map(|relief| AbortOnDrop(tokio::task::spawn_local(relief.tell())));
         let _ticker = AbortOnDrop(tokio::task::spawn_local(tick(Rc::clone(shared))));
         shared.entry.set_ready(u32::try_from(setup.config.threads.max(1)).unwrap_or(1), scoreboard::now());
         let first = tokio::select! {

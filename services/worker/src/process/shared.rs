@@ -13,7 +13,10 @@ use monodon_http1::Limits;
 use monodon_logging::Lines;
 use tokio::sync::Notify;
 
-use super::{Setup, fds, handover, output::Output, request::Request, stream::Stream, trust::Trust, watch::Watches};
+use super::{
+    Setup, fds, handover, output::Output, relief::Relief, request::Request, stream::Stream, trust::Trust,
+    watch::Watches,
+};
 use crate::{
     config::Config,
     scoreboard::{self, Own, Scoreboard, State, method_index},
@@ -34,6 +37,8 @@ pub struct Shared {
     pub scoreboard: Scoreboard,
     pub watches: Watches,
     pub log: Option<Lines>,
+    /// None where the I/O thread never calls the application.
+    pub relief: Option<Rc<Relief>>,
     /// The header line that names this process to the edge.
     pub process_line: RefCell<Rc<[u8]>>,
     handover: OwnedFd,
@@ -46,7 +51,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(setup: &Setup, entry: Own, trust: Arc<Trust>) -> std::io::Result<Self> {
+    pub fn new(setup: &Setup, entry: Own, trust: Arc<Trust>, relief: Option<Rc<Relief>>) -> std::io::Result<Self> {
         let config = Arc::clone(&setup.config);
         let log = match config.accesslog.as_deref() {
             Some(target) => Some(Lines::open(target)?).filter(Lines::is_on),
@@ -68,6 +73,7 @@ impl Shared {
             scoreboard: setup.scoreboard.clone(),
             watches: Watches::new(),
             log,
+            relief,
             process_line: RefCell::new(Rc::from([])),
             handover: fds::duplicate(setup.handover.tx)?,
             connections: Cell::new(0),
@@ -135,15 +141,13 @@ impl Shared {
             || (self.leaving() && (more || !self.has_siblings()))
     }
 
-    /// Hands a connection to a sibling, or gives it back.
-    pub fn give_away(&self, stream: Stream) -> Result<(), Stream> {
-        match handover::send(&self.handover, &stream) {
-            Ok(()) => {
-                self.entry.add_handed_over(1);
-                Ok(())
-            }
-            Err(_full) => Err(stream),
+    /// Hands a connection to a sibling; the socket here is only to be closed then. False if none takes it.
+    pub fn give_away(&self, stream: &Stream) -> bool {
+        let sent = handover::send(&self.handover, stream).is_ok();
+        if sent {
+            self.entry.add_handed_over(1);
         }
+        sent
     }
 
     pub fn may_accept(&self) -> bool {

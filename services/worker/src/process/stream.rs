@@ -88,6 +88,15 @@ impl Stream {
         }
     }
 
+    /// Ends a connection whose socket another process may still have open, so that closing it here ends nothing.
+    pub fn finish(&self) {
+        let socket = socket2::SockRef::from(self);
+        let reset = matches!(socket.linger(), Ok(Some(time)) if time.is_zero());
+        if !(reset && rustix::net::connect_unspec(self).is_ok()) {
+            let _ = socket.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// Ends the sending side, so that the peer reads an end after what was sent.
     pub fn shutdown_write(&self) {
         let _ = socket2::SockRef::from(self).shutdown(std::net::Shutdown::Write);

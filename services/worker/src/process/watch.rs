@@ -19,6 +19,8 @@ pub enum Interrupt {
     Late,
     /// The process leaves; only connections that are idle are told.
     Leave,
+    /// The connection belongs to another process by now (see `relief`).
+    Moved,
 }
 
 #[derive(Default)]
@@ -60,7 +62,7 @@ impl Watch {
         Poll::Pending
     }
 
-    fn interrupt(&self, interrupt: Interrupt) {
+    pub fn interrupt(&self, interrupt: Interrupt) {
         self.interrupt.set(Some(interrupt));
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();

@@ -276,9 +276,9 @@ impl Entry {
         add_bytes_in, bytes_in, bytes_in;
         add_bytes_out, bytes_out, bytes_out;
         add_accepted, accepted, accepted;
-        /// Idle connections given to a sibling when leaving.
+        /// Idle connections given to a sibling, when leaving or busy.
         add_handed_over, handed_over, handed_over;
-        /// Connections taken from a leaving sibling.
+        /// Connections taken from a sibling that was leaving or busy.
         add_taken_over, taken_over, taken_over;
         /// Requests whose client left before the answer was written.
         add_abandoned, abandoned, abandoned;
@@ -315,6 +315,11 @@ impl Entry {
 
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
+    }
+
+    /// Since when at least one request is with the application, where no more may be; none if there is room.
+    pub fn full_since(&self) -> Option<u64> {
+        (self.in_flight() >= self.slots().max(1)).then(|| self.request_start())
     }
 
     pub fn started(&self) -> u64 {

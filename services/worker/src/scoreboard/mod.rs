@@ -23,6 +23,7 @@ pub use entry::{CODES, Class, Death, Entry, METHODS, Reason, State, method_index
 pub use histogram::{BOUNDS, Histogram, Snapshot};
 pub use request::CurrentRequest;
 
+const MILLISECOND: u64 = 1000;
 const MAGIC: u64 = 0x4d4f_4e4f_444f_4e31;
 
 /// What all processes share.
@@ -158,12 +159,17 @@ impl Scoreboard {
         self.header().serving.store(serving, Relaxed);
     }
 
-    /// Whether a process with `connections` may accept now: it holds no more than any sibling that accepts.
+    /// Whether a process with `connections` may accept now: it holds no more than any sibling that could accept. One
+    /// whose slots have been taken for a millisecond or longer does not count.
     pub fn may_accept(&self, own: usize, connections: u32) -> bool {
-        self.entries()
-            .iter()
-            .enumerate()
-            .all(|(index, entry)| index == own || !entry.state().accepts() || connections <= entry.connections())
+        let others =
+            self.entries().iter().enumerate().filter(|(index, entry)| *index != own && entry.state().accepts());
+        let mut more = others.filter(|(_, entry)| entry.connections() < connections).peekable();
+        if more.peek().is_none() {
+            return true;
+        }
+        let now = now();
+        more.all(|(_, entry)| entry.full_since().is_some_and(|since| now.saturating_sub(since) >= MILLISECOND))
     }
 
     /// How the last process of this entry died, if it did so lately (within `within` microseconds). For

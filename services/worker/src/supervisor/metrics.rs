@@ -73,8 +73,16 @@ fn requests(shared: &Shared, out: &mut String) {
         ("request_bytes_total", "Bytes of request bodies", Entry::bytes_in),
         ("response_bytes_total", "Bytes of response bodies", Entry::bytes_out),
         ("connections_accepted_total", "Connections accepted", Entry::accepted),
-        ("connections_handed_over_total", "Idle connections given to another process when leaving", Entry::handed_over),
-        ("connections_taken_over_total", "Connections taken from a process that was leaving", Entry::taken_over),
+        (
+            "connections_handed_over_total",
+            "Connections given to other processes, when leaving or busy",
+            Entry::handed_over,
+        ),
+        (
+            "connections_taken_over_total",
+            "Connections taken from a process that was leaving or busy",
+            Entry::taken_over,
+        ),
     ];
     for (name, help, read) in totals {
         let name = format!("{PREFIX}_{name}");

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +15,9 @@ use super::{
     environ::Environs,
 };
 use crate::{
-    process::{connection::Interface, output::Output, request::Request, response::Head, watchdog::Lane},
+    process::{
+        connection::Interface, output::Output, relief::Relief, request::Request, response::Head, watchdog::Lane,
+    },
     scoreboard::Own,
 };
 
@@ -26,6 +29,7 @@ pub struct Inline {
     environs: RefCell<Environs>,
     lane: Arc<Lane>,
     entry: Own,
+    relief: Rc<Relief>,
 }
 
 /// The connection, for as long as the watchdog has not taken it.
@@ -35,15 +39,17 @@ struct Guarded<'g, 'c> {
 }
 
 impl Inline {
-    pub fn new(py: Python<'_>, app: App, lane: Arc<Lane>, entry: Own) -> std::io::Result<Self> {
+    pub fn new(py: Python<'_>, app: App, lane: Arc<Lane>, entry: Own, relief: Rc<Relief>) -> std::io::Result<Self> {
         let environs = RefCell::new(app.environs(py)?);
-        Ok(Self { app: app.callable, environs, lane, entry })
+        Ok(Self { app: app.callable, environs, lane, entry, relief })
     }
 
     /// Runs a part of the application under the watchdog's eyes.
     fn watched<T>(&self, output: &mut Output<'_>, part: impl FnOnce(Python<'_>, &mut Guarded<'_, '_>) -> T) -> T {
         self.entry.set_deadline(self.lane.begin(output.fd(), output.started()));
+        self.relief.enter();
         let result = Python::attach(|py| part(py, &mut Guarded { output, inline: self }));
+        self.relief.leave();
         self.entry.set_deadline(0);
         if !self.lane.end() {
             // The watchdog has answered and ends the process now.

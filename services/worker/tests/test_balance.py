@@ -1,0 +1,194 @@
+"""No request waits behind a busy process while another is free: over real sockets, with connections that are kept alive."""
+
+import os
+import signal
+import socket
+import threading
+
+import pytest
+from conftest import until
+from raw import Client
+
+# `/hold/NAME` keeps its process until the file NAME is there, and says that it has begun by NAME.begun.
+APP = """
+import os, pathlib, time
+
+served = {}
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    body = environ["wsgi.input"].read()
+    if path.startswith("/hold/"):
+        name = pathlib.Path(path[6:])
+        pathlib.Path(path[6:] + ".begun").write_text(str(os.getpid()))
+        while not name.exists():
+            time.sleep(0.001)
+    if path.startswith("/count/"):
+        with open("counts", "a") as counts:
+            counts.write(path[7:] + "\\n")
+    headers = [("Content-Type", "text/plain")]
+    start_response("200 OK", headers)
+    return [str(os.getpid()).encode() + b" " + body]
+"""
+
+
+class Held:
+    """A request that keeps its process until it is let go."""
+
+    number = 0
+
+    def __init__(self, worker, client):
+        Held.number += 1
+        self.worker, self.client, self.name = worker, client, f"held{Held.number}"
+        client.ask(f"/hold/{self.name}")
+
+    def begun(self):
+        """The process that it keeps."""
+        file = self.worker.folder / f"{self.name}.begun"
+        return int(until(lambda: file.exists() and file.read_text(), "the request that holds"))
+
+    def let_go(self):
+        (self.worker.folder / self.name).touch()
+        return self.client.answer()
+
+
+def pid(answer):
+    assert answer.status == 200, answer
+    return int(answer.body.split()[0])
+
+
+def pinned(one, count):
+    """Connections of one process: its number, and they."""
+    clients = [Client(one.address) for _ in range(count * 4)]
+    homes = [pid(client.get("/")) for client in clients]
+    home = max(set(homes), key=homes.count)
+    mine = [client for client, where in zip(clients, homes) if where == home]
+    for client, where in zip(clients, homes):
+        if where != home or client not in mine[:count]:
+            client.socket.close()
+    assert len(mine) >= count
+    return home, mine[:count]
+
+
+def test_connections_of_a_busy_process_are_answered_by_its_siblings(worker):
+    one = worker(APP, "--workers", "3")
+    home, (slow, *others) = pinned(one, 6)
+    held = Held(one, slow)
+    assert held.begun() == home
+    for client in others:
+        assert pid(client.get("/")) != home
+    # They stay there, and are answered again; a body comes along too.
+    for number, client in enumerate(others):
+        answer = client.get("/", method="POST", body=b"x" * 100_000 + b"%d" % number)
+        assert pid(answer) != home
+        assert answer.body.endswith(b"x%d" % number)
+    assert pid(held.let_go()) == home
+    assert one.metric("monodon_worker_connections_handed_over_total") >= len(others)
+    # What was given away is no longer counted there.
+    until(lambda: sum(row["connections"] for row in one.status()["processes"]) == 6, "the connections are counted once")
+
+
+def test_when_all_are_busy_the_first_that_is_free_answers(worker):
+    one = worker(APP, "--workers", "2")
+    home, (slow, waiting) = pinned(one, 2)
+    first = Held(one, slow)
+    assert first.begun() == home
+    second = Held(one, Client(one.address))
+    assert second.begun() != home
+    waiting.ask("/")
+    # The one that it came to is never free.
+    assert pid(second.let_go()) == pid(waiting.answer()) != home
+    first.let_go()
+
+
+def test_a_new_connection_does_not_wait_for_a_busy_process(worker):
+    one = worker(APP, "--workers", "2")
+    busy = [Client(one.address) for _ in range(4)]
+    held = Held(one, busy[0])
+    home = held.begun()
+    for _ in range(10):
+        with Client(one.address) as client:
+            assert pid(client.get("/")) != home
+    held.let_go()
+
+
+def test_an_answer_that_ends_with_the_connection_ends_although_the_busy_process_has_it_open(worker):
+    one = worker(APP, "--workers", "2")
+    home, (slow, *others) = pinned(one, 3)
+    held = Held(one, slow)
+    held.begun()
+    answer = others[0].get("/", "Connection: close")
+    assert pid(answer) != home
+    assert others[0].is_closed()
+    # And a client that leaves is noticed by whoever has it now.
+    assert pid(others[1].get("/")) != home
+    others[1].socket.shutdown(socket.SHUT_WR)
+    assert others[1].is_closed()
+    held.let_go()
+
+
+@pytest.mark.parametrize("disturb", ["reload", "kill"])
+def test_nothing_is_lost_or_doubled_while_processes_are_busy_and_come_and_go(worker, disturb):
+    one = worker(APP, "--workers", "3")
+    stop = threading.Event()
+    counts, failed, lock = [], [], threading.Lock()
+
+    def ask(number):
+        # A kill takes what its process had in hand; such a request is sent again, under another name.
+        client, turn = None, 0
+        while not stop.is_set():
+            turn += 1
+            name = f"{number}-{turn}"
+            try:
+                client = client or Client(one.address)
+                answer = client.get(f"/count/{name}", method="POST", body=name.encode())
+                assert answer.body.endswith(b" " + name.encode()), answer
+                with lock:
+                    counts.append(name)
+            except (OSError, EOFError) as error:
+                client = None
+                if disturb != "kill":
+                    failed.append(f"{name}: {error!r}")
+            except (AssertionError, ValueError) as error:
+                failed.append(f"{name}: {error!r}")
+                return
+
+    def hold(number):
+        """Keeps processes busy, one after the other."""
+        turn = 0
+        while not stop.is_set():
+            turn += 1
+            name = f"h{number}-{turn}"
+            try:
+                with Client(one.address) as client:
+                    client.ask(f"/hold/{name}")
+                    until(lambda: stop.is_set() or (one.folder / f"{name}.begun").exists() or not one.pids(), "a hold", 5)
+                    stop.wait(0.02)
+                    (one.folder / name).touch()
+                    client.answer()
+            except (OSError, EOFError, AssertionError):
+                (one.folder / name).touch()
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(6)] + [threading.Thread(target=hold, args=(n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(3):
+            have = len(counts)
+            until(lambda: len(counts) > have + 100 or failed, "requests")
+            if disturb == "reload":
+                one.tell("reload")
+            else:
+                os.kill(one.pids()[0], signal.SIGKILL)
+                until(lambda: len(one.pids()) == 3, "the new process")
+        until(lambda: one.metric("monodon_worker_connections_handed_over_total") > 5 or failed, "connections on their way")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(20)
+    assert not failed
+    seen = (one.folder / "counts").read_text().split()
+    assert len(seen) == len(set(seen)), "a request was served twice"
+    assert set(counts) <= set(seen)
+    if disturb == "reload":
+        assert set(counts) == set(seen)
