@@ -11,10 +11,11 @@ class NotFound(Exception):
     """The text says all; a traceback would add nothing."""
 
 
-def prepare_path(pythonpath: list[str], started_in: str) -> None:
+def prepare_path(pythonpath: list[str], started_in: str | None = None) -> None:
     """The current folder comes first, as under gunicorn and `manage.py`, then what `pythonpath` adds before it. With
     `chdir` the folder that the worker was started in stays behind it, as under gunicorn."""
-    for folder in [started_in, os.getcwd(), *reversed(pythonpath)]:
+    here = os.getcwd()
+    for folder in [started_in or here, here, *reversed(pythonpath)]:
         folder = os.path.abspath(folder)
         if folder in sys.path:
             sys.path.remove(folder)
