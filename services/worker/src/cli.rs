@@ -1,5 +1,5 @@
-//! The command line: serving is what it does without a verb; `healthcheck`, `status` and `reload` talk to a worker that
-//! runs. (`init` and `release` are about Python projects and are written in Python.)
+//! The command line: serving is what it does without a verb; `healthcheck`, `status`, `dump` and `reload` talk to a worker
+//! that runs. (`init` and `release` are about Python projects and are written in Python.)
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
@@ -20,6 +20,7 @@ Monodon's worker serves a WSGI application in supervised processes.
 Usage: monodon-worker [SETTINGS] APPLICATION     for example: monodon-worker mysite.wsgi:application
        monodon-worker healthcheck                exit 0 when the worker that runs here is ready
        monodon-worker status [--json]            what its processes do
+       monodon-worker dump [PID]                 where its Python threads are: one process, or all
        monodon-worker reload                     new code, without losing a request
        monodon-worker init [--force]             write Dockerfile and compose.yaml for the project in this folder
        monodon-worker release                    migrate and collect static files, where that is to be done
@@ -33,6 +34,7 @@ pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
     match verb {
         "healthcheck" => with_config(rest, &python, |config| monodon_admin::healthcheck(config.admin)),
         "status" => status(rest, &python),
+        "dump" => dump(rest, &python),
         "reload" => with_config(rest, &python, |config| reload(&config.control)),
         "help" => help(),
         _ if arguments.iter().any(|argument| argument == "--help" || argument == "-h") => help(),
@@ -101,6 +103,46 @@ fn reload(control: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints Python stacks: of the process that is named, or of all.
+fn dump(arguments: &[OsString], python: &[OsString]) -> ExitCode {
+    let is_number = |word: &OsString| word.to_str().is_some_and(|word| word.parse::<u32>().is_ok());
+    let (numbers, rest) = match arguments.split_first() {
+        Some((first, rest)) if is_number(first) => (vec![first.to_string_lossy().into_owned()], rest),
+        _ => (Vec::new(), arguments),
+    };
+    with_config(rest, python, |config| {
+        let numbers = if numbers.is_empty() { processes(&config.control) } else { Ok(numbers) };
+        let each = |number: &String| ask(&config.control, &format!("dump {number}"));
+        let answers = numbers.and_then(|numbers| numbers.iter().map(each).collect::<Result<Vec<_>, _>>());
+        let mut code = ExitCode::SUCCESS;
+        match answers {
+            Err(words) => {
+                eprintln!("monodon-worker: {words}");
+                return ExitCode::FAILURE;
+            }
+            Ok(answers) => {
+                for answer in answers {
+                    match answer.trim_end().split_once(' ') {
+                        Some(("ok", stacks)) => tell(&format!("{stacks}\n")),
+                        Some((_, words)) => {
+                            eprintln!("monodon-worker: {words}");
+                            code = ExitCode::FAILURE;
+                        }
+                        None => code = ExitCode::FAILURE,
+                    }
+                }
+            }
+        }
+        code
+    })
+}
+
+fn processes(control: &Path) -> Result<Vec<String>, String> {
+    let status: Value = serde_json::from_str(&ask(control, "status")?).map_err(|error| error.to_string())?;
+    let rows = status.get("processes").and_then(Value::as_array).into_iter().flatten();
+    Ok(rows.filter_map(|row| row.get("pid").and_then(Value::as_u64)).map(|pid| pid.to_string()).collect())
 }
 
 fn status(arguments: &[OsString], python: &[OsString]) -> ExitCode {

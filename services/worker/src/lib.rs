@@ -39,6 +39,7 @@ mod _monodon {
     /// In a new process: it outlives its zygote, but not the supervisor.
     #[pyfunction]
     fn follow(supervisor: u32, grace_seconds: u32) -> PyResult<()> {
+        crate::sys::end_by_abort()?;
         Ok(crate::sys::follow(supervisor, grace_seconds)?)
     }
 

@@ -62,6 +62,55 @@ fn parent() -> u32 {
     rustix::process::getppid().map_or(0, |pid| pid.as_raw_pid() as u32)
 }
 
+/// To a process that may have ended this moment: its wait status will tell.
+pub fn send_signal(pid: u32, signal: i32) {
+    // SAFETY: kill(2) touches no memory of ours. 0 and negative numbers would name groups, so they are refused.
+    if let Ok(pid) = i32::try_from(pid)
+        && pid > 0
+    {
+        unsafe { libc::kill(pid, signal) };
+    }
+}
+
+/// SIGABRT from ourselves or from the supervisor means "end now", after the stacks have been written; only another's, or
+/// abort(3) in C, is what the handler before (faulthandler's) is to tell of.
+pub fn end_by_abort() -> io::Result<()> {
+    // SAFETY: the struct is zeroed plain data, filled in as sigaction(2) asks; the handler keeps to what it may do.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = aborted as extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        libc::sigemptyset(&raw mut action.sa_mask);
+        let mut before: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(libc::SIGABRT, &raw const action, &raw mut before) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // A second call would only find our own handler.
+        let _ = BEFORE.set(before);
+    }
+    Ok(())
+}
+
+static BEFORE: std::sync::OnceLock<libc::sigaction> = std::sync::OnceLock::new();
+
+extern "C" fn aborted(signal: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
+    // SAFETY: the kernel gives a valid siginfo to a handler with SA_SIGINFO; sigaction, getpid and raise are
+    // async-signal-safe, and an initialised `OnceLock` is read by one atomic load. The signal is blocked while this
+    // runs, so what is raised comes when it returns, to the new handler.
+    unsafe {
+        let sender = (*info).si_pid();
+        let ours = sender == libc::getpid() || sender == SUPERVISOR.load(Relaxed);
+        let told = (*info).si_code == libc::SI_USER && ours;
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        if let Some(before) = BEFORE.get().filter(|_| !told) {
+            action = *before;
+        }
+        libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+        libc::raise(signal);
+    }
+}
+
 /// A descriptor that was inherited under a number that the supervisor told; it stays open as long as the process lives.
 pub fn borrowed(number: RawFd) -> io::Result<BorrowedFd<'static>> {
     // SAFETY: fcntl on any number is harmless; it fails on one that is not open.

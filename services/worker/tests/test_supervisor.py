@@ -75,8 +75,14 @@ def test_a_hung_request_is_answered_with_504_and_its_process_replaced(worker):
     assert {name.lower(): value for name, value in headers.items()}["x-monodon-killed"] == "timeout"
     until(lambda: len(one.pids()) == 2 and set(one.pids()) != set(before), "the replacement")
     assert one.metric('monodon_worker_process_restarts_total{reason="timeout"}') == 1
-    # Where it hung is told.
-    assert "application" in one.err()
+    # What hung is told, for how long, and where.
+    line = one.hears("took longer than the timeout")
+    assert (line["method"], line["path"]) == ("GET", "/sleep/a?20") and line["pid"] in before
+    assert 1000 <= line["age_ms"] < 20000
+    assert "in application" in one.hears("Python stacks of process")["message"]
+    # SIGABRT has ended it, and has not written the stacks once more.
+    assert "SIGABRT" in one.hears("process ended by")["message"]
+    assert "in application" not in one.err()
 
 
 def test_a_process_stopped_from_outside_is_killed_by_the_supervisor(worker):
@@ -113,7 +119,7 @@ def test_a_process_whose_thread_never_lets_go_of_python_is_replaced(worker):
     until(lambda: one.pids(), "the replacement")
     assert one.request()[0] == 200
     # Where it hung is told.
-    assert "in hog" in one.err()
+    assert "in hog" in one.hears("Python stacks of process")["message"]
 
 
 def test_a_crash_shows_python_s_stack(worker):
@@ -217,6 +223,8 @@ def test_a_boot_that_takes_too_long_is_exit_3(start, preload):
     one = start("import time\ntime.sleep(60)\n", "--boot-timeout", "1s", *preload)
     assert one.wait() == 3
     assert "boot_timeout" in one.err()
+    # And where it was.
+    assert 'app.py", line 2' in one.err()
 
 
 @pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["each", "preload"])

@@ -70,13 +70,18 @@ class Zygote:
                     return 0
 
     def obey(self) -> bool:
-        packet = self.channel.recv(65536)
+        # A pipe for the new process's stacks comes with an order to fork.
+        packet, pipes, _, _ = socket.recv_fds(self.channel, 65536, 1, socket.MSG_CMSG_CLOEXEC)
         if not packet:
             # The supervisor is gone; the workers notice by themselves.
             return False
         message = json.loads(packet)
         if "fork" in message:
-            self.fork(message["fork"], message["generation"])
+            if not pipes:
+                self.tell(fork_failed=message["fork"], error="no descriptor is left for its pipe")
+                return True
+            self.fork(message["fork"], message["generation"], pipes[0])
+            os.close(pipes[0])
         elif "leave" in message:
             self.leaving = True
             for descriptor in self.setup["listeners"]:
@@ -84,7 +89,7 @@ class Zygote:
             self.setup["listeners"] = []
         return True
 
-    def fork(self, entry: int, generation: int) -> None:
+    def fork(self, entry: int, generation: int, stacks: int) -> None:
         # What stands in the buffers would be written twice.
         sys.stdout.flush()
         sys.stderr.flush()
@@ -96,6 +101,7 @@ class Zygote:
         if pid == 0:
             code = 1
             try:
+                write_stacks(self.setup["stacks_signal"], stacks)
                 code = self.work(entry, generation)
             except BaseException as error:
                 code = 1
@@ -143,6 +149,13 @@ class Zygote:
                 self.tell(exited=pid, entry=entry, status=status)
 
 
+def write_stacks(number: int, pipe: int) -> None:
+    """The Python stacks of all threads go to the supervisor's pipe when it sends the signal, or anyone SIGUSR2; whatever
+    the process is doing, for faulthandler needs no lock."""
+    for signal_number in (number, signal.SIGUSR2):
+        faulthandler.register(signal_number, file=pipe, all_threads=True)
+
+
 def _threads() -> list[str]:
     """Threads that an import has started; they are not in a forked process."""
     import threading
@@ -171,11 +184,12 @@ def main() -> int:
         return 1
     # Of its own group, so that Ctrl-C on a terminal reaches the supervisor alone, which tells everyone what to do.
     os.setpgid(0, 0)
-    for descriptor in [*setup["listeners"], *setup["handover"], setup["scoreboard"], setup["alive"]]:
+    for descriptor in [*setup["listeners"], *setup["handover"], setup["scoreboard"], setup["alive"], setup["stacks"]]:
         os.set_inheritable(descriptor, False)
     sys.argv = setup["argv"]
-    # SIGSEGV and the supervisor's SIGABRT leave Python's stack on stderr.
+    # SIGSEGV and abort() leave Python's stack on stderr.
     faulthandler.enable()
+    write_stacks(setup["stacks_signal"], setup["stacks"])
     # What the application prints is seen when it prints it.
     sys.stdout.reconfigure(line_buffering=True)
     importer.prepare_path(setup["config"]["pythonpath"], setup["config"]["folder"])

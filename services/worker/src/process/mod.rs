@@ -85,14 +85,13 @@ pub fn run(py: Python<'_>, app: Py<PyAny>, setup: Setup) -> ExitReason {
 }
 
 fn start(py: Python<'_>, app: Py<PyAny>, setup: &Setup) -> io::Result<ExitReason> {
-    dump_on_demand(py)?;
     let threads = setup.config.threads.max(1);
     let entry = setup.scoreboard.own(setup.entry).ok_or_else(|| io::Error::other("no such entry in the scoreboard"))?;
     let trust = Arc::new(Trust::parse(&setup.config.forwarded_allow_ips).map_err(io::Error::other)?);
     let lanes: Vec<_> = (0..threads).map(|_| Arc::new(Lane::new(setup.config.timeout))).collect();
     let app = wsgi::App::new(py, app, &setup.config, Arc::clone(&trust))?;
     let shared = |relief| Shared::new(setup, entry.clone(), Arc::clone(&trust), relief).map(Rc::new);
-    watchdog::start(lanes.clone(), entry.clone())?;
+    watchdog::start(lanes.clone(), entry.clone(), setup.config.graceful_timeout)?;
     if let [lane] = lanes.as_slice() {
         let runtime = Builder::new_current_thread()
             .enable_all()
@@ -113,15 +112,6 @@ fn start(py: Python<'_>, app: Py<PyAny>, setup: &Setup) -> io::Result<ExitReason
             serve(&runtime, setup, &shared, pool)
         })
     }
-}
-
-/// `SIGUSR2` writes the stacks of all threads to stderr, whatever they are doing.
-fn dump_on_demand(py: Python<'_>) -> io::Result<()> {
-    let register = || {
-        let number = rustix::process::Signal::USR2.as_raw();
-        py.import("faulthandler")?.call_method1("register", (number,))
-    };
-    register().map(drop).map_err(|error| io::Error::other(format!("cannot register faulthandler: {error}")))
 }
 
 fn serve<I: Interface>(

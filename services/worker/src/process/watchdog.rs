@@ -1,8 +1,9 @@
 //! Notices that a call of the application takes too long, from a thread that never needs the interpreter's lock.
 //!
-//! It answers 504 for the application, writes the Python stacks of all threads to stderr, and ends the process: Python
+//! It answers 504 for the application, has the Python stacks of all threads written to the log, and ends the process: Python
 //! cannot be interrupted otherwise. Each thread that calls the application has a [`Lane`]. Where other threads work on
-//! other requests, the process asks for its replacement, finishes those within the same time, and ends then.
+//! other requests, the process asks for its replacement, finishes those within `graceful_timeout`, and ends then: by
+//! SIGABRT, which a hook may answer, and two seconds later by SIGKILL.
 
 use std::{
     os::fd::RawFd,
@@ -13,7 +14,12 @@ use std::{
     time::Duration,
 };
 
-use crate::scoreboard::{self, Own, Reason, State};
+use super::request::Request;
+use crate::{
+    scoreboard::{self, Own, Reason, RequestCell, State},
+    supervisor::stacks,
+    sys,
+};
 
 const IDLE: u32 = 0;
 /// The application runs, and nothing of its answer was written.
@@ -23,8 +29,10 @@ const ANSWERED: u32 = 2;
 const OVER: u32 = 3;
 
 const STEP: Duration = Duration::from_millis(100);
-/// What the interpreter gets to write the stacks down.
+/// What faulthandler gets to write the stacks down.
 const DUMP: Duration = Duration::from_millis(200);
+/// Between SIGABRT, which a hook may answer, and SIGKILL.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What one thread's call of the application is at.
 pub struct Lane {
@@ -33,6 +41,9 @@ pub struct Lane {
     /// Monotonic microseconds.
     deadline: AtomicU64,
     limit: u64,
+    /// When the application was called for this request, and which it is.
+    since: AtomicU64,
+    request: RequestCell,
 }
 
 impl Lane {
@@ -42,6 +53,8 @@ impl Lane {
             fd: AtomicI32::new(-1),
             deadline: AtomicU64::new(0),
             limit: u64::try_from(limit.as_micros()).unwrap_or(u64::MAX),
+            since: AtomicU64::new(0),
+            request: RequestCell::default(),
         }
     }
 
@@ -49,9 +62,19 @@ impl Lane {
     pub fn begin(&self, fd: RawFd, answered: bool) -> u64 {
         let deadline = if self.limit == 0 { 0 } else { scoreboard::now().saturating_add(self.limit) };
         self.fd.store(fd, Ordering::Relaxed);
+        if !answered {
+            self.since.store(deadline.saturating_sub(self.limit), Ordering::Relaxed);
+        }
         self.deadline.store(deadline, Ordering::Relaxed);
         self.phase.store(if answered { ANSWERED } else { UNANSWERED }, Ordering::Release);
         deadline
+    }
+
+    /// What the log calls the request, where the process's entry may name another: more than one is in hand.
+    pub fn name(&self, request: &Request) {
+        if self.limit > 0 {
+            self.request.set(request.method(), request.target(), request.id());
+        }
     }
 
     /// To be asked before the first byte of a response is written: false if the watchdog was first.
@@ -110,7 +133,8 @@ struct Seized {
 }
 
 /// Watches the lanes for as long as the process lives.
-pub fn start(lanes: Vec<Arc<Lane>>, entry: Own) -> std::io::Result<()> {
+pub fn start(lanes: Vec<Arc<Lane>>, entry: Own, grace: Duration) -> std::io::Result<()> {
+    let grace = u64::try_from(grace.as_micros()).unwrap_or(u64::MAX);
     let pool = lanes.len() > 1;
     std::thread::Builder::new().name("watchdog".to_owned()).spawn(move || {
         // When the process has to end although others still work.
@@ -120,11 +144,11 @@ pub fn start(lanes: Vec<Arc<Lane>>, entry: Own) -> std::io::Result<()> {
             let now = scoreboard::now();
             for lane in &lanes {
                 if let Some(seized) = lane.seize(now) {
-                    last.get_or_insert(now.saturating_add(lane.limit));
+                    last.get_or_insert(now.saturating_add(grace));
                     if !pool {
                         entry.set_state(State::Hung);
                     }
-                    condemn(&seized, &entry);
+                    condemn(lane, &seized, &entry);
                 }
             }
             if pool {
@@ -153,26 +177,32 @@ fn alone(lanes: &[Arc<Lane>], entry: &Own) -> bool {
 }
 
 /// Answers, and says why the process ends.
-fn condemn(seized: &Seized, entry: &Own) {
+fn condemn(lane: &Lane, seized: &Seized, entry: &Own) {
     entry.mark_death(Reason::Timeout, std::process::id(), scoreboard::now());
     answer(seized, entry);
-    let current = entry.current();
+    let named = lane.request.get().filter(|named| !named.method.is_empty());
+    let current = named.or_else(|| entry.current());
     let (method, path, id) = current.map_or_else(Default::default, |c| (c.method, c.path, c.id));
     tracing::error!(
+        worker = entry.index(),
+        pid = std::process::id(),
         method,
         path,
         request_id = id,
-        "the application took longer than the timeout: the stacks of all threads follow, then this process ends"
+        age_ms = scoreboard::now().saturating_sub(lane.since.load(Ordering::Relaxed)) / 1000,
+        "the application took longer than the timeout: the Python stacks of all threads follow, then this process ends"
     );
-    // faulthandler's handler (see `process::run`) writes without the interpreter's lock.
-    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::USR2);
+    // faulthandler's handler, which needs no lock; the supervisor logs what it writes.
+    sys::send_signal(std::process::id(), stacks::signal());
     std::thread::sleep(DUMP);
 }
 
 fn kill(entry: &Own) {
     entry.set_state(State::Hung);
     entry.mark_death(Reason::Timeout, std::process::id(), scoreboard::now());
-    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    sys::send_signal(std::process::id(), libc::SIGABRT);
+    std::thread::sleep(LAST_WORDS);
+    sys::send_signal(std::process::id(), libc::SIGKILL);
 }
 
 /// The end of the connection, after a 504 if nothing of an answer is on its way.

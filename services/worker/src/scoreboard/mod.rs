@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 pub use entry::{CODES, Class, Death, Entry, METHODS, Reason, State, method_index};
 pub use histogram::{BOUNDS, Histogram, Snapshot};
-pub use request::CurrentRequest;
+pub use request::{Cell as RequestCell, CurrentRequest};
 
 const MILLISECOND: u64 = 1000;
 const MAGIC: u64 = 0x4d4f_4e4f_444f_4e31;

@@ -9,6 +9,7 @@ const ID: usize = 8;
 
 /// The lengths are in bytes and never above what the buffer holds; longer text is cut.
 #[repr(C)]
+#[derive(Default)]
 pub struct Cell {
     /// Odd while a writer is at work.
     sequence: AtomicU32,

@@ -1,5 +1,5 @@
 //! The control socket (unix, mode 0600): what changes state goes through it, never through the admin port. One line in,
-//! one answer out: `status`, or `reload`, which answers when it is done.
+//! one answer out: `status`; `reload`, which answers when it is done; `dump PID`, which answers with Python stacks.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -17,6 +17,8 @@ use super::process::{Phase, in_hand};
 pub enum Command {
     Status(oneshot::Sender<Status>),
     Reload(oneshot::Sender<Result<String, String>>),
+    /// The Python stacks of the process with this number.
+    Dump(u32, oneshot::Sender<Result<String, String>>),
 }
 
 #[derive(Serialize)]
@@ -114,8 +116,23 @@ async fn talk(stream: UnixStream, events: &UnboundedSender<Event>) -> io::Result
                 Err(words) => format!("failed {words}"),
             }
         }
-        other => format!("failed unknown command {other:?}; there are status and reload"),
+        line if line.starts_with("dump ") => {
+            let Some(pid) = line.strip_prefix("dump ").and_then(|pid| pid.trim().parse().ok()) else {
+                return answer_with(stream, "failed expected the number of a process").await;
+            };
+            let (waiter, answer) = oneshot::channel();
+            events.send(Command::Dump(pid, waiter).into()).map_err(|_| gone())?;
+            match answer.await.map_err(|_| gone())? {
+                Ok(words) => format!("ok {words}"),
+                Err(words) => format!("failed {words}"),
+            }
+        }
+        other => format!("failed unknown command {other:?}; there are status, reload and dump"),
     };
+    answer_with(stream, &answer).await
+}
+
+async fn answer_with(mut stream: BufReader<UnixStream>, answer: &str) -> io::Result<()> {
     stream.write_all(answer.as_bytes()).await?;
     stream.write_all(b"\n").await?;
     stream.shutdown().await

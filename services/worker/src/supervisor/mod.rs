@@ -12,6 +12,7 @@ mod reload;
 mod shared;
 mod signals;
 mod sockets;
+pub mod stacks;
 mod stop;
 pub mod zygote;
 
@@ -36,6 +37,12 @@ pub enum Event {
     ZygoteGone(u64),
     Signal(i32),
     Control(control::Command),
+    /// A process has written its Python stacks.
+    Stacks {
+        writer: stacks::Writer,
+        name: String,
+        text: String,
+    },
 }
 
 /// Runs until the worker has stopped.

@@ -1,5 +1,6 @@
 //! One worker process as the supervisor knows it, and how it ended.
 
+use super::stacks::Writer;
 use crate::scoreboard::{Entry, Reason, State};
 use crate::sys;
 
@@ -10,11 +11,22 @@ pub enum Phase {
     Serving,
     /// Told to leave at this time (monotonic microseconds).
     Leaving(u64),
-    /// Being killed since: first by SIGABRT, so that Python can show its stack, then by SIGKILL.
+    /// Being killed, and at this step since.
     Killing {
         since: u64,
-        last: bool,
+        step: Step,
     },
+}
+
+/// How a process is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It writes its Python stacks.
+    Stacks,
+    /// SIGABRT: a hook or a handler of the application's may still run.
+    Abort,
+    /// SIGKILL.
+    Kill,
 }
 
 #[derive(Debug)]
@@ -25,6 +37,7 @@ pub struct Process {
     pub phase: Phase,
     /// Why we want it gone, once we do.
     pub reason: Option<Reason>,
+    pub stacks: Writer,
     /// What it said when it could not import the application.
     pub traceback: Option<String>,
 }
@@ -35,11 +48,8 @@ impl Process {
     }
 
     pub fn signal(&self, signal: i32) {
-        let pid = self.pid.and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
-        let signal = rustix::process::Signal::from_named_raw(signal);
-        if let (Some(pid), Some(signal)) = (pid, signal) {
-            // It may have ended this moment: its wait status will tell.
-            let _ = rustix::process::kill_process(pid, signal);
+        if let Some(pid) = self.pid {
+            sys::send_signal(pid, signal);
         }
     }
 }
@@ -85,13 +95,16 @@ impl std::fmt::Display for End {
 }
 
 /// Whether the process is past the time of its request, or has given no sign of life for as long although it has none
-/// (a thread of the application's may hold Python's lock for ever). Its own watchdog had a second to act.
+/// (a thread of the application's may hold Python's lock for ever). Its own watchdog had a second to act, and once it
+/// does, it has the time that a handler of SIGABRT may take.
 pub fn hung(entry: &Entry, timeout: u64, now: u64) -> bool {
-    const HEAD_START: u64 = 1_000_000;
+    const SECOND: u64 = 1_000_000;
+    let state = entry.state();
+    let head_start = if state == State::Hung { 4 * SECOND } else { SECOND };
     let (deadline, heartbeat) = (entry.deadline(), entry.heartbeat());
-    let late = deadline > 0 && now > deadline + HEAD_START;
+    let late = deadline > 0 && now > deadline + head_start;
     let silent = timeout > 0 && deadline == 0 && entry.in_flight() == 0 && heartbeat > 0;
-    entry.state() != State::Starting && (late || silent && now > heartbeat + timeout + HEAD_START)
+    state != State::Starting && (late || silent && now > heartbeat + timeout + head_start)
 }
 
 /// What the process was working on when it ended, for the log.

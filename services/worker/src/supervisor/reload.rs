@@ -169,6 +169,7 @@ impl Herd {
     pub fn command(&mut self, command: Command) {
         match command {
             Command::Reload(waiter) => self.reload(Some(waiter)),
+            Command::Dump(pid, waiter) => self.dump(pid, waiter),
             Command::Status(waiter) => {
                 let _ = waiter.send(self.status());
             }

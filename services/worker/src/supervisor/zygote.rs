@@ -2,16 +2,18 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::io::FdFlags;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType};
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixDatagram;
 
+use super::stacks::Writer;
 use crate::config::Config;
 
 /// What every process inherits.
@@ -20,6 +22,8 @@ pub struct Inherited<'a> {
     pub handover: [BorrowedFd<'a>; 2],
     pub scoreboard: BorrowedFd<'a>,
     pub alive: BorrowedFd<'a>,
+    /// Where the zygote writes its Python stacks.
+    pub stacks: BorrowedFd<'a>,
 }
 
 /// The first packet; the zygote passes it on to each worker (see `child.rs`).
@@ -34,6 +38,9 @@ pub struct Setup {
     pub alive: RawFd,
     pub supervisor: u32,
     pub graceful_seconds: u32,
+    /// Told by this signal, it writes its Python stacks to this pipe (see `stacks`).
+    pub stacks_signal: i32,
+    pub stacks: RawFd,
     /// What the application finds in `sys.argv`.
     pub argv: Vec<String>,
 }
@@ -86,8 +93,10 @@ pub struct Zygote {
 
     pub up: bool,
     pub started: u64,
-    /// Why it was killed, if it was.
-    pub late: Option<&'static str>,
+    /// Why it is killed, if it is, and when that was decided.
+    pub late: Option<String>,
+    pub late_at: u64,
+    pub stacks: Writer,
     /// SOCK_SEQPACKET: packets as a datagram's, and an end as a stream's. The standard library's type for datagrams
     /// makes the same system calls.
     channel: Rc<UnixDatagram>,
@@ -97,6 +106,7 @@ impl Zygote {
     pub fn start(
         id: u64,
         generation: u32,
+        writer: Writer,
         config: &Arc<Config>,
         python: &[OsString],
         exports: &[(String, String)],
@@ -112,6 +122,8 @@ impl Zygote {
             scoreboard: inherited.scoreboard.as_raw_fd(),
             alive: inherited.alive.as_raw_fd(),
             supervisor: std::process::id(),
+            stacks_signal: super::stacks::signal(),
+            stacks: inherited.stacks.as_raw_fd(),
             graceful_seconds: u32::try_from(config.graceful_timeout.as_secs()).unwrap_or(u32::MAX).max(1),
             argv: vec!["monodon-worker".to_owned(), config.app.clone()],
         };
@@ -126,6 +138,7 @@ impl Zygote {
         }
         // This process starts nothing else, so what is inheritable for a moment is inherited by the zygote alone.
         inheritable(theirs.as_fd(), true)?;
+        inheritable(inherited.stacks, true)?;
         let child = command.spawn()?;
         inheritable(theirs.as_fd(), false)?;
         drop(theirs);
@@ -136,14 +149,23 @@ impl Zygote {
             up: false,
             started: crate::scoreboard::now(),
             late: None,
+            late_at: 0,
+            stacks: writer,
             channel: Rc::new(UnixDatagram::from_std(ours.into())?),
         };
         zygote.send(&serde_json::to_vec(&setup)?)?;
         Ok(zygote)
     }
 
-    pub fn fork(&self, entry: usize) -> io::Result<()> {
-        self.send(&serde_json::to_vec(&Order::Fork { fork: entry, generation: self.generation })?)
+    /// The new process writes its Python stacks to the pipe, which goes along.
+    pub fn fork(&self, entry: usize, stacks: BorrowedFd<'_>) -> io::Result<()> {
+        let order = serde_json::to_vec(&Order::Fork { fork: entry, generation: self.generation })?;
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let fds = [stacks];
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        rustix::net::sendmsg(self.channel.as_ref(), &[io::IoSlice::new(&order)], &mut control, SendFlags::NOSIGNAL)?;
+        Ok(())
     }
 
     /// It forks no more and ends when its last child has.
@@ -154,11 +176,8 @@ impl Zygote {
         }
     }
 
-    pub fn kill(&self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.pid as i32) {
-            // It may have ended this moment.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
+    pub fn signal(&self, signal: i32) {
+        crate::sys::send_signal(self.pid, signal);
     }
 
     fn send(&self, packet: &[u8]) -> io::Result<()> {

@@ -65,22 +65,24 @@ impl Interface for Inline {
     async fn serve(&self, request: &mut Request, output: &mut Output<'_>) {
         let running = self.watched(output, |py, sink| {
             // The body goes into the environ, so the request is only lent for it.
-            let request = RefCell::new(request);
+            let request = RefCell::new(&mut *request);
             let environ = || self.environs.borrow_mut().build(py, &mut request.borrow_mut());
             call::call(py, &self.app, environ, sink, || super::name(&request.borrow()))
         });
         output.flush().await;
         let Some(mut running) = running else { return };
-        self.stream(&mut running, output).await;
+        self.stream(&mut running, request, output).await;
         self.watched(output, |py, sink| running.close(py, sink));
     }
 }
 
 impl Inline {
     /// Asks for one part after the other, each when the socket has taken the one before.
-    async fn stream(&self, running: &mut Running, output: &mut Output<'_>) {
+    async fn stream(&self, running: &mut Running, request: &Request, output: &mut Output<'_>) {
         let mut turn = Instant::now();
         loop {
+            // Other requests may have been here since the last part.
+            self.entry.set_current(request.method(), request.target(), request.id());
             match self.watched(output, |py, sink| running.step(py, sink)) {
                 Step::More => {}
                 Step::Done => return output.flush().await,

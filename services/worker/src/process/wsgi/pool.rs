@@ -160,6 +160,7 @@ impl Thread {
     fn run(self, py: Python<'_>, mut environs: Environs) {
         loop {
             let mut job = py.detach(|| self.queue.pop());
+            self.lane.name(&job.request);
             self.lane.begin(job.way.fd, false);
             let mut sink = Remote { way: &job.way, thread: &self, py, started: false, silent: false };
             let running = {

@@ -1,5 +1,6 @@
 //! Forks processes and lets them go, as the plan says, within what back-off allows.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::{Herd, SECOND};
@@ -44,16 +45,25 @@ impl Herd {
     }
 
     pub(super) fn fork(&mut self) {
-        let Some(zygote) = self.zygotes.iter().find(|zygote| Some(zygote.id) == self.breeder && zygote.up) else {
+        if !self.zygotes.iter().any(|zygote| Some(zygote.id) == self.breeder && zygote.up) {
             return;
-        };
+        }
         let Some(index) = self.free.pop_front() else { return };
+        let (stacks, pipe) = match self.stacks_pipe(format!("a process (worker {index}) that is gone")) {
+            Ok(pipe) => pipe,
+            Err(error) => {
+                tracing::error!("no pipe for a process: {error}");
+                self.free.push_front(index);
+                return self.back_off();
+            }
+        };
+        let Some(zygote) = self.zygotes.iter().find(|zygote| Some(zygote.id) == self.breeder) else { return };
         // Before the zygote is told: the new process may be ready before this one runs on, and says so in its entry.
         let entry = self.shared.board.entry(index);
         if let Some(entry) = entry {
             entry.begin(0, self.generation, now());
         }
-        if let Err(error) = zygote.fork(index) {
+        if let Err(error) = zygote.fork(index, pipe.as_fd()) {
             tracing::error!("the zygote cannot be told to fork: {error}");
             if let Some(entry) = entry {
                 entry.release();
@@ -67,6 +77,7 @@ impl Herd {
             forked: now(),
             phase: Phase::Booting,
             reason: None,
+            stacks,
             traceback: None,
         };
         self.processes.insert(index, process);

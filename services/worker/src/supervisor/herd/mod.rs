@@ -17,6 +17,7 @@ use super::process::{Phase, Process};
 use super::reload::Reload;
 use super::shared::Shared;
 use super::sockets::Listeners;
+use super::stacks::{self, Dump, Writer};
 use super::stop::Stop;
 use super::zygote::Zygote;
 use super::{BRISK, CALM, Event, Start};
@@ -49,6 +50,8 @@ pub struct Herd {
     /// Held open as long as we live.
     _hold: OwnedFd,
     next_zygote: u64,
+    next_writer: Writer,
+    pub dumps: Vec<Dump>,
     /// No process and no zygote is started before this.
     hold_until: u64,
     failures: u32,
@@ -94,6 +97,8 @@ impl Herd {
             alive,
             _hold: hold,
             next_zygote: 1,
+            next_writer: 1,
+            dumps: Vec::new(),
             hold_until: 0,
             failures: 0,
             oom_kills: monodon_admin::cgroup::read().oom_kills,
@@ -104,12 +109,20 @@ impl Herd {
         }
     }
 
+    /// A pipe for the Python stacks of a new process.
+    fn stacks_pipe(&mut self, name: String) -> std::io::Result<(Writer, OwnedFd)> {
+        let writer = self.next_writer;
+        self.next_writer += 1;
+        Ok((writer, stacks::listen(writer, name, &self.events)?))
+    }
+
     pub fn handle(&mut self, event: Event) {
         match event {
             Event::Zygote(id, message) => self.told(id, message),
             Event::ZygoteGone(id) => self.zygote_gone(id),
             Event::Signal(signal) => self.signal(signal),
             Event::Control(command) => self.command(command),
+            Event::Stacks { writer, name, text } => self.stacks(writer, &name, &text),
         }
     }
 
@@ -126,6 +139,7 @@ impl Herd {
             self.look_at(entry, now);
         }
         self.watch_zygotes(now);
+        self.watch_dumps(now);
         self.reload_step();
         if self.stop_step(now) {
             self.breed(now);

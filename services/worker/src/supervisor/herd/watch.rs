@@ -2,7 +2,8 @@
 
 use super::{Herd, SECOND};
 use crate::scoreboard::{Reason, State, now};
-use crate::supervisor::process::{Phase, hung, in_hand};
+use crate::supervisor::process::{Phase, Step, hung, in_hand};
+use crate::supervisor::stacks;
 
 /// Between SIGABRT and SIGKILL.
 const LAST_WORDS: u64 = 2 * SECOND;
@@ -22,9 +23,7 @@ impl Herd {
                     tracing::info!(worker = index, pid = entry.pid(), boot_ms = took / 1000, "process is ready");
                     self.became_ready(index);
                 } else if !self.config.boot_timeout.is_zero() && age > self.config.boot_timeout.as_micros() as u64 {
-                    let limit = self.config.boot_timeout.as_secs();
-                    process.traceback =
-                        Some(format!("importing the application took longer than boot_timeout ({limit} s)"));
+                    process.traceback = Some(super::zygotes::too_slow(&self.config));
                     self.kill(index, Reason::BootError, now);
                 }
             }
@@ -40,12 +39,16 @@ impl Herd {
                         in_hand = in_hand(entry),
                         "did not leave in graceful_timeout: killed"
                     );
-                    process.phase = Phase::Killing { since: now, last: true };
-                    process.signal(libc::SIGKILL);
+                    process.phase = Phase::Killing { since: now, step: Step::Stacks };
+                    process.signal(stacks::signal());
                 }
             }
-            Phase::Killing { since, last: false } if now.saturating_sub(since) > LAST_WORDS => {
-                process.phase = Phase::Killing { since, last: true };
+            Phase::Killing { since, step: Step::Stacks } if now.saturating_sub(since) > stacks::TIME => {
+                process.phase = Phase::Killing { since: now, step: Step::Abort };
+                process.signal(libc::SIGABRT);
+            }
+            Phase::Killing { since, step: Step::Abort } if now.saturating_sub(since) > LAST_WORDS => {
+                process.phase = Phase::Killing { since: now, step: Step::Kill };
                 process.signal(libc::SIGKILL);
             }
             Phase::Serving | Phase::Killing { .. } => {}
@@ -64,7 +67,7 @@ impl Herd {
         }
     }
 
-    /// The mark is written first, so that whoever sees the connection break finds it.
+    /// Its Python stacks first, then SIGABRT, then SIGKILL. The mark is written first, so that whoever sees the connection break finds it.
     pub(super) fn kill(&mut self, index: usize, reason: Reason, now: u64) {
         let (Some(process), Some(entry)) = (self.processes.get_mut(&index), self.shared.board.entry(index)) else {
             return;
@@ -76,12 +79,12 @@ impl Herd {
                 worker = index,
                 pid = process.pid,
                 in_hand = in_hand(entry),
-                "hung: past its timeout, killed"
+                "hung: past its timeout; its Python stacks follow, then it is killed"
             );
         }
         process.reason = Some(reason);
-        process.phase = Phase::Killing { since: now, last: false };
-        process.signal(libc::SIGABRT);
+        process.phase = Phase::Killing { since: now, step: Step::Stacks };
+        process.signal(stacks::signal());
     }
 
     /// Tells a process to leave: it hands its idle connections over and finishes what it has.

@@ -5,12 +5,21 @@ use std::os::fd::AsFd;
 use super::Herd;
 use crate::supervisor::Event;
 use crate::supervisor::process::End;
+use crate::supervisor::stacks;
 use crate::supervisor::zygote::{Inherited, Message, Zygote};
 
 impl Herd {
     /// Starts a zygote of the wanted generation, with the configuration as it is now.
     pub fn start_zygote(&mut self) {
+        let (writer, stacks) = match self.stacks_pipe(format!("the zygote of generation {}", self.generation)) {
+            Ok(pipe) => pipe,
+            Err(error) => {
+                tracing::error!("no pipe for a zygote: {error}");
+                return self.back_off();
+            }
+        };
         let inherited = Inherited {
+            stacks: stacks.as_fd(),
             listeners: self.listeners.fds(),
             handover: [self.handover.0.as_fd(), self.handover.1.as_fd()],
             scoreboard: self.shared.board.fd(),
@@ -19,7 +28,7 @@ impl Herd {
         let id = self.next_zygote;
         self.next_zygote += 1;
         let (python, exports) = (&self.start.python, &self.start.exports);
-        match Zygote::start(id, self.generation, &self.config, python, exports, &inherited) {
+        match Zygote::start(id, self.generation, writer, &self.config, python, exports, &inherited) {
             Ok(zygote) => {
                 let (ear, events) = (zygote.ear(), self.events.clone());
                 tokio::task::spawn_local(async move {
@@ -105,9 +114,8 @@ impl Herd {
             if self.stop.is_none() {
                 tracing::error!(pid = zygote.pid, "the zygote has ended unasked; processes that serve go on");
                 if !zygote.up {
-                    let words =
-                        zygote.late.unwrap_or("the process that imports the application (the zygote) has died of it");
-                    self.boot_failed(words, zygote.generation);
+                    let died = || "the process that imports the application (the zygote) has died of it".to_owned();
+                    self.boot_failed(&zygote.late.unwrap_or_else(died), zygote.generation);
                 }
             }
         }
@@ -118,8 +126,18 @@ impl Herd {
         let limit = self.config.boot_timeout.as_micros() as u64;
         let slow = |zygote: &&mut Zygote| !zygote.up && now.saturating_sub(zygote.started) > limit;
         for zygote in self.zygotes.iter_mut().filter(|zygote| limit > 0 && zygote.late.is_none()).filter(slow) {
-            zygote.late = Some("importing the application took longer than boot_timeout");
-            zygote.kill();
+            zygote.late = Some(too_slow(&self.config));
+            zygote.late_at = now;
+            zygote.signal(stacks::signal());
+        }
+        let dumped = |zygote: &&mut Zygote| zygote.late.is_some() && now.saturating_sub(zygote.late_at) > stacks::TIME;
+        for zygote in self.zygotes.iter_mut().filter(dumped) {
+            zygote.signal(libc::SIGKILL);
         }
     }
+}
+
+pub fn too_slow(config: &crate::config::Config) -> String {
+    let limit = config.boot_timeout.as_secs_f64();
+    format!("importing the application took longer than boot_timeout ({limit} s); where it was:")
 }
