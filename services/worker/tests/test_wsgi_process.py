@@ -29,7 +29,7 @@ def test_an_application_that_hangs_is_answered_504_and_its_stack_is_shown(tmp_pa
     with Server(tmp_path, "--threads", threads, "--timeout", "1s") as server, server.connect() as client:
         answer = client.get("/hang", "X-Request-ID: stuck-9")
         assert (answer.status, answer["x-monodon-killed"], answer["connection"]) == (504, "timeout", "close")
-        until(lambda: "in hang" in server.err(), "the stack")
+        assert "in hang" in server.hears("Python stacks of process")["message"]
         until(lambda: any(line.get("request_id") == "stuck-9" for line in list(server.log)), "the log line")
         with server.connect() as other:
             assert other.get("/pid").status == 200
