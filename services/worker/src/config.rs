@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::proxy_protocol::ProxyProtocol;
+
 /// Where requests come in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Bind {
@@ -54,6 +56,7 @@ pub struct Config {
     pub body_limit: u64,
     /// Networks (CIDR), addresses, `unix`, or `*`; see `MONODON_WORKER_FORWARDED_ALLOW_IPS` in the reference.
     pub forwarded_allow_ips: Vec<String>,
+    pub proxy_protocol: ProxyProtocol,
     /// `-` is stdout; none: no access log.
     pub accesslog: Option<String>,
     pub admin: SocketAddr,
@@ -108,6 +111,7 @@ impl Default for Config {
             ]
             .map(str::to_owned)
             .to_vec(),
+            proxy_protocol: ProxyProtocol::default(),
             accesslog: None,
             admin: SocketAddr::from(([127, 0, 0, 1], 9102)),
             control: PathBuf::new(),

@@ -12,6 +12,7 @@ use monodon_settings::{Address, Problem, Problems, Values};
 use crate::config::{Bind, Config};
 use crate::gunicorn;
 use crate::settings::SCHEMA;
+use crate::settings::proxy_protocol::ProxyProtocol;
 
 /// What the command line and the environment gave.
 pub struct Loaded {
@@ -94,6 +95,7 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
         head_limit: values.size("head_limit") as usize,
         body_limit: values.size("body_limit"),
         forwarded_allow_ips: values.list("forwarded_allow_ips").to_vec(),
+        proxy_protocol: ProxyProtocol::read(values, problems),
         accesslog: match values.text("accesslog") {
             "off" | "" => None,
             "stdout" => Some("-".to_owned()),

@@ -280,6 +280,16 @@ def _answer(connection: socket.socket) -> tuple[int, bool, bytes]:
 @pytest.fixture
 def start(tmp_path):
     """start(source, *flags, app=…, env=…, files={name: text}) -> Worker that has been started, not yet waited for."""
+    yield from _starting(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_start(tmp_path_factory):
+    """The same for a whole file of tests, that one server may serve many of them."""
+    yield from _starting(tmp_path_factory.mktemp("shared"))
+
+
+def _starting(tmp_path):
     running = []
 
     def begin(source=HELLO, *flags, **options):

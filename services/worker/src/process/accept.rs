@@ -15,6 +15,7 @@ use super::{
     Shared,
     connection::{self, Interface},
     handover,
+    introduction::Introduction,
     stream::Stream,
 };
 
@@ -36,7 +37,7 @@ pub async fn run<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, listener: A
         match ready.try_io(|fd| Ok(rustix::net::accept_with(fd, flags)?)) {
             Ok(Ok(socket)) => {
                 shared.entry.add_accepted(1);
-                start(&shared, &interface, socket, false);
+                start(&shared, &interface, socket, Origin::New);
                 tokio::task::yield_now().await;
             }
             Ok(Err(error)) if is_about_the_client(&error) => {}
@@ -61,9 +62,9 @@ pub async fn adopt<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, socket: R
     loop {
         let Ok(mut ready) = socket.readable().await else { return };
         match ready.try_io(handover::receive) {
-            Ok(Ok(Some(connection))) => {
+            Ok(Ok(Some((connection, known)))) => {
                 shared.entry.add_taken_over(1);
-                start(&shared, &interface, connection, true);
+                start(&shared, &interface, connection, Origin::Sibling(&known));
                 tokio::task::yield_now().await;
             }
             Ok(Ok(None)) => {}
@@ -76,7 +77,19 @@ pub async fn adopt<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, socket: R
     }
 }
 
-fn start<I: Interface>(shared: &Rc<Shared>, interface: &Rc<I>, socket: OwnedFd, adopted: bool) {
+/// Where a connection comes from.
+#[derive(Clone, Copy)]
+enum Origin<'k> {
+    New,
+    /// With what is known of it.
+    Sibling(&'k [u8]),
+}
+
+fn start<I: Interface>(shared: &Rc<Shared>, interface: &Rc<I>, socket: OwnedFd, origin: Origin<'_>) {
+    let (introduction, adopted) = match origin {
+        Origin::New => (Introduction::of_new(shared), false),
+        Origin::Sibling(known) => (Introduction::from_bytes(known), true),
+    };
     let stream = match Stream::adopt(socket) {
         Ok(stream) => stream,
         Err(error) => {
@@ -88,7 +101,7 @@ fn start<I: Interface>(shared: &Rc<Shared>, interface: &Rc<I>, socket: OwnedFd, 
     let (shared, interface) = (Rc::clone(shared), Rc::clone(interface));
     tokio::task::spawn_local(async move {
         let _held = held;
-        connection::serve(shared, interface, stream, adopted).await;
+        connection::serve(shared, interface, stream, introduction, adopted).await;
     });
 }
 

@@ -14,6 +14,7 @@ use monodon_http1::{Reject, Version, target};
 use super::{
     Shared,
     body::Body,
+    introduction::{self, Introduction},
     log,
     output::{Output, Pending, Terms},
     relief::Berth,
@@ -42,6 +43,7 @@ pub trait Interface: 'static {
 pub struct Link {
     pub request: Request,
     pub scratch: Vec<u8>,
+    pub introduction: Introduction,
     /// Before the socket, which it must not outlive.
     berth: Option<Berth>,
     stream: Stream,
@@ -91,11 +93,21 @@ enum Then {
 }
 
 /// Serves a connection until it ends or is given away. `adopted` if another process may still have its socket open.
-pub async fn serve<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, stream: Stream, adopted: bool) {
-    let peer = Arc::new(Peer::new(stream.addresses(), &shared.trust));
+pub async fn serve<I: Interface>(
+    shared: Rc<Shared>,
+    interface: Rc<I>,
+    stream: Stream,
+    introduction: Introduction,
+    adopted: bool,
+) {
+    let mut peer = Peer::new(stream.addresses(), &shared.trust);
+    if let Introduction::Made(Some(connection)) = introduction {
+        peer = peer.introduced(connection, &shared.trust);
+    }
     let watch = shared.watches.add();
     let body_timeout = shared.config.body_timeout;
-    let mut link = Link { request: Request::new(peer), scratch: Vec::new(), berth: None, stream, watch, body_timeout };
+    let request = Request::new(Arc::new(peer));
+    let mut link = Link { request, scratch: Vec::new(), introduction, berth: None, stream, watch, body_timeout };
     if matches!(requests(&shared, &*interface, &mut link).await, End::Here) && adopted {
         link.stream.finish();
     }
@@ -116,7 +128,7 @@ async fn requests<I: Interface>(shared: &Shared, interface: &I, link: &mut Link)
     loop {
         match next_head(shared, link, refused).await {
             Next::Request => refused = false,
-            Next::GiveAway if shared.give_away(&link.stream) => return End::Elsewhere,
+            Next::GiveAway if shared.give_away(&link.stream, link.introduction) => return End::Elsewhere,
             Next::GiveAway => {
                 refused = true;
                 continue;
@@ -126,6 +138,13 @@ async fn requests<I: Interface>(shared: &Shared, interface: &I, link: &mut Link)
                 shared.entry.add_rejected(1);
                 tracing::info!(reason = reject.reason(), peer = link.request.peer.remote_host, "request refused");
                 answer(shared, link, &mut pending, reject.status(), b"").await;
+                linger(link).await;
+                return End::Here;
+            }
+            Next::Stranger((status, reason)) => {
+                shared.entry.add_rejected(1);
+                tracing::info!(reason, peer = link.request.peer.remote_host, "connection refused");
+                answer(shared, link, &mut pending, status, b"").await;
                 linger(link).await;
                 return End::Here;
             }
@@ -153,13 +172,15 @@ enum Next {
     /// It was given away while this process was busy.
     Moved,
     Refused(Reject),
+    /// Its PROXY header is malformed, or not to be believed.
+    Stranger(introduction::Refusal),
     Slow,
     End,
 }
 
 /// Waits for the next complete head.
 async fn next_head(shared: &Shared, link: &mut Link, refused: bool) -> Next {
-    let Link { request, stream, watch, berth, .. } = link;
+    let Link { request, stream, watch, berth, introduction, .. } = link;
     request.head.clear();
     request.body = Body::Empty;
     let mut idle = request.bytes.is_empty();
@@ -173,6 +194,9 @@ async fn next_head(shared: &Shared, link: &mut Link, refused: bool) -> Next {
         {
             // Without it the connection only has to wait longer at times.
             *berth = relief.add(&*stream, watch).ok();
+            if let Some(berth) = berth {
+                berth.introduce(*introduction);
+            }
         }
     } else {
         watch.arm(shared.config.head_timeout);
@@ -180,14 +204,28 @@ async fn next_head(shared: &Shared, link: &mut Link, refused: bool) -> Next {
     watch.set_idle(idle);
     loop {
         if !request.bytes.is_empty() {
-            match request.head.parse(&request.bytes, &shared.limits) {
-                Ok(true) => {
-                    watch.set_idle(false);
-                    request.started = Instant::now();
-                    return Next::Request;
+            let introduced = match introduction {
+                Introduction::Made(_) => true,
+                Introduction::Awaited => match introduction::find(shared, request, introduction) {
+                    Ok(introduced) => {
+                        if let Some(berth) = berth {
+                            berth.introduce(*introduction);
+                        }
+                        introduced
+                    }
+                    Err(refusal) => return Next::Stranger(refusal),
+                },
+            };
+            if introduced {
+                match request.head.parse(&request.bytes, &shared.limits) {
+                    Ok(true) => {
+                        watch.set_idle(false);
+                        request.started = Instant::now();
+                        return Next::Request;
+                    }
+                    Ok(false) => {}
+                    Err(reject) => return Next::Refused(reject),
                 }
-                Ok(false) => {}
-                Err(reject) => return Next::Refused(reject),
             }
             if std::mem::take(&mut idle) {
                 watch.set_idle(false);

@@ -1,6 +1,7 @@
 //! Gives idle connections to a sibling, and takes them: a client never sees that a process has left.
 //!
-//! All processes share one pair of sockets. A message is one byte and one descriptor.
+//! All processes share one pair of sockets. A message is one descriptor and what is known of its client (see
+//! `introduction`).
 
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -13,28 +14,32 @@ use rustix::net::{
 };
 
 /// Never waits: a full queue is an error, and the connection stays here.
-pub fn send(socket: impl AsFd, connection: &impl AsFd) -> io::Result<()> {
+pub fn send(socket: impl AsFd, connection: &impl AsFd, known: &[u8]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let fds = [connection.as_fd()];
     control.push(SendAncillaryMessage::ScmRights(&fds));
-    rustix::net::sendmsg(socket, &[IoSlice::new(b"c")], &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+    rustix::net::sendmsg(socket, &[IoSlice::new(known)], &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
-/// The next connection; `WouldBlock` when there is none.
-pub fn receive(socket: impl AsFd) -> io::Result<Option<OwnedFd>> {
-    let mut byte = [0];
+/// The longest of what is known: a PROXY line.
+const LONGEST: usize = 128;
+
+/// The next connection and what is known of it; `WouldBlock` when there is none.
+pub fn receive(socket: impl AsFd) -> io::Result<Option<(OwnedFd, Vec<u8>)>> {
+    let mut known = [0; LONGEST];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-    let message = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut control, flags)?;
+    let message = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut known)], &mut control, flags)?;
     if message.bytes == 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(mut fds) = message {
-            return Ok(fds.next());
+    for ancillary in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(mut fds) = ancillary {
+            let known = known.get(..message.bytes).unwrap_or_default();
+            return Ok(fds.next().map(|fd| (fd, known.to_vec())));
         }
     }
     Ok(None)
@@ -61,9 +66,11 @@ mod tests {
         let (mut client, server) = UnixStream::pair().unwrap();
         client.write_all(b"hello").unwrap();
         assert_eq!(receive(&from).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        send(&to, &server).unwrap();
+        send(&to, &server, b"known").unwrap();
         drop(server);
-        let mut taken = UnixStream::from(receive(&from).unwrap().unwrap());
+        let (taken, known) = receive(&from).unwrap().unwrap();
+        assert_eq!(known, b"known");
+        let mut taken = UnixStream::from(taken);
         let mut read = [0; 5];
         taken.read_exact(&mut read).unwrap();
         assert_eq!(&read, b"hello");

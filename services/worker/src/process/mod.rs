@@ -11,6 +11,7 @@ mod connection;
 mod fds;
 mod gil;
 mod handover;
+mod introduction;
 mod log;
 mod output;
 mod relief;

@@ -15,7 +15,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     rc::Rc,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     task::Poll,
@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 
 use super::{
     handover,
+    introduction::Introduction,
     stream::Stopped,
     watch::{Interrupt, Watch},
 };
@@ -51,6 +52,8 @@ const GONE: u8 = 3;
 struct Claim {
     state: AtomicU8,
     fd: RawFd,
+    /// For whoever takes it. Nothing: a PROXY header may still come.
+    introduction: OnceLock<Introduction>,
 }
 
 impl Claim {
@@ -133,7 +136,8 @@ impl Relief {
         let id = self.next.get();
         self.next.set(id + 1);
         let stream = stream.as_fd();
-        let claim = Arc::new(Claim { state: AtomicU8::new(HELD), fd: stream.as_raw_fd() });
+        let claim =
+            Arc::new(Claim { state: AtomicU8::new(HELD), fd: stream.as_raw_fd(), introduction: OnceLock::new() });
         self.common.claims().insert(id, Arc::clone(&claim));
         self.watches.borrow_mut().insert(id, Rc::clone(watch));
         let berth = Berth { claim, id, relief: Rc::clone(self) };
@@ -180,6 +184,13 @@ pub struct Berth {
 }
 
 impl Berth {
+    /// Who the client is goes along when the connection does.
+    pub fn introduce(&self, introduction: Introduction) {
+        if let Introduction::Made(_) = introduction {
+            let _ = self.claim.introduction.set(introduction);
+        }
+    }
+
     /// Waits for the first bytes of a request by `read`; meanwhile the connection may be given away.
     pub async fn first<T>(&self, read: impl Future<Output = Result<T, Stopped>>) -> Result<T, Stopped> {
         let mut read = std::pin::pin!(read);
@@ -281,7 +292,8 @@ impl Watcher {
         let connection = unsafe { BorrowedFd::borrow_raw(claim.fd) };
         // The I/O thread is back: it reads sooner than anybody else.
         let back = self.common.turn.load(Ordering::Acquire) != turn;
-        if back || handover::send(&self.handover, &connection).is_err() {
+        let introduction = claim.introduction.get().copied().unwrap_or(Introduction::Awaited);
+        if back || handover::send(&self.handover, &connection, &introduction.to_bytes()).is_err() {
             claim.state.store(IDLE, Ordering::Release);
             return false;
         }

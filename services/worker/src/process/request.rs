@@ -3,10 +3,12 @@
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 use monodon_http1::{Head, Span};
+use monodon_proxy_protocol::Connection;
 
 use super::body::Body;
 
 /// What stays the same for all requests of a connection.
+#[derive(Clone)]
 pub struct Peer {
     /// The peer's address; a Unix socket has none.
     pub remote: Option<SocketAddr>,
@@ -16,6 +18,8 @@ pub struct Peer {
     pub local_port: String,
     /// Whether the forwarded headers of this peer are believed.
     pub trusted: bool,
+    /// What a PROXY header has said.
+    pub proxied: Option<Proxied>,
 }
 
 impl Peer {
@@ -28,6 +32,7 @@ impl Peer {
                 local_host: local.ip().to_canonical().to_string(),
                 local_port: local.port().to_string(),
                 trusted: trust.peer(remote.ip()),
+                proxied: None,
             },
             None => Self {
                 remote: None,
@@ -36,9 +41,39 @@ impl Peer {
                 local_host: "localhost".to_owned(),
                 local_port: "80".to_owned(),
                 trusted: trust.unix(),
+                proxied: None,
             },
         }
     }
+
+    /// The same peer, of which a PROXY header has said whom it speaks for. From then on that client is the peer: what it
+    /// forwards is believed only if it is trusted itself, because a proxy that sends this header passes bytes on unread.
+    pub fn introduced(&self, connection: Connection, trust: &super::trust::Trust) -> Self {
+        let mut peer = Self { proxied: None, ..self.clone() };
+        peer.proxied = Some(match connection {
+            Connection::Local => Proxied { protocol: "LOCAL", address: None },
+            Connection::Unknown => Proxied { protocol: "UNKNOWN", address: None },
+            Connection::Tcp { source, destination } => {
+                peer.remote = Some(source);
+                peer.remote_host = source.ip().to_canonical().to_string();
+                peer.remote_port = source.port().to_string();
+                peer.trusted = trust.peer(source.ip());
+                let protocol = if source.is_ipv4() { "TCP4" } else { "TCP6" };
+                let address = Some((destination.ip().to_string(), destination.port().to_string()));
+                Proxied { protocol, address }
+            }
+        });
+        peer
+    }
+}
+
+/// What a PROXY header has said of a connection.
+#[derive(Clone)]
+pub struct Proxied {
+    /// `TCP4`, `TCP6`, `LOCAL` or `UNKNOWN`.
+    pub protocol: &'static str,
+    /// Where the proxy has accepted it: host and port.
+    pub address: Option<(String, String)>,
 }
 
 pub struct Request {

@@ -14,8 +14,8 @@ use monodon_logging::Lines;
 use tokio::sync::Notify;
 
 use super::{
-    Setup, fds, handover, output::Output, relief::Relief, request::Request, stream::Stream, trust::Trust,
-    watch::Watches,
+    Setup, fds, handover, introduction::Introduction, output::Output, relief::Relief, request::Request, stream::Stream,
+    trust::Trust, watch::Watches,
 };
 use crate::{
     config::Config,
@@ -36,6 +36,8 @@ pub struct Shared {
     pub entry: Own,
     pub scoreboard: Scoreboard,
     pub watches: Watches,
+    /// Where PROXY headers are looked for: which versions, and whose are believed.
+    pub introductions: Option<(monodon_proxy_protocol::Versions, Trust)>,
     pub log: Option<Lines>,
     /// None where the I/O thread never calls the application.
     pub relief: Option<Rc<Relief>>,
@@ -61,6 +63,12 @@ impl Shared {
             0 => 0,
             most => fastrand::u64(0..=most),
         };
+        let introductions = match config.proxy_protocol.mode.versions() {
+            Some(versions) => {
+                Some((versions, Trust::parse(&config.proxy_protocol.allow).map_err(std::io::Error::other)?))
+            }
+            None => None,
+        };
         let shared = Self {
             limits: Limits {
                 line: config.limit_request_line,
@@ -72,6 +80,7 @@ impl Shared {
             entry,
             scoreboard: setup.scoreboard.clone(),
             watches: Watches::new(),
+            introductions,
             log,
             relief,
             process_line: RefCell::new(Rc::from([])),
@@ -142,8 +151,8 @@ impl Shared {
     }
 
     /// Hands a connection to a sibling; the socket here is only to be closed then. False if none takes it.
-    pub fn give_away(&self, stream: &Stream) -> bool {
-        let sent = handover::send(&self.handover, stream).is_ok();
+    pub fn give_away(&self, stream: &Stream, introduction: Introduction) -> bool {
+        let sent = handover::send(&self.handover, stream, &introduction.to_bytes()).is_ok();
         if sent {
             self.entry.add_handed_over(1);
         }

@@ -8,6 +8,7 @@ mod logs;
 mod observe;
 mod processes;
 mod proxies;
+pub mod proxy_protocol;
 mod sockets;
 
 use monodon_settings::Schema;
@@ -21,6 +22,7 @@ pub static SCHEMA: Schema = Schema {
         life::SECTION,
         http::SECTION,
         proxies::SECTION,
+        proxy_protocol::SECTION,
         logs::SECTION,
         observe::SECTION,
     ],

@@ -190,6 +190,13 @@ impl Environs {
         if told.https() {
             environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
         }
+        if let Some(proxied) = &peer.proxied {
+            environ.set_item(intern!(py, "PROXY_PROTOCOL"), proxied.protocol)?;
+            if let Some((host, port)) = &proxied.address {
+                environ.set_item(intern!(py, "PROXY_ADDR"), host)?;
+                environ.set_item(intern!(py, "PROXY_PORT"), port)?;
+            }
+        }
         let absolute = request.head.host.filter(|_| request.target().first() != Some(&b'/'));
         if let Some(host) = told.host.or(absolute.map(|host| request.of(host))) {
             environ.set_item(intern!(py, "HTTP_HOST"), text::latin1(py, host)?)?;
