@@ -1,5 +1,6 @@
 //! The request target and the host (RFC 9112 3.2, RFC 9110 4.2 and 7.2).
 
+use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use crate::Reject;
@@ -49,6 +50,28 @@ pub fn split(target: &[u8]) -> Result<Target<'_>, Reject> {
         return Ok(Target { host: Some(target), path: b"", query: None, form: Form::Authority, rest: b"", host_at: 0 });
     }
     Err(Reject::Target)
+}
+
+/// A path, decoded once (RFC 3986 2.1); what is no valid escape stays as it is.
+pub fn decoded(path: &[u8]) -> Cow<'_, [u8]> {
+    if !path.contains(&b'%') {
+        return Cow::Borrowed(path);
+    }
+    let digit = |byte: Option<&u8>| u8::try_from(char::from(*byte?).to_digit(16)?).ok();
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let escape = (byte == b'%').then(|| Some(digit(after.first())? << 4 | digit(after.get(1))?)).flatten();
+        match escape {
+            Some(value) => {
+                decoded.push(value);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => decoded.push(byte),
+        }
+    }
+    Cow::Owned(decoded)
 }
 
 /// [`split`], and the form is one that the method may have: authority for CONNECT and only there, `*` for OPTIONS only.

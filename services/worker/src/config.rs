@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::logs::Logs;
 use crate::settings::proxy_protocol::ProxyProtocol;
 
 /// Where requests come in.
@@ -72,6 +73,7 @@ pub struct Config {
     pub gunicorn: serde_json::Map<String, serde_json::Value>,
     /// Where the worker was started: relative names of configuration files and modules begin there.
     pub folder: PathBuf,
+    pub logs: Logs,
 }
 
 impl Default for Config {
@@ -123,6 +125,7 @@ impl Default for Config {
             gunicorn_conf: None,
             gunicorn: serde_json::Map::new(),
             folder: PathBuf::new(),
+            logs: Logs::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The worker: the extension module `monodon._monodon`. Python starts it, and it supervises processes that run Python.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod access;
 mod child;
 mod cli;
 pub mod config;

@@ -111,6 +111,7 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
         gunicorn_conf: None,
         gunicorn: serde_json::Map::new(),
         folder: std::env::current_dir().unwrap_or_default(),
+        logs: crate::settings::logs::Logs::read(values, problems),
     };
     if let Some(folder) = config.chdir.as_ref().filter(|folder| !folder.is_dir()) {
         problems.push(values.problem("chdir", format!("{} is no folder", folder.display())));

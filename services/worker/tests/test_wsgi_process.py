@@ -156,7 +156,7 @@ def test_a_peer_that_is_not_trusted_speaks_for_itself_alone(tmp_path):
 
 def test_the_access_log_tells_each_request_and_cannot_be_forged(tmp_path):
     log = tmp_path / "access.log"
-    with Server(tmp_path, "--accesslog", str(log)) as server, server.connect() as client:
+    with Server(tmp_path, "--accesslog", str(log), "--access-log-format", "json") as server, server.connect() as client:
         headers = [b"X-Request-ID: r-1", b'User-Agent: a"b\\c\xe9', b"X-Forwarded-For: 203.0.113.9"]
         client.send(b"POST /echo?q HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n" + b"\r\n".join(headers) + b"\r\n\r\nabc")
         assert client.answer().body == b"abc"

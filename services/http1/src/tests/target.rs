@@ -1,6 +1,6 @@
 use super::{parse, refused, with};
 use crate::Reject;
-use crate::target::{Form, is_host, port_of, split};
+use crate::target::{Form, decoded, is_host, port_of, split};
 
 fn request(method: &str, target: &str) -> Result<(), Reject> {
     parse(format!("{method} {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).map(|_| ())
@@ -144,4 +144,13 @@ fn host_once_and_valid() {
         (port_of(b"a:80"), port_of(b"a"), port_of(b"[::1]"), port_of(b"[::1]:8")),
         (Some(80), None, None, Some(8))
     );
+}
+
+#[test]
+fn paths_are_decoded_once_and_bad_escapes_stay() {
+    assert_eq!(*decoded(b"/a%20b"), *b"/a b");
+    assert_eq!(*decoded(b"/%2541"), *b"/%41");
+    assert_eq!(*decoded(b"/%zz%4"), *b"/%zz%4");
+    assert_eq!(*decoded(b"/caf%C3%A9"), *b"/caf\xc3\xa9");
+    assert_eq!(*decoded(b"/plain"), *b"/plain");
 }

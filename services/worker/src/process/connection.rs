@@ -15,7 +15,7 @@ use super::{
     Shared,
     body::Body,
     introduction::{self, Introduction},
-    log,
+    log::{Log, Outcome},
     output::{Output, Pending, Terms},
     relief::Berth,
     request::{Peer, Request},
@@ -183,6 +183,7 @@ async fn next_head(shared: &Shared, link: &mut Link, refused: bool) -> Next {
     let Link { request, stream, watch, berth, introduction, .. } = link;
     request.head.clear();
     request.body = Body::Empty;
+    request.kept = None;
     let mut idle = request.bytes.is_empty();
     if idle {
         if !refused && shared.leaving() && shared.has_siblings() {
@@ -284,6 +285,7 @@ async fn exchange<I: Interface>(shared: &Shared, interface: &I, link: &mut Link,
         head_only: request.method() == b"HEAD",
         keep_alive,
         process: &process,
+        keep_head: shared.log.as_ref().is_some_and(Log::wants_head),
         send_timeout: shared.config.body_timeout,
     };
     // The interface takes the body out of the request.
@@ -297,11 +299,13 @@ async fn exchange<I: Interface>(shared: &Shared, interface: &I, link: &mut Link,
     }
     let micros = scoreboard::now().saturating_sub(began);
     shared.exit(request, &output, received, micros);
-    if shared.log.is_some() {
-        log::write(shared, request, &log::Outcome { status: output.status(), received, sent: output.sent(), micros });
+    if let Some(log) = &shared.log {
+        let (status, sent, head) = (output.status(), output.sent(), output.kept_head());
+        log.write(shared, request, &Outcome { status, received, sent, micros, head });
     }
     let again = output.keep_alive();
     request.body = Body::Empty;
+    request.kept = None;
     request.bytes.drain(..consumed.min(request.bytes.len()));
     if request.bytes.is_empty() {
         request.bytes.shrink_to(BUFFER);
@@ -337,11 +341,16 @@ async fn answer(shared: &Shared, link: &mut Link, pending: &mut Pending, status:
         head_only: false,
         keep_alive: false,
         process: &process,
+        keep_head: false,
         send_timeout: LINGER,
     };
     let mut output = Output::new(&mut link.stream, &link.watch, pending, terms);
     output.plain(status, extra, true);
     output.flush().await;
+    if let Some(log) = &shared.log {
+        let outcome = Outcome { status, received: 0, sent: output.sent(), micros: 0, head: None };
+        log.write(shared, &link.request, &outcome);
+    }
 }
 
 /// Ends our side and reads what the client still sends, within bounds: closing with unread bytes would reset the

@@ -1,11 +1,24 @@
-//! The access log: one JSON object a line.
+//! The access log: what is known of a finished request becomes its line.
 
-use std::time::SystemTime;
+use monodon_http1::Version;
+use monodon_logging::Lines;
 
 use super::{Shared, request::Request};
+use crate::access::{Clock, Format, Record, Wants, json};
+use crate::config::Config;
+use crate::settings::logs::AccessFormat;
+
+/// The access log of a process.
+pub struct Log {
+    lines: Lines,
+    /// None is JSON.
+    format: Option<Format>,
+    clock: Clock,
+    pid: u32,
+}
 
 /// What became of a request.
-pub struct Outcome {
+pub struct Outcome<'o> {
     pub status: u16,
     /// Bytes of the request's body.
     pub received: u64,
@@ -13,83 +26,90 @@ pub struct Outcome {
     pub sent: u64,
     /// The time with the application.
     pub micros: u64,
+    /// The fields that the application has set, and its `Content-Length`: see [`Wants::response`].
+    pub head: Option<&'o (Vec<u8>, Option<u64>)>,
 }
 
-/// Writes the line of a finished request.
-pub fn write(shared: &Shared, request: &Request, outcome: &Outcome) {
-    let Some(lines) = &shared.log else { return };
-    let mut line = Vec::with_capacity(256);
-    line.extend_from_slice(b"{\"time\":\"");
-    line.extend_from_slice(monodon_logging::rfc3339(SystemTime::now()).as_bytes());
-    line.extend_from_slice(b"\",\"service\":\"worker\",\"log\":\"access\"");
-    text(&mut line, "request_id", request.id());
-    match client(shared, request) {
-        Some(client) => text(&mut line, "client", client.to_string().as_bytes()),
-        None => text(&mut line, "client", b"unix"),
+impl Log {
+    /// None where no line is wanted.
+    pub fn open(config: &Config) -> std::io::Result<Option<Self>> {
+        let lines = match config.accesslog.as_deref() {
+            Some(target) => Lines::open(target)?,
+            None => return Ok(None),
+        };
+        if !lines.is_on() {
+            return Ok(None);
+        }
+        let format = match config.logs.access_format(config) {
+            AccessFormat::Json => None,
+            AccessFormat::Text(text) => Some(Format::parse(&text).map_err(std::io::Error::other)?),
+        };
+        Ok(Some(Self { lines, format, clock: Clock::default(), pid: std::process::id() }))
     }
-    text(&mut line, "method", request.method());
-    text(&mut line, "path", request.target());
-    number(&mut line, "status", u64::from(outcome.status));
-    number(&mut line, "bytes_in", outcome.received);
-    number(&mut line, "bytes_out", outcome.sent);
-    number(&mut line, "duration_us", outcome.micros);
-    number(&mut line, "process", shared.entry.index() as u64);
-    if let Some(agent) = request.field(b"user-agent") {
-        text(&mut line, "user_agent", agent);
+
+    pub fn wants(&self) -> Option<&Wants> {
+        self.format.as_ref().map(Format::wants)
     }
-    line.extend_from_slice(b"}\n");
-    lines.write(line);
-}
 
-fn client(shared: &Shared, request: &Request) -> Option<std::net::IpAddr> {
-    let direct = request.peer.remote.map(|remote| remote.ip().to_canonical());
-    if !request.peer.trusted {
-        return direct;
+    /// Whether the response's fields are to be kept.
+    pub fn wants_head(&self) -> bool {
+        self.wants().is_some_and(|wants| wants.response)
     }
-    let fields = request.head.fields.iter();
-    let chain = fields.filter(|field| request.of(field.name).eq_ignore_ascii_case(b"x-forwarded-for"));
-    shared.trust.client(chain.map(|field| request.of(field.value))).or(direct)
+
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Writes the line of a finished request, or of one that was refused: then what was read of it is there, and
+    /// the method is empty where not even the request line was.
+    pub fn write(&self, shared: &Shared, request: &Request, outcome: &Outcome<'_>) {
+        let client = client(shared, request);
+        let field = |name: &[u8]| request.last_field(name);
+        let environ = match (self.wants(), &request.kept) {
+            (Some(wants), Some(kept)) if !wants.environ.is_empty() => kept.environ(&wants.environ),
+            _ => Vec::new(),
+        };
+        let (response, length) = outcome.head.map_or((&[][..], None), |(bytes, length)| (bytes.as_slice(), *length));
+        self.line(&Record {
+            client: client.as_bytes(),
+            method: request.method(),
+            target: request.target(),
+            protocol: match request.head.version {
+                Version::Http10 => "HTTP/1.0",
+                Version::Http11 => "HTTP/1.1",
+            },
+            id: request.id(),
+            status: outcome.status,
+            received: outcome.received,
+            sent: outcome.sent,
+            micros: outcome.micros,
+            pid: self.pid,
+            entry: shared.entry.index(),
+            field: &field,
+            response,
+            length,
+            environ: &environ,
+        });
+    }
+
+    fn line(&self, record: &Record<'_>) {
+        let mut line = Vec::with_capacity(256);
+        match &self.format {
+            Some(format) => format.write(&mut line, record, &self.clock),
+            None => json::write(&mut line, record, &self.clock),
+        }
+        self.lines.write(line);
+    }
 }
 
-fn number(line: &mut Vec<u8>, name: &str, value: u64) {
-    key(line, name);
-    line.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-fn text(line: &mut Vec<u8>, name: &str, value: &[u8]) {
-    key(line, name);
-    line.push(b'"');
-    escape(line, value);
-    line.push(b'"');
-}
-
-fn key(line: &mut Vec<u8>, name: &str) {
-    line.extend_from_slice(b",\"");
-    line.extend_from_slice(name.as_bytes());
-    line.extend_from_slice(b"\":");
-}
-
-/// Bytes outside of printable ASCII come as `\u00XX`, so that nothing from the wire reaches a terminal as it is.
-fn escape(line: &mut Vec<u8>, value: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    for &byte in value {
-        match byte {
-            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
-            0x20..=0x7e => line.push(byte),
-            _ => {
-                let digit = |value: u8| HEX.get(usize::from(value)).copied().unwrap_or(b'0');
-                line.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
-            }
+/// The client's address, as the application is told it; empty for a unix socket.
+fn client<'r>(shared: &Shared, request: &'r Request) -> std::borrow::Cow<'r, str> {
+    if request.peer.trusted {
+        let fields = request.head.fields.iter();
+        let chain = fields.filter(|field| request.of(field.name).eq_ignore_ascii_case(b"x-forwarded-for"));
+        if let Some(client) = shared.trust.client(chain.map(|field| request.of(field.value))) {
+            return client.to_string().into();
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn nothing_from_the_wire_can_end_a_line_or_reach_a_terminal() {
-        let mut line = Vec::new();
-        super::escape(&mut line, b"a\"\\\r\n\x1b\xe9z");
-        assert_eq!(line, br#"a\"\\\u000d\u000a\u001b\u00e9z"#);
-    }
+    request.peer.remote_host.as_str().into()
 }

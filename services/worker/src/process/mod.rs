@@ -147,8 +147,8 @@ fn serve<I: Interface>(
         }
         Ok(drain(shared, &adopting, first, &mut signals).await)
     });
-    if let Some(lines) = &shared.log {
-        lines.flush(Duration::from_secs(1));
+    if let Some(log) = &shared.log {
+        log.lines().flush(Duration::from_secs(1));
     }
     reason
 }
@@ -214,7 +214,7 @@ impl Signals {
                 _ = self.term.recv() => return ExitReason::Drained,
                 _ = self.int.recv() => return ExitReason::Quit,
                 _ = self.quit.recv() => return ExitReason::Quit,
-                _ = self.reopen.recv() => if let Some(lines) = &shared.log { lines.reopen() },
+                _ = self.reopen.recv() => if let Some(log) = &shared.log { log.lines().reopen() },
             }
         }
     }

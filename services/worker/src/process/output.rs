@@ -52,6 +52,8 @@ pub struct Terms<'c> {
     pub keep_alive: bool,
     /// The line that names this process to the edge.
     pub process: &'c [u8],
+    /// Whether the fields that the application sets are kept for the access log.
+    pub keep_head: bool,
     pub send_timeout: std::time::Duration,
 }
 
@@ -63,12 +65,13 @@ pub struct Output<'c> {
     framing: Framing,
     status: u16,
     sent: u64,
+    kept: Option<(Vec<u8>, Option<u64>)>,
     broken: Option<io::Error>,
 }
 
 impl<'c> Output<'c> {
     pub fn new(stream: &'c mut Stream, watch: &'c Watch, pending: &'c mut Pending, terms: Terms<'c>) -> Self {
-        Self { stream, watch, pending, terms, framing: Framing::Open, status: 0, sent: 0, broken: None }
+        Self { stream, watch, pending, terms, framing: Framing::Open, status: 0, sent: 0, kept: None, broken: None }
     }
 
     pub fn started(&self) -> bool {
@@ -99,6 +102,11 @@ impl<'c> Output<'c> {
         self.sent
     }
 
+    /// The fields that the application has set, encoded, and its `Content-Length`.
+    pub fn kept_head(&self) -> Option<&(Vec<u8>, Option<u64>)> {
+        self.kept.as_ref()
+    }
+
     pub fn keep_alive(&self) -> bool {
         self.terms.keep_alive && self.broken.is_none() && self.framing == Framing::Finished
     }
@@ -126,6 +134,9 @@ impl<'c> Output<'c> {
     pub fn start(&mut self, head: &mut Head, total: Option<u64>, parts: &[&[u8]]) {
         self.status = head.status;
         self.terms.keep_alive &= !head.close;
+        if self.terms.keep_head {
+            self.kept = Some((head.bytes.clone(), head.length));
+        }
         let out = &mut head.bytes;
         self.framing = if !response::has_body(head.status) || self.terms.head_only {
             // 304 and the answer to HEAD may say how long the body would be; 204 has none to speak of.

@@ -83,11 +83,19 @@ pub struct Request {
     pub body: Body,
     pub peer: Arc<Peer>,
     pub started: Instant,
+    /// What the interface keeps for the access log, where that asks for it.
+    pub kept: Option<Box<dyn Kept>>,
+}
+
+/// What an interface knows of a request after its answer.
+pub trait Kept: Send {
+    /// The values of these keys (in lower case) of the request's environment.
+    fn environ(&self, keys: &[String]) -> Vec<Option<String>>;
 }
 
 impl Request {
     pub fn new(peer: Arc<Peer>) -> Self {
-        Self { bytes: Vec::new(), head: Head::new(), body: Body::Empty, peer, started: Instant::now() }
+        Self { bytes: Vec::new(), head: Head::new(), body: Body::Empty, peer, started: Instant::now(), kept: None }
     }
 
     pub fn of(&self, span: Span) -> &[u8] {
@@ -105,6 +113,12 @@ impl Request {
     /// The value of the first field of that name.
     pub fn field(&self, name: &[u8]) -> Option<&[u8]> {
         self.head.fields.iter().find(|field| self.of(field.name).eq_ignore_ascii_case(name)).map(|f| self.of(f.value))
+    }
+
+    /// The value of the last field of that name.
+    pub fn last_field(&self, name: &[u8]) -> Option<&[u8]> {
+        let mut fields = self.head.fields.iter().rev();
+        fields.find(|field| self.of(field.name).eq_ignore_ascii_case(name)).map(|field| self.of(field.value))
     }
 
     /// The id that the edge gave to this request, for logs.

@@ -10,12 +10,11 @@ use std::{
 };
 
 use monodon_http1::Limits;
-use monodon_logging::Lines;
 use tokio::sync::Notify;
 
 use super::{
-    Setup, fds, handover, introduction::Introduction, output::Output, relief::Relief, request::Request, stream::Stream,
-    trust::Trust, watch::Watches,
+    Setup, fds, handover, introduction::Introduction, log::Log, output::Output, relief::Relief, request::Request,
+    stream::Stream, trust::Trust, watch::Watches,
 };
 use crate::{
     config::Config,
@@ -38,9 +37,9 @@ pub struct Shared {
     pub watches: Watches,
     /// Where PROXY headers are looked for: which versions, and whose are believed.
     pub introductions: Option<(monodon_proxy_protocol::Versions, Trust)>,
-    pub log: Option<Lines>,
     /// None where the I/O thread never calls the application.
     pub relief: Option<Rc<Relief>>,
+    pub log: Option<Log>,
     /// The header line that names this process to the edge.
     pub process_line: RefCell<Rc<[u8]>>,
     handover: OwnedFd,
@@ -55,10 +54,7 @@ pub struct Shared {
 impl Shared {
     pub fn new(setup: &Setup, entry: Own, trust: Arc<Trust>, relief: Option<Rc<Relief>>) -> std::io::Result<Self> {
         let config = Arc::clone(&setup.config);
-        let log = match config.accesslog.as_deref() {
-            Some(target) => Some(Lines::open(target)?).filter(Lines::is_on),
-            None => None,
-        };
+        let log = Log::open(&config)?;
         let jitter = match config.max_requests_jitter {
             0 => 0,
             most => fastrand::u64(0..=most),

@@ -4,7 +4,7 @@
 mod application;
 mod http;
 mod life;
-mod logs;
+pub mod logs;
 mod observe;
 mod processes;
 mod proxies;

@@ -17,7 +17,11 @@ use super::{
 };
 use crate::{
     config::Config,
-    process::{body::Body, request::Request, trust::Trust},
+    process::{
+        body::Body,
+        request::{self, Request},
+        trust::Trust,
+    },
 };
 
 /// Builds environs for one thread.
@@ -29,6 +33,8 @@ pub struct Environs {
     remote_port: Kept,
     local_host: Kept,
     local_port: Kept,
+    /// Whether environs are kept for the access log.
+    keeps: bool,
 }
 
 /// A text that is mostly the same as the last time.
@@ -115,6 +121,7 @@ impl Environs {
             remote_port: Kept::default(),
             local_host: Kept::default(),
             local_port: Kept::default(),
+            keeps: config.logs.wants_environ(config),
         })
     }
 
@@ -133,6 +140,9 @@ impl Environs {
         let mut told = Told::default();
         self.fields(&environ, request, &mut told)?;
         self.addresses(&environ, request, &told)?;
+        if self.keeps {
+            request.kept = Some(Box::new(KeptEnviron(environ.clone().unbind())));
+        }
         Ok(environ)
     }
 
@@ -205,6 +215,28 @@ impl Environs {
     }
 }
 
+/// The environ, as the application and its middleware have left it.
+struct KeptEnviron(Py<PyDict>);
+
+impl request::Kept for KeptEnviron {
+    fn environ(&self, keys: &[String]) -> Vec<Option<String>> {
+        Python::attach(|py| {
+            let mut values = vec![None; keys.len()];
+            for (key, value) in self.0.bind(py) {
+                let Some(name) = key.cast::<PyString>().ok().map(|key| key.to_string_lossy().to_lowercase()) else {
+                    continue;
+                };
+                if let Some(place) = keys.iter().position(|key| *key == name)
+                    && let Some(found) = values.get_mut(place)
+                {
+                    *found = value.str().ok().map(|text| text.to_string_lossy().into_owned());
+                }
+            }
+            values
+        })
+    }
+}
+
 fn request_line(environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
     let py = environ.py();
     let key = intern!(py, "REQUEST_METHOD");
@@ -230,44 +262,14 @@ fn request_line(environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> 
     if path.len() == raw.len() && !path.contains(&b'%') {
         environ.set_item(key, whole)?;
     } else {
-        environ.set_item(key, text::latin1(py, &percent_decoded(path))?)?;
+        environ.set_item(key, text::latin1(py, &target::decoded(path))?)?;
     }
     Ok(())
-}
-
-/// Decoded once; what is no valid escape stays as it is.
-fn percent_decoded(path: &[u8]) -> Cow<'_, [u8]> {
-    if !path.contains(&b'%') {
-        return Cow::Borrowed(path);
-    }
-    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        let escape = (byte == b'%').then(|| Some(digit(after.first())? * 16 + digit(after.get(1))?)).flatten();
-        match escape.and_then(|value| u8::try_from(value).ok()) {
-            Some(value) => {
-                decoded.push(value);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => decoded.push(byte),
-        }
-    }
-    Cow::Owned(decoded)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn paths_are_decoded_once_and_bad_escapes_stay() {
-        assert_eq!(*percent_decoded(b"/a%20b"), *b"/a b");
-        assert_eq!(*percent_decoded(b"/%2541"), *b"/%41");
-        assert_eq!(*percent_decoded(b"/%zz%4"), *b"/%zz%4");
-        assert_eq!(*percent_decoded(b"/caf%C3%A9"), *"/café".as_bytes());
-    }
 
     #[test]
     fn the_port_follows_from_what_the_proxy_says() {

@@ -1,0 +1,42 @@
+//! What keeps text from the wire from forging a line, a field of it, or the screen of whoever reads it.
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+fn digit(value: u8) -> u8 {
+    HEX.get(usize::from(value & 15)).copied().unwrap_or(b'0')
+}
+
+/// For a line of text, as Apache and nginx write theirs: a quote and a backslash get a backslash, and what is no
+/// printable ASCII becomes `\xhh`. (gunicorn escapes the quote alone: a path with `%0a` begins a new line there.)
+pub fn text(line: &mut Vec<u8>, value: &[u8]) {
+    if value.iter().all(|byte| is_plain(*byte)) {
+        line.extend_from_slice(value);
+        return;
+    }
+    for &byte in value {
+        match byte {
+            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
+            0x20..=0x7e => line.push(byte),
+            _ => line.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte)]),
+        }
+    }
+}
+
+/// For a JSON string: bytes outside of printable ASCII come as `\u00XX`, one character for each byte, as WSGI has them.
+pub fn json(line: &mut Vec<u8>, value: &[u8]) {
+    if value.iter().all(|byte| is_plain(*byte)) {
+        line.extend_from_slice(value);
+        return;
+    }
+    for &byte in value {
+        match byte {
+            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
+            0x20..=0x7e => line.push(byte),
+            _ => line.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte)]),
+        }
+    }
+}
+
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\')
+}
