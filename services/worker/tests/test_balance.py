@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+import time
 
 import pytest
 from conftest import until
@@ -125,6 +126,55 @@ def test_an_answer_that_ends_with_the_connection_ends_although_the_busy_process_
     others[1].socket.shutdown(socket.SHUT_WR)
     assert others[1].is_closed()
     held.let_go()
+
+
+def test_a_process_whose_threads_are_all_taken_leaves_requests_to_siblings(worker):
+    one = worker(APP, "--workers", "2", "--threads", "2")
+    home, (first, second, *others) = pinned(one, 6)
+    # One thread is left: nothing moves.
+    held = [Held(one, first)]
+    assert held[0].begun() == home
+    assert [pid(client.get("/")) for client in others] == [home] * 4
+    held.append(Held(one, second))
+    assert held[1].begun() == home
+    for client in others:
+        assert pid(client.get("/", method="POST", body=b"x" * 100_000)) != home
+    # New connections go where there is room too.
+    with Client(one.address) as client:
+        assert pid(client.get("/")) != home
+    for one_held in held:
+        assert pid(one_held.let_go()) == home
+
+
+def test_requests_wait_for_threads_in_order_and_their_wait_is_measured(worker):
+    one = worker(APP, "--workers", "1", "--threads", "2")
+    held = [Held(one, Client(one.address)) for _ in range(2)]
+    for each in held:
+        each.begun()
+    waiting = []
+    for number in range(8):
+        waiting.append(Client(one.address))
+        waiting[-1].ask(f"/count/{number}")
+        until(lambda: one.metric("monodon_worker_requests_in_flight") == 3 + number, "the request is there")
+    # One thread answers all of them.
+    held[0].let_go()
+    for client in waiting:
+        pid(client.answer())
+    assert (one.folder / "counts").read_text().split() == [str(number) for number in range(8)]
+    held[1].let_go()
+    assert one.metric("monodon_worker_request_queue_seconds_count") == 10
+    # All but two have waited for longer than the shortest bucket.
+    assert one.metric('monodon_worker_request_queue_seconds_bucket{le="0.00005"}') <= 2
+
+
+def test_the_wait_counts_from_where_the_proxy_got_the_request(worker):
+    one = worker(APP, "--workers", "1")
+    with Client(one.address) as client:
+        for start in [f"t={int((time.time() - 7) * 1e6)}", f"t={time.time() - 7:.3f}"]:
+            pid(client.get("/", f"X-Request-Start: {start}"))
+        pid(client.get("/"))
+    assert 14 <= one.metric("monodon_worker_request_queue_seconds_sum") < 20
+    assert one.metric("monodon_worker_request_queue_seconds_count") == 2
 
 
 @pytest.mark.parametrize("disturb", ["reload", "kill"])

@@ -29,7 +29,7 @@ pub async fn run<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, listener: A
     loop {
         let Ok(mut ready) = listener.readable().await else { return };
         let mut waited = 0;
-        while waited < PATIENCE && !shared.may_accept() {
+        while waited < PATIENCE && !shared.may_accept(interface.full()) {
             tokio::time::sleep(STEP).await;
             waited += 1;
         }
@@ -61,6 +61,8 @@ fn is_about_the_client(error: &io::Error) -> bool {
 pub async fn adopt<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, socket: Rc<AsyncFd<OwnedFd>>) {
     loop {
         let Ok(mut ready) = socket.readable().await else { return };
+        // What is here is waiting already: it is left to others until it can be answered at once.
+        interface.free().await;
         match ready.try_io(handover::receive) {
             Ok(Ok(Some((connection, known)))) => {
                 shared.entry.add_taken_over(1);

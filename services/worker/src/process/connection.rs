@@ -37,6 +37,21 @@ pub trait Interface: 'static {
     /// Answers `request` through `output`. It returns when the response is flushed or the client is gone, and whatever
     /// the application held for it is released.
     fn serve(&self, request: &mut Request, output: &mut Output<'_>) -> impl Future<Output = ()>;
+
+    /// Whether a request would have to wait for others to be answered, so that a sibling had better take it.
+    fn full(&self) -> bool {
+        false
+    }
+
+    /// Waits until it is no longer full.
+    fn free(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
+
+    /// Waits until one more request may wait.
+    fn room(&self) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
 }
 
 /// A connection's parts that reading needs.
@@ -126,7 +141,7 @@ async fn requests<I: Interface>(shared: &Shared, interface: &I, link: &mut Link)
     // Nobody took it the last time: wait for the next tick before it is offered again.
     let mut refused = false;
     loop {
-        match next_head(shared, link, refused).await {
+        match next_head(shared, interface, link, refused).await {
             Next::Request => refused = false,
             Next::GiveAway if shared.give_away(&link.stream, link.introduction) => return End::Elsewhere,
             Next::GiveAway => {
@@ -179,7 +194,7 @@ enum Next {
 }
 
 /// Waits for the next complete head.
-async fn next_head(shared: &Shared, link: &mut Link, refused: bool) -> Next {
+async fn next_head<I: Interface>(shared: &Shared, interface: &I, link: &mut Link, refused: bool) -> Next {
     let Link { request, stream, watch, berth, introduction, .. } = link;
     request.head.clear();
     request.body = Body::Empty;
@@ -236,10 +251,18 @@ async fn next_head(shared: &Shared, link: &mut Link, refused: bool) -> Next {
         if request.bytes.len() == request.bytes.capacity() {
             request.bytes.reserve(BUFFER);
         }
-        let read = stream.read(&mut request.bytes, watch);
         let read = match berth {
-            Some(berth) if idle => berth.first(read).await,
-            _ => read.await,
+            Some(berth) if idle => berth.first(stream.read(&mut request.bytes, watch)).await,
+            _ if idle && shared.relief.is_none() => match stream.readable(watch).await {
+                // Unread, so that whoever is free first can take it.
+                Ok(()) if interface.full() && !refused && shared.has_siblings() => return Next::GiveAway,
+                Ok(()) => {
+                    interface.room().await;
+                    stream.read(&mut request.bytes, watch).await
+                }
+                Err(stopped) => Err(stopped),
+            },
+            _ => stream.read(&mut request.bytes, watch).await,
         };
         match read {
             Ok(0) => return Next::End,

@@ -9,6 +9,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
 };
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
@@ -45,6 +46,12 @@ pub fn receive(socket: impl AsFd) -> io::Result<Option<(OwnedFd, Vec<u8>)>> {
     Ok(None)
 }
 
+/// Whether a connection waits to be received.
+pub fn waits(socket: impl AsFd) -> bool {
+    let mut poll = [PollFd::new(&socket, PollFlags::IN)];
+    rustix::event::poll(&mut poll, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -66,7 +73,9 @@ mod tests {
         let (mut client, server) = UnixStream::pair().unwrap();
         client.write_all(b"hello").unwrap();
         assert_eq!(receive(&from).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(!waits(&from));
         send(&to, &server, b"known").unwrap();
+        assert!(waits(&from));
         drop(server);
         let (taken, known) = receive(&from).unwrap().unwrap();
         assert_eq!(known, b"known");

@@ -19,6 +19,7 @@ mod request;
 mod response;
 mod retry;
 mod shared;
+mod start;
 mod stream;
 mod trust;
 mod upload;
@@ -26,10 +27,17 @@ mod watch;
 mod watchdog;
 mod wsgi;
 
-use std::{io, os::fd::RawFd, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    io,
+    os::fd::{OwnedFd, RawFd},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use pyo3::prelude::*;
 use tokio::{
+    io::unix::AsyncFd,
     runtime::{Builder, LocalOptions, LocalRuntime},
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
@@ -130,7 +138,8 @@ fn serve<I: Interface>(
             accepting.push(tokio::task::spawn_local(accept::run(Rc::clone(shared), Rc::clone(&interface), listener)));
         }
         let handover = Rc::new(fds::readable(setup.handover.rx)?);
-        let adopting = tokio::task::spawn_local(accept::adopt(Rc::clone(shared), Rc::clone(&interface), handover));
+        let adopting =
+            tokio::task::spawn_local(accept::adopt(Rc::clone(shared), Rc::clone(&interface), Rc::clone(&handover)));
         let alive = fds::readable(setup.alive)?;
         let _told = shared.relief.clone().map(|relief| AbortOnDrop(tokio::task::spawn_local(relief.tell())));
         let _ticker = AbortOnDrop(tokio::task::spawn_local(tick(Rc::clone(shared))));
@@ -145,7 +154,7 @@ fn serve<I: Interface>(
         for task in &accepting {
             task.abort();
         }
-        Ok(drain(shared, &adopting, first, &mut signals).await)
+        Ok(drain(shared, &adopting, &handover, first, &mut signals).await)
     });
     if let Some(log) = &shared.log {
         log.lines().flush(Duration::from_secs(1));
@@ -164,7 +173,13 @@ async fn tick(shared: Rc<Shared>) {
 }
 
 /// Finishes what runs and gives away what is idle.
-async fn drain(shared: &Shared, adopting: &JoinHandle<()>, first: ExitReason, signals: &mut Signals) -> ExitReason {
+async fn drain(
+    shared: &Shared,
+    adopting: &JoinHandle<()>,
+    handover: &AsyncFd<OwnedFd>,
+    first: ExitReason,
+    signals: &mut Signals,
+) -> ExitReason {
     shared.entry.set_state(State::Draining);
     shared.begin_leaving();
     if shared.has_siblings() {
@@ -174,12 +189,23 @@ async fn drain(shared: &Shared, adopting: &JoinHandle<()>, first: ExitReason, si
     shared.watches.leave();
     let limit = tokio::time::sleep(shared.config.graceful_timeout);
     let reason = tokio::select! {
-        () = shared.empty() => first,
+        () = all_left(shared, adopting, handover) => first,
         () = limit => ExitReason::Cut,
         reason = signals.quit() => reason,
     };
     adopting.abort();
     reason
+}
+
+/// Waits until no connection is left, here or given away to nobody.
+async fn all_left(shared: &Shared, adopting: &JoinHandle<()>, handover: &AsyncFd<OwnedFd>) {
+    loop {
+        shared.empty().await;
+        if adopting.is_finished() || shared.has_siblings() || !handover::waits(handover.get_ref()) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 struct AbortOnDrop(JoinHandle<()>);

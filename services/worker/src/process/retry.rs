@@ -3,9 +3,9 @@
 //! Then it must not kill the next process too, and is answered here. One that had only just arrived when its process was
 //! killed for time was not the one that took too long, and is served.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use super::{Shared, request::Request, shared};
+use super::{Shared, request::Request, start};
 use crate::scoreboard::{self, Reason};
 
 /// How long the supervisor may take to say why a process died.
@@ -41,8 +41,7 @@ pub async fn verdict(shared: &Shared, request: &Request) -> Option<(u16, &'stati
 
 /// How long ago the proxy got the request.
 fn age(request: &Request) -> Option<Duration> {
-    let start = request.field(b"x-request-start").and_then(shared::micros)?;
-    SystemTime::now().duration_since(UNIX_EPOCH).ok()?.checked_sub(Duration::from_micros(start))
+    start::of(request).map(|start| Duration::from_micros(start::epoch().saturating_sub(start)))
 }
 
 /// Whether a request of this age had not used up its time when its process was killed.

@@ -6,7 +6,7 @@ use std::{
     os::fd::OwnedFd,
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use monodon_http1::Limits;
@@ -155,8 +155,9 @@ impl Shared {
         sent
     }
 
-    pub fn may_accept(&self) -> bool {
-        self.scoreboard.may_accept(self.entry.index(), self.connections.get())
+    /// Whether no sibling ought to accept a connection rather than this process.
+    pub fn may_accept(&self, full: bool) -> bool {
+        self.scoreboard.may_accept(self.entry.index(), self.connections.get(), full)
     }
 
     pub fn add_connections(&self, more: i32) {
@@ -189,10 +190,6 @@ impl Shared {
             self.entry.set_request_start(now);
         }
         self.entry.set_current(request.method(), request.target(), request.id());
-        if let Some(sent) = request.field(b"x-request-start").filter(|_| request.peer.trusted).and_then(micros) {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_micros());
-            self.entry.observe_queue(u64::try_from(now).unwrap_or(0).saturating_sub(sent));
-        }
     }
 
     /// The application is done with a request.
@@ -221,9 +218,4 @@ impl Shared {
             }
         }
     }
-}
-
-/// `t=1700000000000000`, microseconds.
-pub fn micros(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value.strip_prefix(b"t=")?).ok()?.parse().ok()
 }

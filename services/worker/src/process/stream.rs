@@ -72,6 +72,13 @@ impl Stream {
         }
     }
 
+    pub async fn readable(&self, watch: &Watch) -> Result<(), Stopped> {
+        match self {
+            Self::Tcp(stream) => interruptible(stream.readable(), watch).await,
+            Self::Unix(stream) => interruptible(stream.readable(), watch).await,
+        }
+    }
+
     pub async fn writable(&self, watch: &Watch) -> Result<(), Stopped> {
         match self {
             Self::Tcp(stream) => interruptible(stream.writable(), watch).await,

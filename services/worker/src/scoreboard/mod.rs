@@ -159,12 +159,12 @@ impl Scoreboard {
         self.header().serving.store(serving, Relaxed);
     }
 
-    /// Whether a process with `connections` may accept now: it holds no more than any sibling that could accept. One
-    /// whose slots have been taken for a millisecond or longer does not count.
-    pub fn may_accept(&self, own: usize, connections: u32) -> bool {
+    /// Whether a process with `connections` may accept now: it holds no more than any sibling that could accept, and has
+    /// room if any of them has. A sibling whose slots have been taken for a millisecond or longer does not count.
+    pub fn may_accept(&self, own: usize, connections: u32, full: bool) -> bool {
         let others =
             self.entries().iter().enumerate().filter(|(index, entry)| *index != own && entry.state().accepts());
-        let mut more = others.filter(|(_, entry)| entry.connections() < connections).peekable();
+        let mut more = others.filter(|(_, entry)| full || entry.connections() < connections).peekable();
         if more.peek().is_none() {
             return true;
         }

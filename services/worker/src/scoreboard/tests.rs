@@ -65,10 +65,19 @@ fn a_process_accepts_while_no_sibling_holds_fewer() {
         own.set_ready(1, now());
         own.set_connections(connections);
     }
-    assert!(board.may_accept(0, 2));
-    assert!(!board.may_accept(1, 3));
+    assert!(board.may_accept(0, 2, false));
+    assert!(!board.may_accept(1, 3, false));
+    // One that has no room leaves it to whoever has.
+    assert!(!board.may_accept(0, 2, true));
+    let busy = board.entry(0).unwrap();
+    busy.set_in_flight(1);
+    busy.set_request_start(now());
+    assert!(!board.may_accept(1, 3, false));
+    busy.set_request_start(now() - 2000);
+    assert!(board.may_accept(1, 3, false));
+    busy.set_in_flight(0);
     board.entry(0).unwrap().set_state(State::Draining);
-    assert!(board.may_accept(1, 3));
+    assert!(board.may_accept(1, 3, false));
 }
 
 #[test]

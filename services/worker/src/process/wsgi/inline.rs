@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     process::{
-        connection::Interface, output::Output, relief::Relief, request::Request, response::Head, watchdog::Lane,
+        connection::Interface, output::Output, relief::Relief, request::Request, response::Head, start, watchdog::Lane,
     },
     scoreboard::Own,
 };
@@ -63,6 +63,9 @@ impl Inline {
 
 impl Interface for Inline {
     async fn serve(&self, request: &mut Request, output: &mut Output<'_>) {
+        if let Some(waited) = start::waited(request) {
+            self.entry.observe_queue(waited);
+        }
         let running = self.watched(output, |py, sink| {
             // The body goes into the environ, so the request is only lent for it.
             let request = RefCell::new(&mut *request);

@@ -2,7 +2,7 @@
 //! gets the responses back; it never needs the interpreter's lock.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -14,7 +14,7 @@ use pyo3::{
     prelude::*,
     types::{IntoPyDict, PyCFunction},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::{
     App,
@@ -28,18 +28,23 @@ use crate::{
         output::Output,
         request::Request,
         response::{self, Head},
+        start,
         watchdog::Lane,
     },
-    scoreboard::Own,
+    scoreboard::{self, Own},
 };
 
 /// Parts of a response that may wait for the socket, before the thread that makes them waits.
 const AHEAD: usize = 4;
+/// So many requests may wait for each thread; what comes then is not read before one of them is answered.
+const WAITING: usize = 100;
 
 /// A request on its way to a thread.
 struct Job {
     request: Request,
     way: Way,
+    /// Monotonic microseconds.
+    arrived: u64,
 }
 
 /// The way back to its connection.
@@ -74,7 +79,7 @@ impl Queue {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// First come, first served. Its bound is that of the connections: each has at most one request here.
+    /// First come, first served. Its bound is kept by those who push (see [`Pool::room`]).
     fn push(&self, job: Job) {
         self.jobs().push_back(job);
         self.more.notify_one();
@@ -93,12 +98,18 @@ impl Queue {
 
 pub struct Pool {
     queue: Arc<Queue>,
+    threads: usize,
+    /// Requests that wait for a thread or are with one.
+    held: Cell<usize>,
+    /// One fewer is held.
+    answered: Notify,
 }
 
 impl Pool {
     /// Starts a thread for each lane; they are daemons of `threading`, attached to the interpreter once.
     pub fn start(py: Python<'_>, app: &App, lanes: Vec<Arc<Lane>>, entry: &Own) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::default());
+        let threads = lanes.len();
         let start = |number: usize, lane: Arc<Lane>| {
             let thread =
                 Thread { app: app.callable.clone_ref(py), lane, entry: entry.clone(), queue: Arc::clone(&queue) };
@@ -117,19 +128,61 @@ impl Pool {
         for (number, lane) in lanes.into_iter().enumerate() {
             start(number, lane).map_err(|error: PyErr| std::io::Error::other(error.to_string()))?;
         }
-        Ok(Self { queue })
+        Ok(Self { queue, threads, held: Cell::new(0), answered: Notify::new() })
+    }
+}
+
+/// A request that waits for a thread or is with one.
+struct Held<'p>(&'p Pool);
+
+impl<'p> Held<'p> {
+    fn new(pool: &'p Pool) -> Self {
+        pool.held.set(pool.held.get() + 1);
+        Self(pool)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.held.set(self.0.held.get().saturating_sub(1));
+        self.0.answered.notify_waiters();
+    }
+}
+
+impl Pool {
+    async fn fewer_than(&self, limit: usize) {
+        loop {
+            let answered = self.answered.notified();
+            if self.held.get() < limit {
+                return;
+            }
+            answered.await;
+        }
     }
 }
 
 impl Interface for Pool {
+    fn full(&self) -> bool {
+        self.held.get() >= self.threads
+    }
+
+    async fn free(&self) {
+        self.fewer_than(self.threads).await;
+    }
+
+    async fn room(&self) {
+        self.fewer_than(self.threads.saturating_mul(1 + WAITING)).await;
+    }
+
     async fn serve(&self, request: &mut Request, output: &mut Output<'_>) {
+        let _held = Held::new(self);
         let (reply, mut replies) = mpsc::channel(AHEAD);
         let peer = Arc::clone(&request.peer);
         let taken = std::mem::replace(request, Request::new(peer));
         let head_only = taken.method() == b"HEAD";
         let gone = Arc::new(AtomicBool::new(false));
         let way = Way { fd: output.fd(), head_only, reply, gone: Arc::clone(&gone) };
-        self.queue.push(Job { request: taken, way });
+        self.queue.push(Job { request: taken, way, arrived: scoreboard::now() });
         while let Some(next) = replies.recv().await {
             match next {
                 Reply::Whole(mut head, body) => output.whole(&mut head, &[&body]),
@@ -162,6 +215,8 @@ impl Thread {
             let mut job = py.detach(|| self.queue.pop());
             self.lane.name(&job.request);
             self.lane.begin(job.way.fd, false);
+            let here = scoreboard::now().saturating_sub(job.arrived);
+            self.entry.observe_queue(start::waited(&job.request).unwrap_or(here));
             let mut sink = Remote { way: &job.way, thread: &self, py, started: false, silent: false };
             let running = {
                 // The body goes into the environ, so the request is only lent for it.
@@ -192,7 +247,7 @@ impl Thread {
                     }
                 });
             }
-            let Job { request, way: Way { reply, .. } } = job;
+            let Job { request, way: Way { reply, .. }, .. } = job;
             py.detach(|| drop(reply.blocking_send(Reply::Back(Box::new(request)))));
         }
     }
