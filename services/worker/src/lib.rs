@@ -2,6 +2,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod access;
+pub mod app_metrics;
 mod child;
 mod cli;
 pub mod config;

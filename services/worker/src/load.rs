@@ -103,6 +103,7 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
         },
         admin: admin(values, problems),
         control: PathBuf::new(),
+        app_metrics: values.bool("app_metrics"),
         chdir: values.path("chdir"),
         pythonpath: values.list("pythonpath").to_vec(),
         required_env: values.list("required_env").to_vec(),

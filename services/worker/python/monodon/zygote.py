@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 
-from monodon import _monodon, importer
+from monodon import _monodon, app_metrics, importer
 
 # A packet has to fit into the socket's buffer; no traceback worth reading is longer.
 LONGEST = 32_000
@@ -117,6 +117,8 @@ class Zygote:
     def work(self, entry: int, generation: int) -> int:
         """In the new process."""
         _monodon.follow(self.setup["supervisor"], self.setup["graceful_seconds"])
+        if names := self.setup["app_metrics"]:
+            app_metrics.identify(f"w{entry}{names['tag']}")
         self.tell(forked=entry, pid=os.getpid())
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -192,6 +194,8 @@ def main() -> int:
     write_stacks(setup["stacks_signal"], setup["stacks"])
     # What the application prints is seen when it prints it.
     sys.stdout.reconfigure(line_buffering=True)
+    if names := setup["app_metrics"]:
+        app_metrics.install(names["zygote"])
     importer.prepare_path(setup["config"]["pythonpath"], setup["config"]["folder"])
     try:
         return Zygote(channel, setup).serve()

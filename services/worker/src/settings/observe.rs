@@ -19,4 +19,13 @@ const SETTINGS: &[Setting] = &[
                 folder, named by user and admin port.",
         ..Setting::NEW
     },
+    Setting {
+        key: "app_metrics",
+        kind: Kind::Bool,
+        default: "true",
+        words: "Show what the application sets with `prometheus_client` on `/metrics` too, merged over all processes. It needs \
+                to do nothing for that: `PROMETHEUS_MULTIPROC_DIR` is set to a folder in shared memory, unless it is set \
+                already.",
+        ..Setting::NEW
+    },
 ];

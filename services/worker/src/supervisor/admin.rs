@@ -70,7 +70,11 @@ impl Source for Pages {
     }
 
     fn metrics(&self) -> String {
-        metrics::render(&self.0)
+        let mut page = metrics::render(&self.0);
+        if let Some(own) = self.0.app_metrics.get() {
+            own.render(&mut page);
+        }
+        page
     }
 
     fn service(&self) -> &'static str {

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use crate::app_metrics::AppMetrics;
 use crate::load::{Loaded, load, prepare_control};
 use crate::scoreboard::Scoreboard;
 use herd::Herd;
@@ -105,6 +106,7 @@ async fn supervise(config: crate::config::Config, start: Start) -> ExitCode {
         herd.wanted * herd.config.threads
     );
     herd.start_zygote();
+    let sweeping = tokio::task::spawn_local(sweep_app_metrics(herd.shared.clone()));
     let code = loop {
         herd.step();
         if let Some(code) = herd.finished() {
@@ -125,6 +127,10 @@ async fn supervise(config: crate::config::Config, start: Start) -> ExitCode {
     };
     drop(control);
     admin.stop().await;
+    sweeping.abort();
+    if let Some(metrics) = herd.shared.app_metrics.get() {
+        metrics.end();
+    }
     ExitCode::from(code)
 }
 
@@ -152,7 +158,29 @@ fn prepare(
     prepare_control(&config.control).unwrap_or_else(|error| tracing::warn!("control socket: {error}"));
     signals::listen(&events).map_err(|error| broken("signals", error))?;
     let shared = Arc::new(Shared::new(board, &config));
+    if config.app_metrics {
+        begin_app_metrics(&shared, &config, &start);
+    }
     Ok(Herd::new(config, start, events, shared, listeners, handover, alive, hold))
+}
+
+/// Without a folder for them the application's metrics are missing; nothing else is.
+fn begin_app_metrics(shared: &Arc<Shared>, config: &crate::config::Config, start: &Start) {
+    let exported = |name: &str| start.exports.iter().find(|(key, _)| key == name).map(|(_, value)| value.into());
+    let variable = |name: &str| exported(name).or_else(|| std::env::var_os(name));
+    match AppMetrics::begin(variable, config.chdir.as_deref()) {
+        Ok(metrics) => drop(shared.app_metrics.set(metrics)),
+        Err(error) => tracing::warn!("no folder for the application's own metrics: {error}"),
+    }
+}
+
+/// Clears up now and then what processes have left that we do not know.
+async fn sweep_app_metrics(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let shared = shared.clone();
+        let _ = tokio::task::spawn_blocking(move || shared.app_metrics.get().map(AppMetrics::sweep)).await;
+    }
 }
 
 /// How often the scoreboard is looked at: often while somebody is about to become ready or to leave.

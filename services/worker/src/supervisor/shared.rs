@@ -1,8 +1,9 @@
 //! What the supervisor's loop writes and the admin port reads.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::app_metrics::AppMetrics;
 use crate::config::Config;
 use crate::scoreboard::{Histogram, Reason, Scoreboard};
 
@@ -19,6 +20,8 @@ pub struct Shared {
     pub wanted: AtomicU64,
     /// When the last reload that worked ended, in seconds since the epoch.
     pub reloaded: AtomicU64,
+    /// What the application sets with prometheus_client, where that is wanted.
+    pub app_metrics: OnceLock<AppMetrics>,
     ends: [AtomicU64; Reason::ALL.len()],
     trouble: Mutex<Option<String>>,
 }
@@ -34,6 +37,7 @@ impl Shared {
             generation: AtomicU64::new(0),
             wanted: AtomicU64::new(config.workers as u64),
             reloaded: AtomicU64::new(0),
+            app_metrics: OnceLock::new(),
             ends: Default::default(),
             trouble: Mutex::new(None),
         }

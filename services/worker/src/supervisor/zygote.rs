@@ -1,9 +1,9 @@
 //! The zygote as the supervisor sees it: started with what the workers inherit, told by packets of JSON what to do.
 
-use std::ffi::OsString;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::path::PathBuf;
 use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use rustix::net::{AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, Send
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixDatagram;
 
+use super::Start;
 use super::stacks::Writer;
 use crate::config::Config;
 
@@ -24,6 +25,17 @@ pub struct Inherited<'a> {
     pub alive: BorrowedFd<'a>,
     /// Where the zygote writes its Python stacks.
     pub stacks: BorrowedFd<'a>,
+    pub app_metrics: Option<AppMetricsNames>,
+}
+
+/// How processes call their files of prometheus_client's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AppMetricsNames {
+    pub folder: PathBuf,
+    /// The zygote's own, `z0`.
+    pub zygote: String,
+    /// What comes behind a worker's `w3`.
+    pub tag: String,
 }
 
 /// The first packet; the zygote passes it on to each worker (see `child.rs`).
@@ -43,6 +55,7 @@ pub struct Setup {
     pub stacks: RawFd,
     /// What the application finds in `sys.argv`.
     pub argv: Vec<String>,
+    pub app_metrics: Option<AppMetricsNames>,
 }
 
 /// What the zygote and its children say.
@@ -90,7 +103,8 @@ pub struct Zygote {
     pub id: u64,
     pub generation: u32,
     pub pid: u32,
-
+    /// Among the zygotes that live, as the entry is a worker's.
+    pub place: usize,
     pub up: bool,
     pub started: u64,
     /// Why it is killed, if it is, and when that was decided.
@@ -105,11 +119,11 @@ pub struct Zygote {
 impl Zygote {
     pub fn start(
         id: u64,
+        place: usize,
         generation: u32,
         writer: Writer,
         config: &Arc<Config>,
-        python: &[OsString],
-        exports: &[(String, String)],
+        start: &Start,
         inherited: &Inherited<'_>,
     ) -> io::Result<Self> {
         let flags = SocketFlags::CLOEXEC;
@@ -126,13 +140,17 @@ impl Zygote {
             stacks: inherited.stacks.as_raw_fd(),
             graceful_seconds: u32::try_from(config.graceful_timeout.as_secs()).unwrap_or(u32::MAX).max(1),
             argv: vec!["monodon-worker".to_owned(), config.app.clone()],
+            app_metrics: inherited.app_metrics.clone(),
         };
-        let Some((program, flags)) = python.split_first() else {
+        let Some((program, flags)) = start.python.split_first() else {
             return Err(io::Error::other("no Python interpreter is known"));
         };
         let mut command = Command::new(program);
         command.args(flags).args(["-m", "monodon.zygote"]).arg(theirs.as_raw_fd().to_string());
-        command.envs(exports.iter().map(|(name, value)| (name, value)));
+        command.envs(start.exports.iter().map(|(name, value)| (name, value)));
+        if let Some(names) = &inherited.app_metrics {
+            command.env(crate::app_metrics::VARIABLE, &names.folder);
+        }
         if let Some(folder) = &config.chdir {
             command.current_dir(folder);
         }
@@ -146,6 +164,7 @@ impl Zygote {
             id,
             generation,
             pid: child.id(),
+            place,
             up: false,
             started: crate::scoreboard::now(),
             late: None,

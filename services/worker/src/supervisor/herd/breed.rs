@@ -88,6 +88,9 @@ impl Herd {
         if let Some(entry) = self.shared.board.entry(index) {
             entry.release();
         }
+        if let Some(metrics) = self.shared.app_metrics.get() {
+            metrics.left(&format!("w{index}"));
+        }
         self.free.push_back(index);
         Some(process)
     }

@@ -6,7 +6,7 @@ use super::Herd;
 use crate::supervisor::Event;
 use crate::supervisor::process::End;
 use crate::supervisor::stacks;
-use crate::supervisor::zygote::{Inherited, Message, Zygote};
+use crate::supervisor::zygote::{AppMetricsNames, Inherited, Message, Zygote};
 
 impl Herd {
     /// Starts a zygote of the wanted generation, with the configuration as it is now.
@@ -18,17 +18,22 @@ impl Herd {
                 return self.back_off();
             }
         };
+        let place = (0..).find(|place| self.zygotes.iter().all(|zygote| zygote.place != *place)).unwrap_or_default();
         let inherited = Inherited {
             stacks: stacks.as_fd(),
             listeners: self.listeners.fds(),
             handover: [self.handover.0.as_fd(), self.handover.1.as_fd()],
             scoreboard: self.shared.board.fd(),
             alive: self.alive.as_fd(),
+            app_metrics: self.shared.app_metrics.get().map(|metrics| AppMetricsNames {
+                folder: metrics.folder().to_owned(),
+                zygote: format!("z{place}{}", metrics.tag()),
+                tag: metrics.tag().to_owned(),
+            }),
         };
         let id = self.next_zygote;
         self.next_zygote += 1;
-        let (python, exports) = (&self.start.python, &self.start.exports);
-        match Zygote::start(id, self.generation, writer, &self.config, python, exports, &inherited) {
+        match Zygote::start(id, place, self.generation, writer, &self.config, &self.start, &inherited) {
             Ok(zygote) => {
                 let (ear, events) = (zygote.ear(), self.events.clone());
                 tokio::task::spawn_local(async move {
@@ -109,6 +114,9 @@ impl Herd {
     pub(super) fn zygote_gone(&mut self, id: u64) {
         let Some(place) = self.zygotes.iter().position(|zygote| zygote.id == id) else { return };
         let zygote = self.zygotes.remove(place);
+        if let Some(metrics) = self.shared.app_metrics.get() {
+            metrics.left(&format!("z{}", zygote.place));
+        }
         if self.breeder == Some(id) {
             self.breeder = None;
             if self.stop.is_none() {
