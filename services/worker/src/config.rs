@@ -7,23 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::logs::Logs;
+use crate::bind::Bind;
 use crate::settings::proxy_protocol::ProxyProtocol;
-
-/// Where requests come in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Bind {
-    Tcp(SocketAddr),
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for Bind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Bind::Tcp(address) => write!(f, "{address}"),
-            Bind::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
+use crate::settings::sockets::Sockets;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Config {
@@ -33,6 +19,7 @@ pub struct Config {
     pub backlog: u32,
     /// Mode of unix sockets.
     pub socket_mode: u32,
+    pub sockets: Sockets,
     pub workers: usize,
     pub threads: usize,
     /// To the first byte of the answer, then for each further part.
@@ -85,6 +72,7 @@ impl Default for Config {
             bind: vec![Bind::Tcp(SocketAddr::from(([127, 0, 0, 1], 8000)))],
             backlog: 2048,
             socket_mode: 0o660,
+            sockets: Sockets::default(),
             workers: 1,
             threads: 1,
             timeout: Duration::from_secs(30),

@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod app_metrics;
+mod bind;
 mod child;
 mod cli;
 pub mod config;

@@ -9,10 +9,11 @@ use std::path::PathBuf;
 
 use monodon_settings::{Address, Problem, Problems, Values};
 
-use crate::config::{Bind, Config};
+use crate::config::Config;
 use crate::gunicorn;
 use crate::settings::SCHEMA;
 use crate::settings::proxy_protocol::ProxyProtocol;
+use crate::settings::sockets::{self, Sockets};
 
 /// What the command line and the environment gave.
 pub struct Loaded {
@@ -73,9 +74,10 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
     let count = |key: &str| values.int(key).unsigned_abs();
     let config = Config {
         app: String::new(),
-        bind: binds(values, problems),
+        bind: sockets::binds(values, std::env::var("PORT").ok().as_deref(), problems),
         backlog: count("backlog") as u32,
-        socket_mode: mode(values, problems),
+        socket_mode: sockets::mode(values, problems),
+        sockets: Sockets::read(values),
         workers: workers(values, problems),
         threads: count("threads") as usize,
         timeout: values.duration("timeout"),
@@ -138,41 +140,12 @@ fn raw_env(values: &Values, problems: &mut Problems) -> Vec<(String, String)> {
     pairs
 }
 
-fn binds(values: &Values, problems: &mut Problems) -> Vec<Bind> {
-    let mut binds = Vec::new();
-    for address in values.addresses("bind") {
-        match (&address, address.socket()) {
-            (Address::Unix(path), _) => binds.push(Bind::Unix(path.clone())),
-            (_, Some(address)) => binds.push(Bind::Tcp(address)),
-            (_, None) => {
-                problems.push(values.problem(
-                    "bind",
-                    format!("{address} is a name; give the address to listen on, such as 0.0.0.0:8000"),
-                ));
-            }
-        }
-    }
-    binds
-}
-
 fn admin(values: &Values, problems: &mut Problems) -> SocketAddr {
     let address = values.address("admin");
     address.as_ref().and_then(Address::socket).unwrap_or_else(|| {
         problems.push(values.problem("admin", "expected an address and a port, such as 127.0.0.1:9102"));
         SocketAddr::from(([127, 0, 0, 1], 9102))
     })
-}
-
-fn mode(values: &Values, problems: &mut Problems) -> u32 {
-    let text = values.text("socket_mode");
-    match u32::from_str_radix(text.trim_start_matches("0o"), 8) {
-        Ok(mode) if mode <= 0o777 => mode,
-        _ => {
-            problems
-                .push(values.problem("socket_mode", format!("expected octal permissions such as 660, got {text:?}")));
-            0o660
-        }
-    }
 }
 
 fn workers(values: &Values, problems: &mut Problems) -> usize {

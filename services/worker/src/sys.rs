@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
 
 /// The zygote dies with the supervisor, even in the midst of an import. False when the supervisor is gone already.
@@ -119,6 +119,14 @@ pub fn borrowed(number: RawFd) -> io::Result<BorrowedFd<'static>> {
     }
     // SAFETY: it is open, and what is inherited is never closed by anyone but the process's end.
     Ok(unsafe { BorrowedFd::borrow_raw(number) })
+}
+
+/// A descriptor that this program was started with, and that only the caller will use from now on.
+pub fn take(number: RawFd) -> io::Result<OwnedFd> {
+    borrowed(number)?;
+    // SAFETY: it is open, it was inherited under a number that the user (or systemd) names, so nothing in this process has
+    // opened it, and each number is taken once.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// The signal's name, for people.

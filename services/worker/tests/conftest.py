@@ -40,9 +40,14 @@ def until(condition, what="the condition", patience=PATIENCE):
 
 
 class Worker:
-    """A `monodon-worker` under test. `log` holds the JSON lines of stdout, `out` the other lines, `err()` all of stderr."""
+    """A `monodon-worker` under test. `log` holds the JSON lines of stdout, `out` the other lines, `err()` all of stderr.
 
-    def __init__(self, folder: pathlib.Path, source: str, *flags: str, app="app:application", env=None, files=None):
+    `prefix` is a command that executes the rest; other keywords go to `Popen`."""
+
+    def __init__(
+        self, folder: pathlib.Path, source: str, *flags: str, app="app:application", env=None, files=None,
+        prefix=(), bind=True, **popen,
+    ):
         self.folder = folder
         self.write(source)
         for name, text in (files or {}).items():
@@ -53,15 +58,17 @@ class Worker:
         self._err = open(folder / "stderr", "w+")
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("MONODON_", "WEB_CONC", "GUNICORN_"))}
         environment |= {"TMPDIR": str(folder)} | (env or {})
-        defaults = ["--bind", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--control", self.control]
+        defaults = ["--bind", "127.0.0.1:0"] if bind else []
+        defaults += ["--admin", "127.0.0.1:0", "--control", self.control]
         if "--workers" not in flags and "WEB_CONCURRENCY" not in environment:
             defaults += ["--workers", "2"]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "monodon", *([app] if app else []), *defaults, *flags],
+            [*prefix, sys.executable, "-m", "monodon", *([app] if app else []), *defaults, *flags],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=self._err,
+            **popen,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

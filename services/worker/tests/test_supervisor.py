@@ -347,29 +347,6 @@ def test_required_variables(start, tmp_path):
     assert two.request()[2] == b"from a file"
 
 
-def test_an_address_in_use_is_told(worker, start):
-    one = worker()
-    two = start(HELLO, "--bind", "127.0.0.1:%d" % one.port)
-    assert two.wait() == 2
-    assert "another program listens there" in two.err()
-
-
-def test_unix_sockets(worker, tmp_path):
-    import socket
-
-    path = tmp_path / "app.sock"
-    one = worker(HELLO, "--bind", f"unix:{path}", "--socket-mode", "600")
-    assert path.stat().st_mode & 0o777 == 0o600
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(path))
-        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        with client.makefile("rb") as answer:
-            assert answer.readline().startswith(b"HTTP/1.1 200")
-    one.signal(signal.SIGTERM)
-    assert one.wait() == 0
-    assert not path.exists()
-
-
 def test_preload_warns_of_threads(worker):
     source = """
     import threading, time

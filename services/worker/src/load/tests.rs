@@ -17,7 +17,7 @@ fn the_defaults_are_those_that_tests_use() {
 #[test]
 fn all_that_is_wrong_is_told_at_once() {
     let words =
-        ["--workers", "many", "--socket-mode", "rw", "--forwarded-allow-ips", "10.0.0.0/99", "--bind", "name:80"];
+        ["--workers", "many", "--socket-mode", "rw", "--forwarded-allow-ips", "10.0.0.0/99", "--bind", "name:x"];
     let text = load(&arguments(&words), &[]).err().unwrap().to_string();
     for part in ["--workers", "--socket-mode", "--forwarded-allow-ips", "--bind", "no application is named"] {
         assert!(text.contains(part), "{part} is not in:\n{text}");

@@ -28,6 +28,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub async fn run<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, listener: AsyncFd<OwnedFd>) {
     loop {
         let Ok(mut ready) = listener.readable().await else { return };
+        shared.room().await;
         let mut waited = 0;
         while waited < PATIENCE && !shared.may_accept(interface.full()) {
             tokio::time::sleep(STEP).await;

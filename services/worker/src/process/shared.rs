@@ -49,6 +49,8 @@ pub struct Shared {
     /// Requests until this process asks for its replacement.
     requests_left: Cell<Option<u64>>,
     emptied: Notify,
+    /// There is room again for connections.
+    fewer: Notify,
 }
 
 impl Shared {
@@ -86,6 +88,7 @@ impl Shared {
             leaving: Cell::new(None),
             requests_left: Cell::new((config.max_requests > 0).then(|| config.max_requests.saturating_add(jitter))),
             emptied: Notify::new(),
+            fewer: Notify::new(),
             config,
         };
         shared.name_process();
@@ -166,6 +169,20 @@ impl Shared {
         self.entry.set_connections(connections);
         if connections == 0 {
             self.emptied.notify_waiters();
+        }
+        if more < 0 && connections + 1 == self.config.sockets.worker_connections {
+            self.fewer.notify_waiters();
+        }
+    }
+
+    /// Waits until one more connection may be held.
+    pub async fn room(&self) {
+        loop {
+            let fewer = self.fewer.notified();
+            if self.connections.get() < self.config.sockets.worker_connections {
+                return;
+            }
+            fewer.await;
         }
     }
 

@@ -9,7 +9,7 @@ mod observe;
 mod processes;
 mod proxies;
 pub mod proxy_protocol;
-mod sockets;
+pub mod sockets;
 
 use monodon_settings::Schema;
 

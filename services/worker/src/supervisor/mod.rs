@@ -14,6 +14,7 @@ mod signals;
 mod sockets;
 pub mod stacks;
 mod stop;
+mod systemd;
 pub mod zygote;
 
 use std::ffi::OsString;
@@ -143,7 +144,8 @@ fn prepare(
     // Whatever outlives a zygote is ours to reap.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| broken("cannot become the subreaper", error.into()))?;
-    let listeners = sockets::Listeners::open(&config).map_err(|message| (2, message))?;
+    let passed = systemd::listen_fds().map_err(|message| (2, message))?;
+    let listeners = sockets::Listeners::open(&config, &passed, sockets::PATIENCE).map_err(|message| (2, message))?;
     let handover = sockets::handover().map_err(|error| broken("hand-over sockets", error))?;
     // Twice as many as processes, and room for a few more by SIGTTIN.
     let entries = 2 * config.workers.max(4);

@@ -1,13 +1,26 @@
 //! The listening sockets: the supervisor owns them, so that neither a crash nor a reload ever refuses a connection.
 
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::config::{Bind, Config};
+use crate::bind::Bind;
+use crate::config::Config;
+
+/// How often a bind is tried, and how long between: as gunicorn does it. An address may still be another program's that is
+/// about to end, or not there yet while the network comes up.
+#[derive(Clone, Copy)]
+pub struct Patience {
+    pub tries: u32,
+    pub pause: Duration,
+}
+
+pub const PATIENCE: Patience = Patience { tries: 5, pause: Duration::from_secs(1) };
 
 pub struct Listeners {
     sockets: Vec<Socket>,
@@ -16,15 +29,13 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    pub fn open(config: &Config) -> Result<Self, String> {
+    /// `passed`: sockets that systemd has opened; they take the place of `bind`.
+    pub fn open(config: &Config, passed: &[RawFd], patience: Patience) -> Result<Self, String> {
         let mut listeners = Self { sockets: Vec::new(), paths: Vec::new() };
-        for bind in &config.bind {
-            let socket = match bind {
-                Bind::Tcp(address) => tcp(*address),
-                Bind::Unix(path) => unix(path, config.socket_mode),
-            };
-            let listening = socket.and_then(|socket| socket.listen(config.backlog as i32).map(|()| socket));
-            listeners.sockets.push(listening.map_err(|error| wrong(bind, &error))?);
+        let passed: Vec<Bind> = passed.iter().map(|fd| Bind::Fd(*fd)).collect();
+        let binds = if passed.is_empty() { &config.bind } else { &passed };
+        for bind in binds {
+            listeners.sockets.push(patiently(bind, config, patience).map_err(|error| wrong(bind, &error))?);
             if let Bind::Unix(path) = bind {
                 listeners.paths.push(path.clone());
             }
@@ -60,9 +71,49 @@ impl Listeners {
     }
 }
 
-fn tcp(address: std::net::SocketAddr) -> io::Result<Socket> {
+fn patiently(bind: &Bind, config: &Config, patience: Patience) -> io::Result<Socket> {
+    let mut tries = 1;
+    loop {
+        match open(bind, config) {
+            Err(error)
+                if tries < patience.tries
+                    && matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable) =>
+            {
+                tracing::warn!("bind {bind}: {error}; trying again in {} s", patience.pause.as_secs());
+                tries += 1;
+                std::thread::sleep(patience.pause);
+            }
+            done => return done,
+        }
+    }
+}
+
+fn open(bind: &Bind, config: &Config) -> io::Result<Socket> {
+    let socket = match bind {
+        Bind::Tcp(address) => tcp(*address, config)?,
+        Bind::Name(name, port) => {
+            // IPv4 first, as gunicorn, which looks for nothing else.
+            let mut found: Vec<SocketAddr> = (name.as_str(), *port).to_socket_addrs()?.collect();
+            found.sort_by_key(SocketAddr::is_ipv6);
+            let first = found.first().ok_or_else(|| io::Error::other("the name has no address"))?;
+            tcp(*first, config)?
+        }
+        Bind::Unix(path) => unix(path, config)?,
+        Bind::Fd(fd) => inherited(*fd)?,
+    };
+    // systemd's listen already, and a security policy may forbid to say it again.
+    if !socket.is_listener().unwrap_or(false) {
+        socket.listen(config.backlog as i32)?;
+    }
+    Ok(socket)
+}
+
+fn tcp(address: SocketAddr, config: &Config) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_reuse_address(true)?;
+    if config.sockets.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
     if address.is_ipv6() && address.ip().is_unspecified() {
         // `[::]` is meant to be every address.
         socket.set_only_v6(false)?;
@@ -72,27 +123,48 @@ fn tcp(address: std::net::SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn unix(path: &Path, mode: u32) -> io::Result<Socket> {
+fn unix(path: &Path, config: &Config) -> io::Result<Socket> {
     // A socket that nobody answers on is left over; one that answers belongs to another server.
-    if std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_socket()) {
-        if std::os::unix::net::UnixStream::connect(path).is_ok() {
-            return Err(io::Error::from(io::ErrorKind::AddrInUse));
+    match std::fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::Error::from(io::ErrorKind::AddrInUse));
+            }
+            std::fs::remove_file(path)?;
         }
-        std::fs::remove_file(path)?;
+        Ok(_) => return Err(io::Error::from(io::ErrorKind::AlreadyExists)),
+        Err(_) => {}
     }
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    // Made under a mask, so that it is never open to others, not even for a moment.
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o777 & !config.socket_mode));
+    let bound = socket.bind(&SockAddr::unix(path)?);
+    rustix::process::umask(before);
+    bound?;
+    Ok(socket)
+}
+
+fn inherited(fd: RawFd) -> io::Result<Socket> {
+    let socket = Socket::from(crate::sys::take(fd)?);
+    let family = socket.domain()?;
+    let known = [Domain::IPV4, Domain::IPV6, Domain::UNIX].contains(&family);
+    if !known || socket.r#type()? != Type::STREAM {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    socket.set_nonblocking(true)?;
     Ok(socket)
 }
 
 fn wrong(bind: &Bind, error: &io::Error) -> String {
-    let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there; stop it or choose another address with --bind",
-        io::ErrorKind::PermissionDenied => "not permitted; ports below 1024 and foreign folders need rights",
-        io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-        io::ErrorKind::NotFound => "the folder does not exist",
+    let hint = match (bind, error.kind()) {
+        (Bind::Fd(_), _) => "no stream socket was inherited under this number",
+        (_, io::ErrorKind::AddrInUse) => "another program listens there; stop it or choose another address with --bind",
+        (_, io::ErrorKind::PermissionDenied) => "not permitted; ports below 1024 and foreign folders need rights",
+        (_, io::ErrorKind::AddrNotAvailable) => "this machine has no such address",
+        (_, io::ErrorKind::NotFound) => "the folder does not exist",
+        (_, io::ErrorKind::AlreadyExists) => "there is a file that is no socket; remove it or choose another path",
+        (Bind::Name(..), _) => "the name cannot be looked up",
         _ => "cannot be listened on",
     };
     format!("bind {bind}: {hint} ({error})")
@@ -103,4 +175,34 @@ pub fn handover() -> io::Result<(OwnedFd, OwnedFd)> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_way_is_named() {
+        let once = Patience { tries: 1, pause: Duration::ZERO };
+        let open = |bind| Listeners::open(&Config { bind: vec![bind], ..Config::default() }, &[], once);
+        let first = open(Bind::Tcp(([127, 0, 0, 1], 0).into())).ok().unwrap();
+        let taken = first.sockets[0].local_addr().unwrap().as_socket().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (socket, file) = (folder.path().join("socket"), folder.path().join("file"));
+        let _other = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        std::fs::write(&file, "mine").unwrap();
+        for (bind, words) in [
+            (Bind::Tcp(taken), "another program listens there"),
+            (Bind::Tcp(([192, 0, 2, 1], 0).into()), "no such address"),
+            (Bind::Unix(socket), "another program listens there"),
+            (Bind::Unix(file.clone()), "no socket"),
+            (Bind::Unix(folder.path().join("none/socket")), "the folder does not exist"),
+            (Bind::Fd(1 << 20), "was inherited"),
+            (Bind::Name("nobody.invalid".into(), 0), "cannot be looked up"),
+        ] {
+            let told = open(bind.clone()).err().unwrap();
+            assert!(told.contains(words), "{bind}: {told}");
+        }
+        assert_eq!(std::fs::read_to_string(file).unwrap(), "mine");
+    }
 }

@@ -15,6 +15,7 @@ use tokio::net::UnixDatagram;
 
 use super::Start;
 use super::stacks::Writer;
+use super::systemd;
 use crate::config::Config;
 
 /// What every process inherits.
@@ -147,6 +148,10 @@ impl Zygote {
         };
         let mut command = Command::new(program);
         command.args(flags).args(["-m", "monodon.zygote"]).arg(theirs.as_raw_fd().to_string());
+        // They were for the supervisor.
+        for name in systemd::LISTEN {
+            command.env_remove(name);
+        }
         command.envs(start.exports.iter().map(|(name, value)| (name, value)));
         if let Some(names) = &inherited.app_metrics {
             command.env(crate::app_metrics::VARIABLE, &names.folder);
