@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::settings::logs::Logs;
 use crate::bind::Bind;
+use crate::settings::logs::Logs;
 use crate::settings::proxy_protocol::ProxyProtocol;
 use crate::settings::sockets::Sockets;
 
