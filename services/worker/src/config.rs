@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bind::Bind;
+use crate::settings::Life;
 use crate::settings::logs::Logs;
 use crate::settings::proxy_protocol::ProxyProtocol;
 use crate::settings::sockets::Sockets;
@@ -34,6 +35,7 @@ pub struct Config {
     /// 0: for ever.
     pub max_requests: u64,
     pub max_requests_jitter: u64,
+    pub life: Life,
     pub preload_app: bool,
     pub reload_surge: usize,
     pub limit_request_line: usize,
@@ -84,6 +86,7 @@ impl Default for Config {
             body_timeout: Duration::from_secs(30),
             max_requests: 0,
             max_requests_jitter: 0,
+            life: Life::default(),
             preload_app: false,
             reload_surge: 1,
             limit_request_line: 8190,

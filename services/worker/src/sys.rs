@@ -62,6 +62,17 @@ fn parent() -> u32 {
     rustix::process::getppid().map_or(0, |pid| pid.as_raw_pid() as u32)
 }
 
+/// A child that has ended: its number, wait status, and the most resident memory it had, in bytes.
+pub fn reap() -> Option<(u32, i32, u64)> {
+    let mut status = 0;
+    // SAFETY: rusage is plain data for which zeroes are valid; wait4 fills in both places, which outlive the call.
+    let (pid, usage) = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        (libc::wait4(-1, &raw mut status, libc::WNOHANG, &raw mut usage), usage)
+    };
+    (pid > 0).then(|| (pid.unsigned_abs(), status, usage.ru_maxrss.unsigned_abs() << 10))
+}
+
 /// To a process that may have ended this moment: its wait status will tell.
 pub fn send_signal(pid: u32, signal: i32) {
     // SAFETY: kill(2) touches no memory of ours. 0 and negative numbers would name groups, so they are refused.

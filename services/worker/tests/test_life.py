@@ -1,11 +1,13 @@
 """What tells why a process has ended, or what it is doing."""
 
 import os
+import pathlib
 import signal
 import subprocess
 import sys
 
-from conftest import HELLO, alive, until
+import pytest
+from conftest import HELLO, Load, alive, until
 from test_supervisor import SLOW, in_background
 
 
@@ -62,3 +64,91 @@ def test_after_a_hung_request_its_siblings_get_the_graceful_time_not_the_timeout
     # It would be done within the timeout, but not within the graceful time.
     assert isinstance(in_background(one, "/sleep/beside?1")(), OSError)
     assert not alive(pid)
+
+
+GREEDY = """
+import os
+import pathlib
+kept = []
+
+def application(environ, start_response):
+    kept.append(bytes(range(256)) * 4096 * int(environ["QUERY_STRING"] or 0))
+    body = environ["wsgi.input"].read()
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [body]
+"""
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)], ids=["each", "preload"])
+def test_a_process_that_has_grown_is_replaced_and_no_request_is_lost(worker, preload):
+    one = worker(GREEDY, "--max-rss", "150MB", "--workers", "1", *preload)
+    (pid,) = one.pids()
+    with Load(one) as load:
+        load.more()
+        assert one.request(path="/?150")[0] == 200
+        until(lambda: one.pids() and pid not in one.pids(), "the replacement")
+        load.more()
+    assert load.failed == []
+    line = one.hears("grown past max_rss")
+    assert line["rss"] > line["max_rss"] == 150 << 20
+    until(lambda: one.metric('monodon_worker_process_restarts_total{reason="memory"}') == 1, "the end of the old one")
+
+
+def test_a_limit_below_what_a_process_is_born_with_is_told_and_not_heeded(worker):
+    one = worker("kept = bytes(range(256)) * 4096 * 60\n" + HELLO, "--max-rss", "50MB", "--workers", "1", "--preload")
+    (pid,) = one.pids()
+    assert "--preload included" in one.hears("max_rss is less than")["message"]
+    assert one.request()[0] == 200
+    assert one.pids() == [pid]
+
+
+def test_a_process_is_replaced_when_it_is_old(worker):
+    one = worker(HELLO, "--lifetime", "500ms", "--lifetime-jitter", "500ms", "--workers", "2")
+    before = set(one.pids())
+    with Load(one) as load:
+        until(lambda: len(one.pids()) == 2 and not before & set(one.pids()), "others")
+        load.more()
+    assert load.failed == []
+    until(lambda: one.metric('monodon_worker_process_restarts_total{reason="lifetime"}') >= 2, "the end of both")
+
+
+@pytest.fixture
+def cgroup():
+    """A control group of 150 MB for memory, where one may be made here."""
+    root = pathlib.Path("/sys/fs/cgroup")
+    version2 = (root / "cgroup.controllers").exists()
+    folder = (root if version2 else root / "memory") / f"monodon-test-{os.getpid()}"
+    limit = folder / ("memory.max" if version2 else "memory.limit_in_bytes")
+    try:
+        folder.mkdir()
+        limit.write_text(str(150 << 20))
+        swap = folder / ("memory.swap.max" if version2 else "memory.swappiness")
+        if swap.exists():
+            swap.write_text("0")
+    except OSError as error:
+        if folder.exists():
+            folder.rmdir()
+        pytest.skip(f"no control group can be made here: {error}")
+    yield folder
+    until(lambda: not (folder / "cgroup.procs").read_text(), "the group to be empty")
+    folder.rmdir()
+
+
+def test_a_kill_for_memory_is_named_with_what_the_process_had(worker, start, cgroup):
+    one = worker(GREEDY, "--workers", "1")
+    for pid in (one.process.pid, one.zygote(), *one.pids()):
+        (cgroup / "cgroup.procs").write_text(str(pid))
+    (pid,) = one.pids()
+    with pytest.raises(OSError):
+        one.request(path="/?300")
+    line = one.hears("process ended by")
+    assert "out of memory, killed by the kernel; it had 1" in line["message"]
+    assert "the container's limit is 150 MB" in line["message"]
+    assert (line["reason"], line["pid"]) == ("oom", pid) and "/?300" in line["in_hand"]
+    assert line["peak_rss"] > 100 << 20
+    until(one.pids, "the replacement")
+    # Killed by a person: not for memory.
+    os.kill(one.pids()[0], signal.SIGKILL)
+    until(lambda: one.metric('monodon_worker_process_restarts_total{reason="signal"}') == 1, "the other reason")
+    assert one.metric('monodon_worker_process_restarts_total{reason="oom"}') == 1
+    one.close()

@@ -141,14 +141,14 @@ class Zygote:
     def reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
             entry = self.entries.pop(pid, None)
             if entry is not None:
-                self.tell(exited=pid, entry=entry, status=status)
+                self.tell(exited=pid, entry=entry, status=status, peak_kb=usage.ru_maxrss)
 
 
 def write_stacks(number: int, pipe: int) -> None:

@@ -2,7 +2,7 @@
 //!
 //! One thread runs one current-thread runtime. With one thread for the application that same thread calls it; with
 //! more there is a pool (see `wsgi::pool`). In the order a request meets them: `accept`, `connection`, `upload`,
-//! `retry`, an interface (`wsgi`), `output`, `log`. Beside them stand `watch` (timeouts, leaving), `watchdog`, and
+//! `retry`, an interface (`wsgi`), `output`, `log`. Beside them stand `watch` (timeouts, leaving), `retire`, `watchdog`, and
 //! `relief`, which gives connections away while the application keeps this thread.
 
 mod accept;
@@ -17,6 +17,7 @@ mod output;
 mod relief;
 mod request;
 mod response;
+mod retire;
 mod retry;
 mod shared;
 mod start;

@@ -27,7 +27,7 @@ pub async fn verdict(shared: &Shared, request: &Request) -> Option<(u16, &'stati
             return match death.reason {
                 Reason::Timeout if had_time(shared.config.timeout, age(request), death.at) => None,
                 Reason::Timeout => Some((504, b"x-monodon-killed: timeout\r\n")),
-                Reason::Memory | Reason::Oom => Some((502, b"x-monodon-killed: memory\r\n")),
+                Reason::Oom => Some((502, b"x-monodon-killed: memory\r\n")),
                 _ => None,
             };
         }

@@ -14,11 +14,11 @@ use tokio::sync::Notify;
 
 use super::{
     Setup, fds, handover, introduction::Introduction, log::Log, output::Output, relief::Relief, request::Request,
-    stream::Stream, trust::Trust, watch::Watches,
+    retire, stream::Stream, trust::Trust, watch::Watches,
 };
 use crate::{
     config::Config,
-    scoreboard::{self, Own, Scoreboard, State, method_index},
+    scoreboard::{self, Own, Reason, Scoreboard, method_index},
 };
 
 /// How long idle connections may stay with a process that leaves and has nobody to give them to.
@@ -48,6 +48,7 @@ pub struct Shared {
     leaving: Cell<Option<Instant>>,
     /// Requests until this process asks for its replacement.
     requests_left: Cell<Option<u64>>,
+    limits_of_life: retire::Limits,
     emptied: Notify,
     /// There is room again for connections.
     fewer: Notify,
@@ -87,6 +88,7 @@ impl Shared {
             in_flight: Cell::new(0),
             leaving: Cell::new(None),
             requests_left: Cell::new((config.max_requests > 0).then(|| config.max_requests.saturating_add(jitter))),
+            limits_of_life: retire::Limits::new(&config.life, config.preload_app),
             emptied: Notify::new(),
             fewer: Notify::new(),
             config,
@@ -109,7 +111,11 @@ impl Shared {
     /// A few times a second.
     pub fn tick(&self) {
         self.watches.tick();
-        self.entry.beat(scoreboard::now());
+        let now = scoreboard::now();
+        self.entry.beat(now);
+        if let Some(reason) = self.limits_of_life.passed(now) {
+            self.entry.retire(reason);
+        }
         self.name_process();
         if self.leaving() && self.has_siblings() {
             // Connections that could not be given away at first.
@@ -230,8 +236,8 @@ impl Shared {
         self.entry.add_bytes_out(output.sent());
         if let Some(left) = self.requests_left.get() {
             self.requests_left.set(left.checked_sub(1).filter(|left| *left > 0));
-            if left <= 1 && self.entry.state().accepts() {
-                self.entry.set_state(State::Retiring);
+            if left <= 1 {
+                self.entry.retire(Reason::MaxRequests);
             }
         }
     }

@@ -171,7 +171,7 @@ fn alone(lanes: &[Arc<Lane>], entry: &Own) -> bool {
     }
     // Until the replacement is there and the supervisor tells this process to leave, it goes on serving.
     if entry.state().accepts() {
-        entry.set_state(State::Retiring);
+        entry.retire(Reason::Timeout);
     }
     entry.state() == State::Draining && entry.connections() as usize <= over
 }

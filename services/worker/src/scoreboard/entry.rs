@@ -28,7 +28,7 @@ pub enum State {
     Busy = 3,
     /// Finishes what it has and hands its idle connections over.
     Draining = 4,
-    /// Has served `max_requests` and asks for a replacement; it goes on serving until it is told to leave.
+    /// Asks for a replacement (by `max_requests`, `max_rss`, `lifetime`); it goes on serving until it is told to leave.
     Retiring = 5,
     /// Its request is past its time: it is about to be killed.
     Hung = 6,
@@ -66,7 +66,7 @@ impl State {
 pub enum Reason {
     /// Killed because a request took longer than `timeout`.
     Timeout = 1,
-    /// Killed for its memory by us.
+    /// Replaced because it has grown past `max_rss`.
     Memory = 2,
     /// Killed for memory by the kernel.
     Oom = 3,
@@ -79,10 +79,12 @@ pub enum Reason {
     BootError = 8,
     /// Stopped because fewer processes are wanted, or none.
     Stop = 9,
+    /// Replaced because of its age.
+    Lifetime = 10,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 9] = [
+    pub const ALL: [Reason; 10] = [
         Reason::Timeout,
         Reason::Memory,
         Reason::Oom,
@@ -92,6 +94,7 @@ impl Reason {
         Reason::Reload,
         Reason::BootError,
         Reason::Stop,
+        Reason::Lifetime,
     ];
 
     pub fn name(self) -> &'static str {
@@ -105,14 +108,24 @@ impl Reason {
             Reason::Reload => "reload",
             Reason::BootError => "boot_error",
             Reason::Stop => "stop",
+            Reason::Lifetime => "lifetime",
         }
+    }
+
+    /// Nothing went wrong: the process was told to leave.
+    pub fn is_orderly(self) -> bool {
+        matches!(self, Reason::Stop | Reason::Reload | Reason::MaxRequests | Reason::Memory | Reason::Lifetime)
+    }
+
+    fn of(value: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u32 == value)
     }
 
     /// The value of `x-monodon-killed` for a request that died with its process and must not be sent again.
     pub fn killed(self) -> Option<&'static str> {
         match self {
             Reason::Timeout => Some("timeout"),
-            Reason::Memory | Reason::Oom => Some("memory"),
+            Reason::Oom => Some("memory"),
             _ => None,
         }
     }
@@ -148,7 +161,8 @@ pub struct Entry {
     connections: AtomicU32,
     in_flight: AtomicU32,
     threads: AtomicU32,
-    _room: AtomicU32,
+    /// Why it asks for a replacement.
+    retiring_for: AtomicU32,
     started: AtomicU64,
     ready: AtomicU64,
     heartbeat: AtomicU64,
@@ -198,6 +212,7 @@ impl Entry {
             field.store(0, Relaxed);
         }
         self.served.store(0, Relaxed);
+        self.retiring_for.store(0, Relaxed);
         self.generation.store(generation, Relaxed);
         self.started.store(now, Relaxed);
         self.pid.store(pid, Relaxed);
@@ -214,6 +229,14 @@ impl Entry {
 
     pub fn set_state(&self, state: State) {
         self.state.store(state as u32, Ordering::Release);
+    }
+
+    /// Asks for a replacement, and serves on until it is there.
+    pub fn retire(&self, reason: Reason) {
+        if self.state().accepts() && self.state() != State::Retiring {
+            self.retiring_for.store(reason as u32, Relaxed);
+            self.set_state(State::Retiring);
+        }
     }
 
     /// Moves between idle and busy, and leaves the other states (draining, retiring, hung) as they are.
@@ -295,6 +318,11 @@ impl Entry {
 impl Entry {
     pub fn state(&self) -> State {
         State::from(self.state.load(Ordering::Acquire))
+    }
+
+    /// Why it asks for a replacement, if it does.
+    pub fn retiring_for(&self) -> Option<Reason> {
+        Reason::of(self.retiring_for.load(Relaxed))
     }
 
     pub fn pid(&self) -> u32 {
@@ -388,8 +416,7 @@ impl Entry {
 
     pub fn death(&self) -> Option<Death> {
         let at = self.death_at.load(Ordering::Acquire);
-        let value = self.death_reason.load(Relaxed);
-        let reason = Reason::ALL.into_iter().find(|reason| *reason as u32 == value)?;
+        let reason = Reason::of(self.death_reason.load(Relaxed))?;
         Some(Death { reason, pid: self.death_pid.load(Relaxed), at })
     }
 

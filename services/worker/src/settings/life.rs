@@ -1,10 +1,35 @@
 //! Limits of time, and when a process is replaced.
 
-use monodon_settings::{Kind, Section, Setting};
+use std::time::Duration;
+
+use monodon_settings::{Kind, Section, Setting, Values};
+use serde::{Deserialize, Serialize};
 
 const COUNT: Kind = Kind::Int { min: 0, max: 1_000_000_000 };
 
 pub const SECTION: Section = Section { title: "How long things may take", settings: SETTINGS };
+
+/// When a process is replaced although nothing is wrong with it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Life {
+    /// Bytes; 0: no limit.
+    pub max_rss: u64,
+    pub max_rss_jitter: u64,
+    /// Zero: no limit.
+    pub lifetime: Duration,
+    pub lifetime_jitter: Duration,
+}
+
+impl Life {
+    pub fn read(values: &Values) -> Self {
+        Self {
+            max_rss: values.size("max_rss"),
+            max_rss_jitter: values.size("max_rss_jitter"),
+            lifetime: values.duration("lifetime"),
+            lifetime_jitter: values.duration("lifetime_jitter"),
+        }
+    }
+}
 
 const SETTINGS: &[Setting] = &[
     Setting {
@@ -72,6 +97,36 @@ const SETTINGS: &[Setting] = &[
         kind: COUNT,
         default: "0",
         words: "Up to so many more, by chance, so that processes are not replaced all at once.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "max_rss",
+        kind: Kind::Size,
+        default: "0",
+        words: "A process whose resident memory is more than this is replaced, the new one being ready first; 0 is no \
+                limit. Measured twice a second, between requests, as `ps` and `top` show it (RSS): memory shared by \
+                `preload_app` counts in full, so take what a fresh process has and add what it may grow by.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "max_rss_jitter",
+        kind: Kind::Size,
+        default: "0",
+        words: "Up to so much more, by chance, so that processes that grow alike are not replaced all at once.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "lifetime",
+        kind: Kind::Duration,
+        default: "0s",
+        words: "A process that is older than this is replaced, the new one being ready first; 0 is no limit.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "lifetime_jitter",
+        kind: Kind::Duration,
+        default: "0s",
+        words: "Up to so much more, by chance, so that processes that were started together do not end together.",
         ..Setting::NEW
     },
 ];

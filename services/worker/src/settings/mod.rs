@@ -13,6 +13,8 @@ pub mod sockets;
 
 use monodon_settings::Schema;
 
+pub use life::Life;
+
 pub static SCHEMA: Schema = Schema {
     service: "worker",
     sections: &[

@@ -6,6 +6,7 @@ pub mod capacity;
 mod control;
 mod herd;
 mod metrics;
+mod oom;
 mod plan;
 mod process;
 mod reload;

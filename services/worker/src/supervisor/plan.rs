@@ -13,8 +13,8 @@ pub struct Seen {
     /// Of the wanted generation.
     pub current: bool,
     pub ready: bool,
-    /// Asks to be replaced.
-    pub retiring: bool,
+    /// Why it asks to be replaced, if it does.
+    pub retiring: Option<Reason>,
     /// Has been told to leave, or is being killed.
     pub leaving: bool,
 }
@@ -27,8 +27,10 @@ pub enum Action {
 
 pub fn plan(seen: &[Seen], wanted: usize, surge: usize) -> Vec<Action> {
     let mut actions = Vec::new();
-    let mut fresh: Vec<&Seen> = seen.iter().filter(|one| one.current && !one.retiring && !one.leaving).collect();
-    let mut old: Vec<&Seen> = seen.iter().filter(|one| (!one.current || one.retiring) && !one.leaving).collect();
+    let mut fresh: Vec<&Seen> =
+        seen.iter().filter(|one| one.current && one.retiring.is_none() && !one.leaving).collect();
+    let mut old: Vec<&Seen> =
+        seen.iter().filter(|one| (!one.current || one.retiring.is_some()) && !one.leaving).collect();
 
     let missing = wanted.saturating_sub(fresh.len());
     let room = (wanted + surge).saturating_sub(seen.len());
@@ -47,8 +49,7 @@ pub fn plan(seen: &[Seen], wanted: usize, surge: usize) -> Vec<Action> {
     // An old one that is not ready serves nobody; it goes as soon as any fresh one is there.
     let go = if ready > 0 { idle + (ready + serving).saturating_sub(wanted).min(serving) } else { 0 };
     for one in old.iter().take(go) {
-        let reason = if one.current { Reason::MaxRequests } else { Reason::Reload };
-        actions.push(Action::Drain(one.entry, reason));
+        actions.push(Action::Drain(one.entry, one.retiring.filter(|_| one.current).unwrap_or(Reason::Reload)));
     }
     actions
 }
@@ -65,7 +66,7 @@ mod tests {
             age: 100 - entry as u64,
             current: !has('o'),
             ready: has('r'),
-            retiring: has('m'),
+            retiring: has('m').then_some(Reason::Memory),
             leaving: has('l'),
         }
     }
@@ -93,7 +94,7 @@ mod tests {
     fn a_retiring_process_leaves_when_its_heir_is_ready() {
         assert_eq!(plan(&[one(0, "rm")], 1, 1), [Fork]);
         assert_eq!(plan(&[one(0, "rm"), one(1, "")], 1, 1), []);
-        assert_eq!(plan(&[one(0, "rm"), one(1, "r")], 1, 1), [Drain(0, Reason::MaxRequests)]);
+        assert_eq!(plan(&[one(0, "rm"), one(1, "r")], 1, 1), [Drain(0, Reason::Memory)]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One worker process as the supervisor knows it, and how it ended.
 
+use std::cell::Cell;
+
 use super::stacks::Writer;
 use crate::scoreboard::{Entry, Reason, State};
 use crate::sys;
@@ -38,6 +40,8 @@ pub struct Process {
     /// Why we want it gone, once we do.
     pub reason: Option<Reason>,
     pub stacks: Writer,
+    /// SIGKILL came from us.
+    pub killed: Cell<bool>,
     /// What it said when it could not import the application.
     pub traceback: Option<String>,
 }
@@ -49,6 +53,7 @@ impl Process {
 
     pub fn signal(&self, signal: i32) {
         if let Some(pid) = self.pid {
+            self.killed.set(self.killed.get() || signal == libc::SIGKILL);
             sys::send_signal(pid, signal);
         }
     }
@@ -75,9 +80,8 @@ impl End {
     }
 
     /// Why it is gone, when we did not ask for it.
-    pub fn reason(self, oom: bool) -> Reason {
+    pub fn reason(self) -> Reason {
         match self {
-            End::Signal(libc::SIGKILL) if oom => Reason::Oom,
             End::Signal(_) => Reason::Signal,
             End::Code(_) | End::Unknown => Reason::Crash,
         }
@@ -142,8 +146,7 @@ mod tests {
     fn ends_are_told_by_name() {
         assert_eq!(End::of(3 << 8).to_string(), "exit code 3");
         assert_eq!(End::of(libc::SIGSEGV).to_string(), "SIGSEGV");
-        assert_eq!(End::Signal(libc::SIGKILL).reason(true), Reason::Oom);
-        assert_eq!(End::Signal(libc::SIGKILL).reason(false), Reason::Signal);
-        assert_eq!(End::Code(0).reason(true), Reason::Crash);
+        assert_eq!(End::Signal(libc::SIGKILL).reason(), Reason::Signal);
+        assert_eq!(End::Code(0).reason(), Reason::Crash);
     }
 }

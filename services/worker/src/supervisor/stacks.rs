@@ -99,14 +99,13 @@ impl Herd {
         if let Some(process) = self.processes.values_mut().find(|process| process.stacks == writer) {
             if process.reason == Some(Reason::BootError) {
                 let words = process.traceback.take().unwrap_or_default();
-                process.traceback = Some(format!("{words}\n{text}"));
+                process.traceback = Some(format!("{text}\n{words}"));
                 return;
             }
         } else if let Some(zygote) = self.zygotes.iter_mut().find(|zygote| zygote.stacks == writer)
             && let Some(words) = &mut zygote.late
         {
-            words.push('\n');
-            words.push_str(text);
+            *words = format!("{text}\n{words}");
             return;
         }
         tracing::error!("the Python stacks of {heading}\n{text}");

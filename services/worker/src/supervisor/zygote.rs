@@ -90,6 +90,8 @@ pub enum Message {
         exited: u32,
         entry: usize,
         status: i32,
+        /// The most resident memory it had.
+        peak_kb: u64,
     },
 }
 

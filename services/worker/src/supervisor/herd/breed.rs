@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::{Herd, SECOND};
-use crate::scoreboard::{State, now};
+use crate::scoreboard::{Reason, State, now};
 use crate::supervisor::plan::{Action, Seen, plan};
 use crate::supervisor::process::{Phase, Process};
 
@@ -33,13 +33,14 @@ impl Herd {
     }
 
     pub(super) fn seen(&self, index: usize, process: &Process) -> Option<Seen> {
-        let state = self.shared.board.entry(index)?.state();
+        let entry = self.shared.board.entry(index)?;
+        let state = entry.state();
         Some(Seen {
             entry: index,
             age: now().saturating_sub(process.forked),
             current: process.generation == self.generation,
             ready: process.phase == Phase::Serving,
-            retiring: state == State::Retiring,
+            retiring: (state == State::Retiring).then(|| entry.retiring_for().unwrap_or(Reason::MaxRequests)),
             leaving: process.leaving(),
         })
     }
@@ -78,6 +79,7 @@ impl Herd {
             phase: Phase::Booting,
             reason: None,
             stacks,
+            killed: false.into(),
             traceback: None,
         };
         self.processes.insert(index, process);

@@ -2,60 +2,85 @@
 
 use super::{Herd, SECOND};
 use crate::scoreboard::{Reason, State, now};
-use crate::supervisor::EXIT_IMPORT;
 use crate::supervisor::process::{End, Phase, in_hand};
+use crate::supervisor::{EXIT_IMPORT, oom};
+use crate::sys;
 
 impl Herd {
     /// What the kernel wants us to wait for: zygotes, and whatever outlived one.
     pub(super) fn reap(&mut self) {
-        use rustix::process::{WaitOptions, wait};
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            let pid = pid.as_raw_pid() as u32;
+        while let Some((pid, status, peak)) = sys::reap() {
+            let end = End::of(status);
             let entry = self.processes.iter().find(|(_, process)| process.pid == Some(pid)).map(|(entry, _)| *entry);
             if let Some(entry) = entry {
-                self.ended(entry, Some(pid), End::of(status.as_raw()));
+                self.ended(entry, Some(pid), end, peak);
+            }
+            let lost = self.lost_zygotes.iter().position(|zygote| *zygote == pid);
+            let lives = self.zygotes.iter().find(|zygote| zygote.pid == pid);
+            if (lost.is_some() || lives.is_some_and(|zygote| zygote.late.is_none())) && end != End::Code(0) {
+                let oom = end == End::Signal(libc::SIGKILL) && self.oom.explain();
+                let why = if oom { format!(": {}", out_of_memory(peak)) } else { String::new() };
+                tracing::error!(pid, "the zygote ended by {end}{why}");
+            }
+            if let Some(place) = lost {
+                self.lost_zygotes.swap_remove(place);
             }
         }
     }
 
-    pub(super) fn ended(&mut self, index: usize, pid: Option<u32>, end: End) {
-        if self.processes.get(&index).is_none_or(|process| process.pid.is_some() && process.pid != pid) {
-            return;
+    /// Kills for memory that were not of a process of ours.
+    pub(super) fn tell_of_kills(&mut self, now: u64) {
+        let others = self.oom.others(now);
+        if others > 0 {
+            tracing::warn!(
+                "the kernel has killed {others} more of this container for memory, started by the application"
+            );
         }
+    }
+
+    pub(super) fn ended(&mut self, index: usize, pid: Option<u32>, end: End, peak: u64) {
+        let Some(process) = self.processes.get(&index).filter(|one| one.pid.is_none() || one.pid == pid) else {
+            return;
+        };
         let Some(entry) = self.shared.board.entry(index) else { return };
         let was = in_hand(entry);
         let uptime = now().saturating_sub(entry.ready_at());
-        let kills = monodon_admin::cgroup::read().oom_kills;
-        let oom = kills > self.oom_kills;
-        self.oom_kills = kills;
         // Its own watchdog may have marked it before it ended itself.
         let marked = entry.death().filter(|death| Some(death.pid) == pid).map(|death| death.reason);
-        let retired = entry.state() == State::Retiring;
-        let asked = self.processes.get(&index).and_then(|process| process.reason);
-        let booting = self.processes.get(&index).is_some_and(|process| process.phase == Phase::Booting);
-        let reason = match (marked.or(asked), end) {
+        let retired = entry.retiring_for().filter(|_| entry.state() == State::Retiring);
+        let (asked, booting) = (process.reason, process.phase == Phase::Booting);
+        let foreign = end == End::Signal(libc::SIGKILL) && marked.is_none() && !process.killed.get();
+        let oom = foreign && self.oom.explain();
+        let reason = match (marked.or(asked), retired) {
+            _ if oom => Reason::Oom,
             (Some(reason), _) => reason,
-            (None, End::Code(0)) if retired => Reason::MaxRequests,
-            (None, _) if booting => Reason::BootError,
-            (None, end) => end.reason(oom),
+            (None, Some(reason)) if end == End::Code(0) => reason,
+            _ if booting => Reason::BootError,
+            _ => end.reason(),
         };
         if marked.is_none() {
             entry.mark_death(reason, pid.unwrap_or(0), now());
         }
         let Some(process) = self.forget(index) else { return };
         self.shared.count_end(reason);
-        let asked_for = matches!(reason, Reason::Stop | Reason::Reload | Reason::MaxRequests);
+        let why = if oom { format!(": {}", out_of_memory(peak)) } else { String::new() };
         let reason_name = reason.name();
-        if asked_for && matches!(end, End::Code(0) | End::Signal(libc::SIGKILL | libc::SIGTERM)) {
+        if reason.is_orderly() && matches!(end, End::Code(0) | End::Signal(libc::SIGKILL | libc::SIGTERM)) {
             tracing::info!(worker = index, pid, reason = reason_name, "process has left");
         } else if reason != Reason::BootError {
-            let memory = if reason == Reason::Oom { ": out of memory, killed by the kernel" } else { "" };
-            tracing::error!(worker = index, pid, reason = reason_name, in_hand = was, "process ended by {end}{memory}");
+            tracing::error!(
+                worker = index,
+                pid,
+                reason = reason_name,
+                in_hand = was,
+                peak_rss = peak,
+                "process ended by {end}{why}"
+            );
         }
-        if reason == Reason::BootError {
-            let words = process.traceback.unwrap_or_else(|| format!("the process ended by {end} while it started"));
-            self.boot_failed(&words, process.generation);
-        } else if !asked_for && uptime < SECOND {
+        if reason == Reason::BootError || booting && reason == Reason::Oom {
+            let died = || format!("the process ended by {end} while it started{why}");
+            self.boot_failed(&process.traceback.unwrap_or_else(died), process.generation);
+        } else if !reason.is_orderly() && uptime < SECOND {
             // The first is replaced at once; one that dies again and again is given more and more time.
             self.failures += 1;
             if self.failures > 1 {
@@ -86,4 +111,8 @@ impl Herd {
             self.stop_now();
         }
     }
+}
+
+fn out_of_memory(peak: u64) -> String {
+    oom::words(peak, monodon_admin::cgroup::read().memory_limit)
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::oom::Kills;
 use super::process::{Phase, Process};
 use super::reload::Reload;
 use super::shared::Shared;
@@ -55,7 +56,9 @@ pub struct Herd {
     /// No process and no zygote is started before this.
     hold_until: u64,
     failures: u32,
-    oom_kills: Option<u64>,
+    oom: Kills,
+    /// Zygotes that are gone and not reaped yet.
+    lost_zygotes: Vec<u32>,
     /// When everything was looked at last, and until when nobody is called hung.
     stepped: u64,
     amnesty: u64,
@@ -101,7 +104,8 @@ impl Herd {
             dumps: Vec::new(),
             hold_until: 0,
             failures: 0,
-            oom_kills: monodon_admin::cgroup::read().oom_kills,
+            oom: Kills::new(),
+            lost_zygotes: Vec::new(),
             stepped: now(),
             amnesty: 0,
             exit: None,
@@ -140,6 +144,7 @@ impl Herd {
         }
         self.watch_zygotes(now);
         self.watch_dumps(now);
+        self.tell_of_kills(now);
         self.reload_step();
         if self.stop_step(now) {
             self.breed(now);

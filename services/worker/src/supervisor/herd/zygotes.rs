@@ -93,7 +93,9 @@ impl Herd {
                     }
                 }
             }
-            Message::Exited { exited, entry, status } => self.ended(entry, Some(exited), End::of(status)),
+            Message::Exited { exited, entry, status, peak_kb } => {
+                self.ended(entry, Some(exited), End::of(status), peak_kb << 10);
+            }
         }
     }
 
@@ -117,6 +119,7 @@ impl Herd {
         if let Some(metrics) = self.shared.app_metrics.get() {
             metrics.left(&format!("z{}", zygote.place));
         }
+        self.lost_zygotes.push(zygote.pid);
         if self.breeder == Some(id) {
             self.breeder = None;
             if self.stop.is_none() {
@@ -147,5 +150,5 @@ impl Herd {
 
 pub fn too_slow(config: &crate::config::Config) -> String {
     let limit = config.boot_timeout.as_secs_f64();
-    format!("importing the application took longer than boot_timeout ({limit} s); where it was:")
+    format!("importing the application took longer than boot_timeout ({limit} s); above is where it was")
 }
