@@ -6,7 +6,8 @@
 use crate::body::End;
 use crate::connection::{ConnInfo, Protocol};
 use crate::metrics::{Reason, Site};
-use crate::service::Thread;
+use crate::router::Entry;
+use crate::service::{Thread, View};
 use crate::upstream::Timing;
 use http::{HeaderValue, Method, Uri, Version};
 use monodon_logging::Lines;
@@ -78,6 +79,9 @@ impl Log {
         {
             field(out, r#","query":"#, query.as_bytes());
         }
+        if let Some(route) = record.route() {
+            field(out, r#","route":"#, route.as_bytes());
+        }
         number(out, r#","status":"#, u64::from(record.status));
         number(out, r#","bytes_in":"#, record.bytes_in);
         number(out, r#","bytes_out":"#, record.bytes_out);
@@ -123,6 +127,9 @@ pub struct Record {
     pub referer: Option<HeaderValue>,
     pub log_query: bool,
     pub site: Site,
+    /// The configuration that answers it, and the route of it that took it.
+    pub view: Rc<View>,
+    pub route: Option<(Entry, usize)>,
     /// 499 until there is an answer: what nginx calls a client that did not wait for it.
     pub status: u16,
     pub reason: Option<&'static str>,
@@ -153,6 +160,11 @@ impl Record {
     pub fn fail(&mut self, reason: Reason, exact: &'static str) {
         self.reason = Some(exact);
         self.thread.metrics.error(self.site, reason);
+    }
+
+    fn route(&self) -> Option<&str> {
+        let (entry, place) = self.route?;
+        Some(&self.view.snapshot.router.get(entry)?.routes.get(place)?.name)
     }
 
     fn protocol(&self) -> &'static str {

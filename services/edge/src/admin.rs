@@ -53,7 +53,7 @@ impl Source for Pages {
             Check::warn("edge:configuration", "the last reload was refused; the configuration before it is in force")
         });
         let snapshot = state.snapshot.load();
-        for address in snapshot.upstream.status() {
+        for address in snapshot.upstreams.iter().flat_map(|upstream| upstream.status()) {
             let name = "upstream:address";
             let check = match (address.up, address.reason) {
                 (true, None) => Check::pass(name),
@@ -92,14 +92,14 @@ impl Source for Pages {
         let snapshot = state.snapshot.load();
         let mut out = String::with_capacity(32 << 10);
         let process = Process {
-            sites: &snapshot.site_names,
+            sites: &snapshot.router.names,
             draining: state.drain.announced(),
             reload_successful: state.reloads.successful.load(Ordering::Relaxed),
             reload_timestamp: state.reloads.timestamp.load(Ordering::Relaxed),
             log_lines_lost: state.lines.lost(),
         };
         metrics::render(&state.shards, &process, &mut out);
-        snapshot.upstream.render(&mut out);
+        crate::upstream::render(&snapshot.upstreams, &mut out);
         snapshot.spool.render(&mut out);
         state.certificates.render(&mut out);
         access_log::render_own_log(&mut out);

@@ -1,7 +1,7 @@
 //! The edge: takes the internet and hands clean requests to an application.
 //!
 //! A request meets the modules in this order: [`listener`] → [`tls`] → [`protocol`] → [`service`] (request id, host,
-//! path, [`redirect`], [`static_files`], [`buffer`], [`upstream`], [`headers`], [`error_pages`], [`access_log`]).
+//! path, [`redirect`], [`router`], [`static_files`], [`buffer`], [`upstream`], [`headers`], [`error_pages`], [`access_log`]).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod access_log;
@@ -23,10 +23,12 @@ pub mod metrics;
 pub mod path;
 pub mod protocol;
 pub mod redirect;
+pub mod router;
 pub mod runtime;
 pub mod service;
 pub mod snapshot;
 pub mod static_files;
+mod template;
 pub(crate) mod timer;
 pub mod tls;
 pub mod upgrade;

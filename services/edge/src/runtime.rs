@@ -305,7 +305,7 @@ type Manager = (usize, JoinHandle<()>);
 
 /// Runs the upstreams' control tasks; those of upstreams that a reload replaced end.
 fn manage(snapshot: &Snapshot, running: Vec<Manager>, drain: &Drain) -> Vec<Manager> {
-    let wanted: Vec<_> = std::iter::once(&snapshot.upstream).chain(&snapshot.status).cloned().collect();
+    let wanted: Vec<_> = snapshot.upstreams.iter().chain(&snapshot.status).cloned().collect();
     let key = |shared: &Arc<crate::upstream::Shared>| Arc::as_ptr(shared) as usize;
     let (mut kept, gone): (Vec<Manager>, Vec<Manager>) =
         running.into_iter().partition(|(id, _)| wanted.iter().any(|shared| key(shared) == *id));

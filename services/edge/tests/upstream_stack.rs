@@ -165,7 +165,7 @@ fn a_get_whose_process_dies_is_served_by_another() {
     assert_eq!(get(edge.http, "/hello", &[]).status, 200);
     assert_eq!(get(edge.http, "/die-once", &[]).status, 200);
     assert_eq!(fake.seen("/die-once").len(), 2);
-    assert_eq!(edge.metric("monodon_edge_upstream_retries_total{reason=\"reset\"}"), 1.0);
+    assert_eq!(edge.metric("monodon_edge_upstream_retries_total{upstream=\"default\",reason=\"reset\"}"), 1.0);
     // A connection that breaks in mid-answer breaks for the client too.
     let mut cut = ask(&edge, "/cut");
     assert!(cut.answer_to(false).is_err());
@@ -199,9 +199,10 @@ fn two_edge_threads_share_the_slots_under_a_mixed_crowd() {
     assert_eq!(fake.state.most.load(Ordering::SeqCst), 2);
     let address = fake.address;
     until("all slots are back", || {
-        edge.metric(&format!("monodon_edge_upstream_requests_in_flight{{address=\"{address}\"}}")) == 0.0
+        edge.metric(&format!("monodon_edge_upstream_requests_in_flight{{upstream=\"default\",address=\"{address}\"}}"))
+            == 0.0
     });
-    assert_eq!(edge.metric("monodon_edge_queue_depth"), 0.0);
+    assert_eq!(edge.metric("monodon_edge_queue_depth{upstream=\"default\"}"), 0.0);
     assert_eq!(edge.metric("monodon_edge_body_spool_files"), 0.0);
 }
 

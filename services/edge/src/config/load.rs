@@ -29,9 +29,9 @@ pub fn require_listener(config: &Config) -> Result<(), Problems> {
     Ok(())
 }
 
-struct Reader<'a> {
-    values: &'a Values,
-    problems: Problems,
+pub(super) struct Reader<'a> {
+    pub(super) values: &'a Values,
+    pub(super) problems: Problems,
 }
 
 impl Reader<'_> {
@@ -46,16 +46,33 @@ impl Reader<'_> {
         let listen = self.listen();
         let state = self.values.path("state").unwrap_or_else(default_state);
         let limits = self.limits();
+        let timeouts = self.timeouts();
+        let upstreams = {
+            let default = self.upstream();
+            self.upstreams(&default, &timeouts)
+        };
+        let mut tls = self.tls(state.clone(), !listen.http.is_empty());
+        let mut files = self.files();
+        let sites = self.sites(&tls.domains, &upstreams, &mut files);
+        for host in sites.iter().flat_map(|site| &site.hosts) {
+            match host {
+                super::Host::Exact(name) if is_domain(name) && !tls.domains.contains(name) => {
+                    tls.domains.push(name.clone());
+                }
+                _ => {}
+            }
+        }
         Config {
             limits,
-            timeouts: self.timeouts(),
-            upstream: self.upstream(),
+            timeouts,
+            upstreams,
+            sites,
             spool: Spool {
                 dir: self.values.path("spool").unwrap_or_else(|| state.join("spool")),
                 limit: self.values.size("spool_limit"),
             },
-            tls: self.tls(state, !listen.http.is_empty()),
-            files: self.files(),
+            tls,
+            files,
             headers: self.headers(),
             log: Log {
                 access: self.values.text("access_log").to_owned(),
@@ -159,17 +176,23 @@ impl Reader<'_> {
     }
 
     fn upstream_address(&mut self, key: &str, address: Address) -> Option<UpstreamAddress> {
+        Self::address(address).map_err(|wrong| self.wrong(key, wrong)).ok()
+    }
+
+    pub(super) fn address(address: Address) -> Result<UpstreamAddress, String> {
         match address {
-            Address::Socket(socket) => {
-                Some(UpstreamAddress::Tcp { host: socket.ip().to_string(), port: socket.port() })
-            }
-            Address::Host(host, port) => Some(UpstreamAddress::Tcp { host, port }),
-            Address::Unix(path) => Some(UpstreamAddress::Unix(path)),
-            Address::Port(_) => {
-                self.wrong(key, format!("expected a host and a port such as worker:8000, got \"{address}\""));
-                None
-            }
+            Address::Socket(socket) => Ok(UpstreamAddress::Tcp { host: socket.ip().to_string(), port: socket.port() }),
+            Address::Host(host, port) => Ok(UpstreamAddress::Tcp { host, port }),
+            Address::Unix(path) => Ok(UpstreamAddress::Unix(path)),
+            Address::Port(_) => Err(format!("expected a host and a port such as worker:8000, got \"{address}\"")),
         }
+    }
+
+    pub(super) fn check(text: &str) -> Result<Option<UpstreamCheck>, String> {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        parse_check(text).map(Some).ok_or_else(|| format!("expected :PORT/PATH or /PATH, got {text:?}"))
     }
 
     fn upstream(&mut self) -> Upstream {
@@ -177,12 +200,10 @@ impl Reader<'_> {
         for address in self.values.addresses("upstream") {
             addresses.extend(self.upstream_address("upstream", address));
         }
-        let text = self.values.text("upstream_check");
-        let check = (!text.is_empty()).then(|| parse_check(text)).and_then(|check| {
-            if check.is_none() {
-                self.wrong("upstream_check", format!("expected :PORT/PATH or /PATH, got {text:?}"));
-            }
-            check
+        let check = Self::check(self.values.text("upstream_check"));
+        let check = check.unwrap_or_else(|wrong| {
+            self.wrong("upstream_check", wrong);
+            None
         });
         Upstream {
             addresses,
@@ -236,7 +257,7 @@ impl Reader<'_> {
                     let uploads = uploads
                         .map(|upload| upload.trim_end_matches('/'))
                         .any(|upload| prefix.strip_prefix(upload).is_some_and(|rest| rest.starts_with('/')));
-                    files.push(StaticDir { prefix, dir: dir.into(), uploads });
+                    files.push(StaticDir { prefix, dir: dir.into(), uploads, routed: false });
                 }
                 _ => self.wrong("static", format!("expected /prefix/=DIR, got {entry:?}")),
             }
@@ -306,7 +327,7 @@ fn parse_check(text: &str) -> Option<UpstreamCheck> {
 }
 
 /// A DNS name of at least one label, no wildcard, no address.
-fn is_domain(name: &str) -> bool {
+pub(super) fn is_domain(name: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')

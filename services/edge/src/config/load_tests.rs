@@ -30,7 +30,7 @@ fn zero_file_use() {
     assert_eq!(config.listen.http, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!(config.listen.https, ["127.0.0.1:8443".parse().unwrap()]);
     assert_eq!(config.listen.threads, 3);
-    assert_eq!(config.upstream.addresses, [UpstreamAddress::Tcp { host: "127.0.0.1".into(), port: 8000 }]);
+    assert_eq!(config.upstreams[0].upstream.addresses, [UpstreamAddress::Tcp { host: "127.0.0.1".into(), port: 8000 }]);
     assert_eq!(config.files[0].prefix, "/static/deep/", "the longest prefix comes first");
     assert_eq!(config.spool.dir, Path::new("/tmp/state/spool"));
     assert!(config.tls.http_listener);
@@ -74,7 +74,7 @@ fn everything_wrong_is_told_at_once() {
 fn a_port_alone_is_both_families() {
     let config = read(&["--http", ":8080", "--upstream-check", ":9102/readyz"]).unwrap();
     assert_eq!(config.listen.http.len(), 2);
-    assert_eq!(config.upstream.check, Some(UpstreamCheck { port: Some(9102), path: "/readyz".into() }));
+    assert_eq!(config.upstreams[0].upstream.check, Some(UpstreamCheck { port: Some(9102), path: "/readyz".into() }));
 }
 
 #[test]
@@ -104,4 +104,87 @@ fn timeouts_are_in_order() {
     assert!(timeouts.first_byte > worker_timeout);
     assert!(timeouts.idle < worker_keepalive);
     assert!(timeouts.shutdown_delay + timeouts.graceful < stop_grace_period);
+}
+
+/// The problems of a file, without its folder.
+fn problems_of(text: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("edge.toml");
+    std::fs::write(&path, text).unwrap();
+    let problems = read(&["--config", path.to_str().unwrap()]).err().unwrap_or_default();
+    problems.replace(&format!("{}/", folder.path().display()), "")
+}
+
+#[test]
+fn every_slip_in_a_route_is_told_with_its_place() {
+    for (text, wrong) in [
+        (
+            "[[site]]\nhosts = ['a b']",
+            "edge.toml:2: hosts: expected a name such as shop.example or *.shop.example, got \"a b\"",
+        ),
+        (
+            "[[site]]\n[[site]]",
+            "edge.toml:2: site: another site answers for every other host already; give this one hosts, without `default`",
+        ),
+        ("[[site]]\nhosts = ['a']\n[[site]]\nhosts = ['A']", "edge.toml:4: hosts: a belongs to another site already"),
+        ("[[site]]\n[[site.route]]\nclose = true", "edge.toml:2: site.route: needs a path, an exact path or a pattern"),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'\nexact = '/'\nclose = true",
+            "edge.toml:2: site.route: takes one of path, exact and pattern",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npath = '/a/../b'\nclose = true",
+            "edge.toml:3: path: expected a plain path such as /api/ (decoded, no . or .. segments), got \"/a/../b\"",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npattern = '('\nclose = true",
+            "edge.toml:3: pattern: not a regular expression: error: unclosed group",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'",
+            "edge.toml:2: site.route: needs one of upstream, files, redirect, respond and close",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'\nclose = true\nrespond = ''",
+            "edge.toml:2: site.route: needs one of upstream, files, redirect, respond and close",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'\nupstream = 'node'",
+            "edge.toml:4: upstream: no upstream of that name; there is [upstreams.NAME] for default",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'",
+            "edge.toml:4: upstream: the setting `upstream`, which this names, is not set",
+        ),
+        (
+            "[upstreams.node]",
+            "edge.toml:1: upstreams.node.servers: an upstream needs at least one, such as [\"node:3000\"]",
+        ),
+        (
+            "[upstreams.default]\nservers = ['a:1']",
+            "edge.toml:1: upstreams.default: `default` is the upstream of the setting `upstream`; take another name",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'\nredirect = '/$1'",
+            "edge.toml:4: redirect: $1 is no group of the route's pattern, which has 0",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'\nredirect = '/'\nstatus = 200",
+            "edge.toml:5: status: 200 does not go with what this route does",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'\nclose = true\nrewrite = '/'",
+            "edge.toml:5: rewrite: goes with upstream, not with close",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'\nclose = true\nmethods = ['get']",
+            "edge.toml:5: methods: expected methods such as GET, got \"get\"",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'\nclose = true\nheaders = ['a b']",
+            "edge.toml:5: headers: expected a header's name or name=value, got \"a b\"",
+        ),
+    ] {
+        assert_eq!(problems_of(text), wrong, "{text}");
+    }
 }

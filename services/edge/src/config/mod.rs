@@ -3,7 +3,10 @@
 //! The names, defaults and words of the settings are in [`table`], the reading and checking in [`load`].
 
 pub mod load;
+mod sites;
 pub mod table;
+
+pub use sites::{Action, DEFAULT, HeaderMatch, Host, Named, PathMatch, Pattern, Route, Site, Target, When};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -15,7 +18,10 @@ pub struct Config {
     pub listen: Listen,
     pub limits: Limits,
     pub timeouts: Timeouts,
-    pub upstream: Upstream,
+    /// The first is the one of the flat settings, which may have no address.
+    pub upstreams: Vec<Named>,
+    /// At least one.
+    pub sites: Vec<Site>,
     pub spool: Spool,
     pub tls: Tls,
     pub files: Vec<StaticDir>,
@@ -34,6 +40,15 @@ pub struct Listen {
     /// The port clients see, where it is not the one we bind (a published container port).
     pub public_http_port: Option<u16>,
     pub public_https_port: Option<u16>,
+}
+
+impl Listen {
+    /// The port that clients see.
+    pub fn public_port(&self, tls: bool) -> u16 {
+        let (public, bound, usual) =
+            if tls { (self.public_https_port, &self.https, 443) } else { (self.public_http_port, &self.http, 80) };
+        public.or_else(|| bound.first().map(SocketAddr::port)).unwrap_or(usual)
+    }
 }
 
 impl Default for Listen {
@@ -177,6 +192,8 @@ pub struct StaticDir {
     pub dir: PathBuf,
     /// Its files come from users: nothing in them may act in the site's name.
     pub uploads: bool,
+    /// Only a route leads there.
+    pub routed: bool,
 }
 
 /// Who may tell us where a request came from, and what every answer carries.

@@ -5,7 +5,7 @@ use monodon_settings::{Kind, Schema, Section, Setting};
 pub const SCHEMA: Schema = Schema {
     service: "edge",
     sections: &[Section { title: "All of them", settings: SETTINGS }],
-    tables: &[],
+    tables: super::sites::TABLES,
     refused: &[],
 };
 

@@ -111,10 +111,11 @@ pub enum Reason {
     UpstreamBad,
     Disk,
     Unauthorized,
+    Closed,
 }
 
 impl Reason {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::BadRequest,
         Self::TooLarge,
         Self::TimeoutHeader,
@@ -131,6 +132,7 @@ impl Reason {
         Self::UpstreamBad,
         Self::Disk,
         Self::Unauthorized,
+        Self::Closed,
     ];
 
     pub fn word(self) -> &'static str {
@@ -151,6 +153,7 @@ impl Reason {
             Self::UpstreamBad => "upstream_bad_response",
             Self::Disk => "disk",
             Self::Unauthorized => "unauthorized",
+            Self::Closed => "closed",
         }
     }
 }

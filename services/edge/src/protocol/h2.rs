@@ -4,7 +4,7 @@
 use crate::body::{Body, BodyError};
 use crate::connection::ConnInfo;
 use crate::drain::Phase;
-use crate::service::{self, Refusal, Thread};
+use crate::service::{self, Refusal, Thread, Unanswered};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use monodon_http1::target;
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
 use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
@@ -53,7 +52,7 @@ where
         let (thread, conn, stalls) = (thread.clone(), conn.clone(), stalls.clone());
         hyper::service::service_fn(move |request| {
             let (thread, conn, stalls) = (thread.clone(), conn.clone(), stalls.clone());
-            async move { Ok::<_, Infallible>(answer(&thread, &conn, &stalls, request).await) }
+            async move { answer(&thread, &conn, &stalls, request).await }
         })
     };
     let mut builder = hyper::server::conn::http2::Builder::new(Local);
@@ -117,7 +116,7 @@ async fn answer(
     conn: &Rc<ConnInfo>,
     stalls: &Rc<Stalls>,
     request: Request<Incoming>,
-) -> Response<Watched> {
+) -> Result<Response<Watched>, Closed> {
     let (mut parts, incoming) = request.into_parts();
     // The same rule as for HTTP/1.1, which the application is asked in.
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
@@ -133,13 +132,28 @@ async fn answer(
             host,
         };
         let response = service::refuse(thread, conn, &refusal);
-        return response.map(|body| Watched { body, mark: stalls.mark() });
+        return Ok(response.map(|body| Watched { body, mark: stalls.mark() }));
     }
     join_cookies(&mut parts.headers);
     let body = if http_body::Body::is_end_stream(&incoming) { Body::empty() } else { Body::stream(Upload(incoming)) };
     let response = service::serve(thread, conn, Request::from_parts(parts, body)).await;
-    response.map(|body| Watched { body, mark: stalls.mark() })
+    if response.extensions().get::<Unanswered>().is_some() {
+        return Err(Closed);
+    }
+    Ok(response.map(|body| Watched { body, mark: stalls.mark() }))
 }
+
+/// A request that gets no answer: its stream is reset.
+#[derive(Debug)]
+struct Closed;
+
+impl std::fmt::Display for Closed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a route closes this request without an answer")
+    }
+}
+
+impl std::error::Error for Closed {}
 
 /// A client may split its cookies over fields; applications know one. RFC 9113, section 8.2.3.
 fn join_cookies(headers: &mut http::HeaderMap) {

@@ -28,6 +28,8 @@ impl Failure {
     pub const MISDIRECTED: Self = Self::new(StatusCode::MISDIRECTED_REQUEST, Reason::NoSite, "misdirected");
     pub const NOTHING_THERE: Self = Self::new(StatusCode::NOT_FOUND, Reason::NoSite, "no_upstream");
     pub const NO_FILE: Self = Self::new(StatusCode::NOT_FOUND, Reason::NoSite, "no_file");
+    /// A route that gives no answer: the protocol closes the connection, or resets the stream.
+    pub const CLOSED: Self = Self::new(StatusCode::FORBIDDEN, Reason::Closed, "closed");
     pub const PRECONDITION: Self = Self::new(StatusCode::PRECONDITION_FAILED, Reason::BadRequest, "precondition");
     pub const TOO_LARGE: Self = Self::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::TooLarge, "body_too_large");
     pub const UNAUTHORIZED: Self = Self::new(StatusCode::UNAUTHORIZED, Reason::Unauthorized, "unauthorized");

@@ -1,6 +1,7 @@
 //! The one pipeline that both protocols call:
-//! request id → host and site → path → redirect → status page → static → limits → buffer → upstream → headers → line.
+//! request id → host and site → path → redirect → status page → route → static → limits → buffer → upstream → headers → line.
 
+mod dispatch;
 mod failure;
 mod status_page;
 mod thread;
@@ -13,11 +14,13 @@ use crate::body::{Body, RequestBody};
 use crate::buffer::{self, BodyLimits, Buffered};
 use crate::connection::ConnInfo;
 use crate::headers::forward::{self, Origin};
-use crate::metrics::Site;
+use crate::router::Entry;
 use crate::upstream::{Meta, Upstream};
-use crate::{error_pages, host, path, redirect};
+use crate::{error_pages, host, metrics, path, redirect};
+use dispatch::{Asked, dispatch};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
@@ -64,19 +67,22 @@ pub async fn serve(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<Re
     let origin = forward::origin(&view.snapshot.config, conn, &parts.headers);
     let site = site_of(&view, conn, &parts);
     let (known, public) = match &site {
-        Ok((site, name)) => (*site, conn.is_secure() && thread.certificates.is_public(name)),
+        Ok((site, name)) => (site.index, conn.is_secure() && thread.certificates.is_public(name)),
         Err(_) => (0, false),
     };
     let mut record = begin(thread, conn, &view, &parts, &origin, known);
     let result = match site {
-        Ok((_, host)) => {
+        Ok((site, host)) => {
             let host = host.into_owned();
-            answer(thread, conn, &view, &mut parts, body, &origin, &host, &mut record).await
+            answer(thread, conn, &view, &mut parts, body, &origin, (site, &host), &mut record).await
         }
         Err(failure) => Err(failure),
     };
     let response = result.unwrap_or_else(|failure| {
         record.fail(failure.reason, failure.exact);
+        if failure == Failure::CLOSED {
+            return unanswered();
+        }
         let mut response = error_pages::page(failure.status, &record.id, &parts.headers);
         failure.decorate(response.headers_mut());
         response
@@ -87,10 +93,10 @@ pub async fn serve(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<Re
 fn begin(
     thread: &Rc<Thread>,
     conn: &Rc<ConnInfo>,
-    view: &View,
+    view: &Rc<View>,
     parts: &Parts,
     origin: &Origin,
-    site: Site,
+    site: metrics::Site,
 ) -> Box<Record> {
     Record {
         thread: thread.clone(),
@@ -111,6 +117,8 @@ fn begin(
         referer: parts.headers.get(header::REFERER).cloned(),
         log_query: view.snapshot.config.log.query,
         site,
+        view: view.clone(),
+        route: None,
         status: 499,
         reason: None,
         timing: None,
@@ -138,7 +146,7 @@ fn finish(view: &View, mut response: Response<Body>, mut record: Box<Record>, pu
 }
 
 /// Whose request it is, by its host.
-fn site_of<'a>(view: &View, conn: &ConnInfo, parts: &'a Parts) -> Result<(Site, std::borrow::Cow<'a, str>), Failure> {
+fn site_of<'a>(view: &View, conn: &ConnInfo, parts: &'a Parts) -> Result<(Entry, Cow<'a, str>), Failure> {
     if matches!(parts.method, Method::CONNECT | Method::TRACE) {
         return Err(Failure::METHOD);
     }
@@ -152,7 +160,7 @@ fn site_of<'a>(view: &View, conn: &ConnInfo, parts: &'a Parts) -> Result<(Site, 
         Err(host::Wrong::Missing) if parts.version == http::Version::HTTP_10 => "".into(),
         Err(_) => return Err(Failure::HOST),
     };
-    let site = view.snapshot.site(&host);
+    let site = view.snapshot.router.site(&host);
     let sni = conn.tls.as_ref().and_then(|tls| tls.sni.as_deref());
     // With names of its own, a connection opened for one of them carries only that one's requests.
     if !view.snapshot.config.tls.domains.is_empty() && sni.is_some_and(|sni| sni != host) {
@@ -169,7 +177,7 @@ async fn answer(
     parts: &mut Parts,
     body: Body,
     origin: &Origin,
-    host: &str,
+    (entry, host): (Entry, &str),
     record: &mut Record,
 ) -> Result<Response<Body>, Failure> {
     let config = &view.snapshot.config;
@@ -177,7 +185,7 @@ async fn answer(
         // OPTIONS * asks the server itself (RFC 9110, section 9.3.7); there is nothing to tell.
         return if parts.method == Method::OPTIONS { Ok(no_content()) } else { Err(Failure::PATH) };
     }
-    let path = path::normalise(parts.uri.path()).map_err(|_| Failure::PATH)?;
+    let path = path::normalise(parts.uri.path()).map_err(|_| Failure::PATH)?.into_owned();
     if let Some(token) = path.strip_prefix("/.well-known/acme-challenge/")
         && matches!(parts.method, Method::GET | Method::HEAD)
         && let Some(answer) = thread.certificates.http_challenge(token)
@@ -187,35 +195,22 @@ async fn answer(
         response.headers_mut().insert(header::CONTENT_TYPE, text);
         return Ok(response);
     }
-    if !conn.is_secure() && !config.listen.https.is_empty() && !origin_is_secure(origin, parts) {
-        let port =
-            config.listen.public_https_port.or_else(|| config.listen.https.first().map(|address| address.port()));
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let public = thread.certificates.is_public(host);
-        if host.is_empty() {
+    let site = view.snapshot.router.get(entry).ok_or(Failure::NO_SITE)?;
+    let secure = conn.is_secure() || origin_is_secure(origin, parts);
+    let canonical = site.canonical.as_deref().filter(|canonical| *canonical != host);
+    if canonical.is_some() || (!secure && !config.listen.https.is_empty()) {
+        let Some(host) = Some(canonical.unwrap_or(host)).filter(|host| !host.is_empty()) else {
             // HTTP/1.0 may name no host; then there is nowhere to send it.
             return Err(Failure::HOST);
-        }
-        return Ok(redirect::to_https(&parts.method, host, port.unwrap_or(443), target, public));
+        };
+        let tls = secure || !config.listen.https.is_empty();
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let public = tls && thread.certificates.is_public(host);
+        return Ok(redirect::to_host(&parts.method, tls, (host, config.listen.public_port(tls)), target, public));
     }
-    if let (Some(page), Some(upstream)) = (&config.status_page, &view.status)
-        && let Some(rest) = status_page::matches(page, &path)
-    {
-        status_page::authorise(page, &parts.headers)?;
-        if rest.is_empty() {
-            return Ok(status_page::with_slash(page, parts.uri.query()));
-        }
-        let rest = rest.to_owned();
-        status_page::rewrite(parts, &rest);
-        return to_upstream(upstream, view, conn, parts, body, origin, record).await;
-    }
-    if let Some((index, name)) = view.files.find(&path) {
-        return view.files.answer(index, name, parts).await;
-    }
-    if config.upstream.addresses.is_empty() {
-        return Err(Failure::NOTHING_THERE);
-    }
-    to_upstream(&view.upstream, view, conn, parts, body, origin, record).await
+    let scheme = if secure { "https" } else { "http" };
+    let asked = Asked { view, conn, origin, entry, site, host, scheme, path: &path };
+    dispatch(&asked, parts, body, record).await
 }
 
 /// A trusted proxy that took the request over TLS must not be sent round in a circle.
@@ -225,13 +220,12 @@ fn origin_is_secure(origin: &Origin, parts: &Parts) -> bool {
 
 async fn to_upstream(
     upstream: &Upstream,
-    view: &Rc<View>,
-    conn: &Rc<ConnInfo>,
+    asked: &Asked<'_>,
     parts: &mut Parts,
     body: Body,
-    origin: &Origin,
     record: &mut Record,
 ) -> Result<Response<Body>, Failure> {
+    let Asked { view, conn, origin, .. } = asked;
     let config = &view.snapshot.config;
     let hint = http_body::Body::size_hint(&body);
     if hint.lower() > config.limits.body {
@@ -250,6 +244,7 @@ async fn to_upstream(
     };
     record.bytes_in = buffered.len();
     forward::prepare(parts, config, conn, origin, record.started);
+    dispatch::tell_prefix(parts);
     let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let meta = Meta { request_id: record.id.clone(), idempotent, timing: Cell::default() };
     let (mut sent, ()) = Request::new(()).into_parts();
@@ -266,6 +261,18 @@ async fn to_upstream(
     let result = upstream.send(sent, buffered, &meta).await;
     record.timing = Some(meta.timing.get());
     Ok(result?)
+}
+
+/// Marks an answer that is not to be sent: the protocol closes the connection, or resets the stream.
+#[derive(Clone, Copy)]
+pub struct Unanswered;
+
+/// nginx counts these as 444.
+fn unanswered() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::from_u16(444).unwrap_or(StatusCode::FORBIDDEN);
+    response.extensions_mut().insert(Unanswered);
+    response
 }
 
 fn no_content() -> Response<Body> {

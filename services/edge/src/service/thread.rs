@@ -14,7 +14,8 @@ use std::sync::Arc;
 /// What one thread made of a snapshot: its own connections and caches.
 pub struct View {
     pub snapshot: Arc<Snapshot>,
-    pub upstream: Rc<Upstream>,
+    /// In the order of the configuration's.
+    pub upstreams: Vec<Rc<Upstream>>,
     pub status: Option<Rc<Upstream>>,
     pub files: Files,
 }
@@ -39,7 +40,11 @@ impl Thread {
         drain: Drain,
     ) -> Rc<Self> {
         let view = View {
-            upstream: Rc::new(Upstream::new(snapshot.upstream.clone(), drain.clone())),
+            upstreams: snapshot
+                .upstreams
+                .iter()
+                .map(|shared| Rc::new(Upstream::new(shared.clone(), drain.clone())))
+                .collect(),
             status: snapshot.status.clone().map(|status| Rc::new(Upstream::new(status, drain.clone()))),
             files: Files::new(&snapshot, metrics.clone()),
             snapshot,
@@ -55,16 +60,17 @@ impl Thread {
     /// From the next request on. Requests that run keep theirs; connections to an upstream that is the same stay.
     pub fn replace(&self, snapshot: Arc<Snapshot>) {
         let old = self.view();
-        let upstream = if Arc::ptr_eq(&old.snapshot.upstream, &snapshot.upstream) {
-            old.upstream.clone()
-        } else {
-            Rc::new(Upstream::new(snapshot.upstream.clone(), self.drain.clone()))
-        };
+        let upstreams = snapshot.upstreams.iter().map(|shared| {
+            let known = old.snapshot.upstreams.iter().position(|known| Arc::ptr_eq(known, shared));
+            let kept = known.and_then(|place| old.upstreams.get(place).cloned());
+            kept.unwrap_or_else(|| Rc::new(Upstream::new(shared.clone(), self.drain.clone())))
+        });
+        let upstreams = upstreams.collect();
         let status = snapshot.status.clone().map(|status| match (&old.snapshot.status, &old.status) {
             (Some(shared), Some(upstream)) if Arc::ptr_eq(shared, &status) => upstream.clone(),
             _ => Rc::new(Upstream::new(status, self.drain.clone())),
         });
         let files = Files::new(&snapshot, self.metrics.clone());
-        *self.view.borrow_mut() = Rc::new(View { snapshot, upstream, status, files });
+        *self.view.borrow_mut() = Rc::new(View { snapshot, upstreams, status, files });
     }
 }

@@ -41,6 +41,7 @@ pub struct Files {
 
 struct Folder {
     prefix: String,
+    routed: bool,
     root: Root,
     uploads: bool,
 }
@@ -59,6 +60,7 @@ impl Files {
     pub fn new(snapshot: &Snapshot, metrics: Arc<Shard>) -> Self {
         let folders = snapshot.config.files.iter().map(|entry| Folder {
             prefix: entry.prefix.clone(),
+            routed: entry.routed,
             root: Root::new(&entry.dir),
             uploads: entry.uploads,
         });
@@ -67,8 +69,13 @@ impl Files {
 
     /// The folder that a normalised path is in, and the path within.
     pub fn find<'p>(&self, path: &'p str) -> Option<(usize, &'p str)> {
-        let within = |folder: &Folder| path.strip_prefix(folder.prefix.as_str());
+        let within = |folder: &Folder| path.strip_prefix(folder.prefix.as_str()).filter(|_| !folder.routed);
         self.folders.iter().enumerate().find_map(|(index, folder)| Some((index, within(folder)?)))
+    }
+
+    /// The path within a folder that a route leads to.
+    pub fn within<'p>(&self, folder: usize, path: &'p str) -> Option<&'p str> {
+        path.strip_prefix(self.folders.get(folder)?.prefix.as_str())
     }
 
     pub async fn answer(&self, folder: usize, name: &str, parts: &Parts) -> Result<Response<Body>, Failure> {

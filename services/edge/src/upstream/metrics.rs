@@ -2,9 +2,9 @@
 
 use super::Shared;
 use super::address::Kind;
-use super::queue::Refused;
+use super::queue::{List, Refused};
 use http::StatusCode;
-use std::fmt::Write;
+use monodon_admin::text::Family;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -95,91 +95,118 @@ impl Metrics {
         shards.push(shard.clone());
         shard
     }
+}
 
-    pub fn render(&self, shared: &Shared, out: &mut String) {
-        let shards = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sum = |counter: &dyn Fn(&Shard) -> &AtomicU64| -> u64 {
-            shards.iter().map(|shard| counter(shard).load(Ordering::Relaxed)).sum()
-        };
-        let mut family = Family { out };
+/// All families of all upstreams in Prometheus text, each upstream's summed over its threads.
+pub fn render(upstreams: &[Arc<Shared>], out: &mut String) {
+    let all: Vec<Part<'_>> = upstreams
+        .iter()
+        .map(|shared| Part {
+            shared,
+            name: shared.name(),
+            shards: shared.metrics.0.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            list: shared.queue.list.load_full(),
+        })
+        .collect();
+    addresses(&all, out);
+    queue(&all, out);
+    answers(&all, out);
+    let mut family =
+        Family::counter(out, "monodon_edge_upstream_resolutions_total", "Look-ups of the upstream's names.");
+    for part in &all {
+        let control = &part.shared.control;
+        for (result, count) in [("ok", &control.resolved), ("failed", &control.unresolved)] {
+            family.sample(&[("upstream", part.name), ("result", result)], count.load(Ordering::Relaxed));
+        }
+    }
+}
 
-        family.begin("upstream_up", "gauge", "1 where an address of the upstream is ready for requests.");
-        for status in shared.status() {
-            family.line("upstream_up", &format!("address=\"{}\"", escape(&status.address)), u64::from(status.up));
+/// One upstream at the moment of a scrape.
+struct Part<'a> {
+    shared: &'a Shared,
+    name: &'a str,
+    shards: Vec<Arc<Shard>>,
+    list: Arc<List>,
+}
+
+impl Part<'_> {
+    fn sum(&self, counter: impl Fn(&Shard) -> Option<&AtomicU64>) -> u64 {
+        self.shards.iter().filter_map(|shard| counter(shard)).map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    fn histogram(&self, family: &mut Family<'_>, of: impl Fn(&Shard) -> &Histogram) {
+        let counts: Vec<u64> = (0..=BOUNDS.len()).map(|at| self.sum(|shard| of(shard).counts.get(at))).collect();
+        let micros = self.sum(|shard| Some(&of(shard).micros));
+        family.buckets(&[("upstream", self.name)], &BOUNDS.map(seconds), &counts, seconds(micros));
+    }
+}
+
+fn addresses(all: &[Part<'_>], out: &mut String) {
+    let help = "1 where an address of the upstream is ready for requests.";
+    let mut family = Family::gauge(out, "monodon_edge_upstream_up", help);
+    for part in all {
+        for status in part.shared.status() {
+            family.sample(&[("upstream", part.name), ("address", &status.address)], status.up);
         }
-        family.begin("upstream_slots", "gauge", "Slots of the upstream, as its answers announce them.");
-        let list = shared.queue.list.load();
-        for address in list.all.iter().filter(|address| address.kind() == Kind::Slotted) {
-            let (limit, busy) = (u64::from(address.limit()), u64::from(address.busy()));
-            let label = escape(&address.label);
-            family.line("upstream_slots", &format!("address=\"{label}\",state=\"busy\""), busy.min(limit));
-            let idle = limit.saturating_sub(busy);
-            family.line("upstream_slots", &format!("address=\"{label}\",state=\"idle\""), idle);
+    }
+    let help = "Slots of the upstream, as its answers announce them.";
+    let mut family = Family::gauge(out, "monodon_edge_upstream_slots", help);
+    for part in all {
+        for address in part.list.all.iter().filter(|address| address.kind() == Kind::Slotted) {
+            let (limit, busy) = (address.limit(), address.busy());
+            for (state, count) in [("busy", busy.min(limit)), ("idle", limit.saturating_sub(busy))] {
+                family.sample(&[("upstream", part.name), ("address", &address.label), ("state", state)], count);
+            }
         }
-        family.begin("upstream_requests_in_flight", "gauge", "Requests an address of the upstream is working on.");
-        for address in &list.all {
-            let label = format!("address=\"{}\"", escape(&address.label));
-            family.line("upstream_requests_in_flight", &label, u64::from(address.busy()));
+    }
+    let help = "Requests an address of the upstream is working on.";
+    let mut family = Family::gauge(out, "monodon_edge_upstream_requests_in_flight", help);
+    for part in all {
+        for address in &part.list.all {
+            family.sample(&[("upstream", part.name), ("address", &address.label)], address.busy());
         }
-        family.begin("queue_depth", "gauge", "Requests that wait for a slot.");
-        family.line("queue_depth", "", shared.queue.waiting() as u64);
-        family.histogram("queue_wait_seconds", "Wait for a slot.", &shards, |shard| &shard.queue);
-        family.begin("queue_rejected_total", "counter", "Requests that got no slot.");
-        family.line("queue_rejected_total", "reason=\"full\"", sum(&|shard| &shard.full));
-        family.line("queue_rejected_total", "reason=\"timeout\"", sum(&|shard| &shard.timeout));
-        let help = "From sending a request to the first byte of its answer.";
-        family.histogram("upstream_first_byte_seconds", help, &shards, |shard| &shard.first_byte);
-        family.begin("upstream_requests_total", "counter", "Answers of the upstream.");
+    }
+}
+
+fn queue(all: &[Part<'_>], out: &mut String) {
+    let mut family = Family::gauge(out, "monodon_edge_queue_depth", "Requests that wait for a slot.");
+    for part in all {
+        family.sample(&[("upstream", part.name)], part.shared.queue.waiting());
+    }
+    let mut family = Family::histogram(out, "monodon_edge_queue_wait_seconds", "Wait for a slot.");
+    for part in all {
+        part.histogram(&mut family, |shard| &shard.queue);
+    }
+    let mut family = Family::counter(out, "monodon_edge_queue_rejected_total", "Requests that got no slot.");
+    for part in all {
+        family.sample(&[("upstream", part.name), ("reason", "full")], part.sum(|shard| Some(&shard.full)));
+        family.sample(&[("upstream", part.name), ("reason", "timeout")], part.sum(|shard| Some(&shard.timeout)));
+    }
+}
+
+fn answers(all: &[Part<'_>], out: &mut String) {
+    let help = "From sending a request to the first byte of its answer.";
+    let mut family = Family::histogram(out, "monodon_edge_upstream_first_byte_seconds", help);
+    for part in all {
+        part.histogram(&mut family, |shard| &shard.first_byte);
+    }
+    let mut family = Family::counter(out, "monodon_edge_upstream_requests_total", "Answers of the upstream.");
+    for part in all {
         for (class, label) in (1usize..).zip(["1xx", "2xx", "3xx", "4xx", "5xx"]) {
-            let count = sum(&|shard| shard.classes.get(class).unwrap_or(&shard.retries));
-            family.line("upstream_requests_total", &format!("code_class=\"{label}\""), count);
+            let count = part.sum(|shard| shard.classes.get(class));
+            family.sample(&[("upstream", part.name), ("code_class", label)], count);
         }
-        family.begin("upstream_failures_total", "counter", "Sendings without a proper answer.");
+    }
+    let mut family = Family::counter(out, "monodon_edge_upstream_failures_total", "Sendings without a proper answer.");
+    for part in all {
         for (at, reason) in FAILURES.iter().enumerate() {
-            let count = sum(&|shard| shard.failures.get(at).unwrap_or(&shard.retries));
-            family.line("upstream_failures_total", &format!("reason=\"{reason}\""), count);
+            let count = part.sum(|shard| shard.failures.get(at));
+            family.sample(&[("upstream", part.name), ("reason", reason)], count);
         }
-        family.begin("upstream_retries_total", "counter", "Requests sent a second time.");
-        family.line("upstream_retries_total", "reason=\"reset\"", sum(&|shard| &shard.retries));
-        family.begin("upstream_resolutions_total", "counter", "Look-ups of the upstream's names.");
-        let (ok, failed) = (&shared.control.resolved, &shared.control.unresolved);
-        family.line("upstream_resolutions_total", "result=\"ok\"", ok.load(Ordering::Relaxed));
-        family.line("upstream_resolutions_total", "result=\"failed\"", failed.load(Ordering::Relaxed));
     }
-}
-
-struct Family<'a> {
-    out: &'a mut String,
-}
-
-impl Family<'_> {
-    fn begin(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.out, "# HELP monodon_edge_{name} {help}\n# TYPE monodon_edge_{name} {kind}");
-    }
-
-    fn line(&mut self, name: &str, labels: &str, value: u64) {
-        let _ = if labels.is_empty() {
-            writeln!(self.out, "monodon_edge_{name} {value}")
-        } else {
-            writeln!(self.out, "monodon_edge_{name}{{{labels}}} {value}")
-        };
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, shards: &[Arc<Shard>], of: impl Fn(&Shard) -> &Histogram) {
-        self.begin(name, "histogram", help);
-        let mut total = 0;
-        for at in 0..=BOUNDS.len() {
-            let counts = shards.iter().filter_map(|shard| of(shard).counts.get(at));
-            total += counts.map(|count| count.load(Ordering::Relaxed)).sum::<u64>();
-            let bound = match BOUNDS.get(at) {
-                Some(micros) => format!("le=\"{}\"", seconds(*micros)),
-                None => "le=\"+Inf\"".to_owned(),
-            };
-            self.line(&format!("{name}_bucket"), &bound, total);
-        }
-        let micros = shards.iter().map(|shard| of(shard).micros.load(Ordering::Relaxed)).sum();
-        let _ = writeln!(self.out, "monodon_edge_{name}_sum {}", seconds(micros));
-        self.line(&format!("{name}_count"), "", total);
+    let mut family = Family::counter(out, "monodon_edge_upstream_retries_total", "Requests sent a second time.");
+    for part in all {
+        family.sample(&[("upstream", part.name), ("reason", "reset")], part.sum(|shard| Some(&shard.retries)));
     }
 }
 
@@ -188,30 +215,33 @@ fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
 }
 
-fn escape(label: &str) -> String {
-    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn buckets_are_cumulative_and_go_below_a_millisecond() {
-        let metrics = Metrics::default();
-        let shard = metrics.shard();
+        let named = crate::config::Named {
+            name: "node".into(),
+            upstream: crate::config::Upstream::default(),
+            timeouts: crate::config::Timeouts::default(),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let spool = crate::config::Spool { dir: folder.path().to_owned(), limit: 1 << 20 };
+        let spool = Arc::new(crate::buffer::Spool::open(&spool).unwrap());
+        let shared = Shared::new(&named, &crate::config::Limits::default(), spool);
+        let shard = shared.metrics.shard();
         shard.waited(Duration::ZERO);
         shard.waited(Duration::from_micros(80));
         shard.waited(Duration::from_secs(60));
         let mut out = String::new();
-        let shards = [shard];
-        Family { out: &mut out }.histogram("queue_wait_seconds", "h", &shards, |shard| &shard.queue);
+        render(std::slice::from_ref(&shared), &mut out);
         for line in [
-            "monodon_edge_queue_wait_seconds_bucket{le=\"0.00005\"} 1",
-            "monodon_edge_queue_wait_seconds_bucket{le=\"0.0001\"} 2",
-            "monodon_edge_queue_wait_seconds_bucket{le=\"10\"} 2",
-            "monodon_edge_queue_wait_seconds_bucket{le=\"+Inf\"} 3",
-            "monodon_edge_queue_wait_seconds_count 3",
+            "monodon_edge_queue_wait_seconds_bucket{upstream=\"node\",le=\"0.00005\"} 1",
+            "monodon_edge_queue_wait_seconds_bucket{upstream=\"node\",le=\"0.0001\"} 2",
+            "monodon_edge_queue_wait_seconds_bucket{upstream=\"node\",le=\"10\"} 2",
+            "monodon_edge_queue_wait_seconds_bucket{upstream=\"node\",le=\"+Inf\"} 3",
+            "monodon_edge_queue_wait_seconds_count{upstream=\"node\"} 3",
         ] {
             assert!(out.contains(line), "{line} in:\n{out}");
         }

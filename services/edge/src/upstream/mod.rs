@@ -22,10 +22,11 @@ mod response;
 mod tunnel;
 
 pub use dns::Resolve;
+pub use metrics::render;
 
 use crate::body::Body;
 use crate::buffer::{Buffered, Spool};
-use crate::config::{self, Config};
+use crate::config::{self, Limits, Named};
 use crate::drain::Drain;
 use http::request::Parts;
 use queue::Queue;
@@ -45,6 +46,7 @@ pub struct Shared {
 }
 
 struct Settings {
+    name: String,
     addresses: Vec<config::UpstreamAddress>,
     check: Option<config::UpstreamCheck>,
     max_connections: u32,
@@ -128,24 +130,26 @@ pub struct AddressStatus {
 }
 
 impl Shared {
-    pub fn new(config: &Config, spool: Arc<Spool>) -> Arc<Self> {
-        Self::with_resolver(config, spool, Arc::new(dns::System::default()))
+    pub fn new(named: &Named, limits: &Limits, spool: Arc<Spool>) -> Arc<Self> {
+        Self::with_resolver(named, limits, spool, Arc::new(dns::System::default()))
     }
 
     /// With another resolver than the system's.
-    pub fn with_resolver(config: &Config, spool: Arc<Spool>, resolver: Arc<dyn Resolve>) -> Arc<Self> {
+    pub fn with_resolver(named: &Named, limits: &Limits, spool: Arc<Spool>, resolver: Arc<dyn Resolve>) -> Arc<Self> {
+        let Named { name, upstream, timeouts } = named;
         let settings = Settings {
-            addresses: config.upstream.addresses.clone(),
-            check: config.upstream.check.clone(),
-            max_connections: u32::try_from(config.upstream.max_connections).unwrap_or(u32::MAX),
-            connect: config.timeouts.connect,
-            idle: config.timeouts.idle,
-            first_byte: config.timeouts.first_byte,
-            queue: config.timeouts.queue,
-            memory: config.limits.buffer_memory,
+            name: name.clone(),
+            addresses: upstream.addresses.clone(),
+            check: upstream.check.clone(),
+            max_connections: u32::try_from(upstream.max_connections).unwrap_or(u32::MAX),
+            connect: timeouts.connect,
+            idle: timeouts.idle,
+            first_byte: timeouts.first_byte,
+            queue: timeouts.queue,
+            memory: limits.buffer_memory,
         };
         let shared = Arc::new(Self {
-            queue: Arc::new(Queue::new(config.upstream.queue_per_slot)),
+            queue: Arc::new(Queue::new(upstream.queue_per_slot)),
             settings,
             spool,
             metrics: metrics::Metrics::default(),
@@ -164,9 +168,9 @@ impl Shared {
         }
     }
 
-    /// The upstream's and the queue's families in Prometheus text, summed over threads.
-    pub fn render(&self, out: &mut String) {
-        self.metrics.render(self, out);
+    /// The name that routes and metrics know it by.
+    pub fn name(&self) -> &str {
+        &self.settings.name
     }
 }
 
@@ -188,6 +192,11 @@ impl Upstream {
     /// The answer comes back as soon as its head is there (its body behind the buffer), or at once when it is small.
     pub async fn send(&self, parts: Parts, body: Buffered, meta: &Meta) -> Result<http::Response<Body>, UpstreamError> {
         exchange::send(&self.0, parts, body, meta).await
+    }
+
+    /// Whether anything was configured to be sent to.
+    pub fn has_addresses(&self) -> bool {
+        !self.0.shared.settings.addresses.is_empty()
     }
 
     /// Idle connections of this thread.

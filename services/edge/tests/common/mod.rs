@@ -47,13 +47,14 @@ pub fn binary() -> Command {
 pub struct Setup {
     args: Vec<String>,
     env: Vec<(String, String)>,
+    file: Option<String>,
     http: bool,
     https: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { args: Vec::new(), env: Vec::new(), http: true, https: true }
+        Self { args: Vec::new(), env: Vec::new(), file: None, http: true, https: true }
     }
 }
 
@@ -61,6 +62,11 @@ impl Setup {
     pub fn args<S: ToString>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.to_string()));
         self
+    }
+
+    /// `edge.toml`, beside the flags.
+    pub fn file(self, text: &str) -> Self {
+        Self { file: Some(text.into()), ..self }
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -87,6 +93,9 @@ impl Setup {
         let (http, https, admin) = (address(), address(), address());
         let mut command = binary();
         command.arg("run");
+        if let Some(text) = &self.file {
+            std::fs::write(dir.path().join("edge.toml"), text).unwrap();
+        }
         if self.http {
             command.args(["--http", &http.to_string()]);
         }
@@ -137,6 +146,11 @@ impl Edge {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Writes another `edge.toml`; it counts from the next reload on.
+    pub fn rewrite(&self, text: &str) {
+        std::fs::write(self._dir.path().join("edge.toml"), text).unwrap();
     }
 
     pub fn signal(&self, name: &str) {

@@ -86,7 +86,11 @@ fn a_dead_address_beside_a_living_one_costs_no_request() {
         for _ in 0..20 {
             thread.learn().await;
         }
-        assert!(kit.metrics().contains(&format!("upstream_up{{address=\"{dead}\"}} 0")), "{}", kit.metrics());
+        assert!(
+            kit.metrics().contains(&format!("upstream_up{{upstream=\"default\",address=\"{dead}\"}} 0")),
+            "{}",
+            kit.metrics()
+        );
     });
 }
 

@@ -5,7 +5,7 @@ use http::{HeaderValue, Method, Response};
 use http_body_util::BodyExt;
 use monodon_edge::body::Body;
 use monodon_edge::buffer::{Buffered, Spool};
-use monodon_edge::config::{Config, UpstreamAddress};
+use monodon_edge::config::{self, Named, UpstreamAddress};
 use monodon_edge::drain;
 use monodon_edge::upstream::{Meta, Resolve, Shared, Timing, Upstream, UpstreamError};
 use std::cell::Cell;
@@ -24,22 +24,31 @@ pub struct Kit {
     _dir: tempfile::TempDir,
 }
 
+/// What a test may want otherwise.
+#[derive(Default)]
+pub struct Wanted {
+    pub upstream: config::Upstream,
+    pub timeouts: config::Timeouts,
+    pub limits: config::Limits,
+    pub spool: config::Spool,
+}
+
 impl Kit {
     pub fn new(addresses: &[SocketAddr]) -> Self {
         Self::with(addresses, |_| {})
     }
 
-    pub fn with(addresses: &[SocketAddr], change: impl FnOnce(&mut Config)) -> Self {
+    pub fn with(addresses: &[SocketAddr], change: impl FnOnce(&mut Wanted)) -> Self {
         Self::build(addresses, change, None)
     }
 
-    pub fn resolved(resolver: Arc<dyn Resolve>, change: impl FnOnce(&mut Config)) -> Self {
+    pub fn resolved(resolver: Arc<dyn Resolve>, change: impl FnOnce(&mut Wanted)) -> Self {
         Self::build(&[], change, Some(resolver))
     }
 
-    fn build(addresses: &[SocketAddr], change: impl FnOnce(&mut Config), resolver: Option<Arc<dyn Resolve>>) -> Self {
+    fn build(addresses: &[SocketAddr], change: impl FnOnce(&mut Wanted), resolver: Option<Arc<dyn Resolve>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut config = Config::default();
+        let mut config = Wanted::default();
         config.upstream.addresses = addresses
             .iter()
             .map(|address| UpstreamAddress::Tcp { host: address.ip().to_string(), port: address.port() })
@@ -47,9 +56,10 @@ impl Kit {
         config.spool.dir = dir.path().to_owned();
         change(&mut config);
         let spool = Arc::new(Spool::open(&config.spool).unwrap());
+        let named = Named { name: "default".into(), upstream: config.upstream, timeouts: config.timeouts };
         let shared = match resolver {
-            Some(resolver) => Shared::with_resolver(&config, spool.clone(), resolver),
-            None => Shared::new(&config, spool.clone()),
+            Some(resolver) => Shared::with_resolver(&named, &config.limits, spool.clone(), resolver),
+            None => Shared::new(&named, &config.limits, spool.clone()),
         };
         let (control, drain) = drain::channel();
         Self { shared, spool, control, drain, _dir: dir }
@@ -73,7 +83,7 @@ impl Kit {
 
     pub fn metrics(&self) -> String {
         let mut out = String::new();
-        self.shared.render(&mut out);
+        monodon_edge::upstream::render(std::slice::from_ref(&self.shared), &mut out);
         self.spool.render(&mut out);
         out
     }

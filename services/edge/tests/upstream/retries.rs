@@ -146,7 +146,10 @@ fn silence_ends_in_time_and_refusal_at_once() {
     let kit = Kit::new(&[address]);
     kit.run(async |thread| {
         assert!(matches!(thread.get("/").await, Err(UpstreamError::Connect(_))));
-        until("it is known", || kit.metrics().contains(&format!("upstream_up{{address=\"{address}\"}} 0"))).await;
+        until("it is known", || {
+            kit.metrics().contains(&format!("upstream_up{{upstream=\"default\",address=\"{address}\"}} 0"))
+        })
+        .await;
     });
 }
 

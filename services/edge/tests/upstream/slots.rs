@@ -26,10 +26,13 @@ fn two_slots_never_see_three_requests_and_all_are_served_over_two_threads() {
     assert_eq!(fake.seen("/sleep/2").len(), 80);
     assert_eq!(fake.state.most.load(Ordering::SeqCst), 2);
     let metrics = kit.metrics();
-    assert!(metrics.contains("monodon_edge_upstream_requests_total{code_class=\"2xx\"} 80"), "{metrics}");
+    assert!(
+        metrics.contains("monodon_edge_upstream_requests_total{upstream=\"default\",code_class=\"2xx\"} 80"),
+        "{metrics}"
+    );
     assert!(metrics.contains("state=\"idle\"} 2"), "{metrics}");
-    assert!(metrics.contains("monodon_edge_queue_wait_seconds_count 80"), "{metrics}");
-    assert!(metrics.contains("monodon_edge_queue_depth 0"), "{metrics}");
+    assert!(metrics.contains("monodon_edge_queue_wait_seconds_count{upstream=\"default\"} 80"), "{metrics}");
+    assert!(metrics.contains("monodon_edge_queue_depth{upstream=\"default\"} 0"), "{metrics}");
 }
 
 #[test]
@@ -122,7 +125,7 @@ fn a_full_queue_refuses_and_a_long_wait_ends() {
         let working = thread.start("/gate");
         until("it works", || fake.seen("/gate").len() == 1).await;
         let waiting = [thread.start("/gate"), thread.start("/gate")];
-        until("two wait", || kit.metrics().contains("monodon_edge_queue_depth 2")).await;
+        until("two wait", || kit.metrics().contains("monodon_edge_queue_depth{upstream=\"default\"} 2")).await;
         assert!(matches!(thread.get("/hello").await, Err(UpstreamError::QueueFull)));
         for request in waiting {
             assert!(matches!(request.await.unwrap(), Err(UpstreamError::QueueTimeout)));
@@ -131,8 +134,14 @@ fn a_full_queue_refuses_and_a_long_wait_ends() {
         working.await.unwrap().unwrap();
         thread.learn().await;
         let metrics = kit.metrics();
-        assert!(metrics.contains("monodon_edge_queue_rejected_total{reason=\"full\"} 1"), "{metrics}");
-        assert!(metrics.contains("monodon_edge_queue_rejected_total{reason=\"timeout\"} 2"), "{metrics}");
+        assert!(
+            metrics.contains("monodon_edge_queue_rejected_total{upstream=\"default\",reason=\"full\"} 1"),
+            "{metrics}"
+        );
+        assert!(
+            metrics.contains("monodon_edge_queue_rejected_total{upstream=\"default\",reason=\"timeout\"} 2"),
+            "{metrics}"
+        );
     });
 }
 
@@ -145,9 +154,9 @@ fn who_leaves_while_waiting_leaves_the_queue() {
         let working = thread.start("/gate");
         until("it works", || fake.seen("/gate").len() == 1).await;
         let waiting: Vec<_> = (0..10).map(|_| thread.start("/never")).collect();
-        until("ten wait", || kit.metrics().contains("monodon_edge_queue_depth 10")).await;
+        until("ten wait", || kit.metrics().contains("monodon_edge_queue_depth{upstream=\"default\"} 10")).await;
         waiting.iter().for_each(tokio::task::JoinHandle::abort);
-        until("none waits", || kit.metrics().contains("monodon_edge_queue_depth 0")).await;
+        until("none waits", || kit.metrics().contains("monodon_edge_queue_depth{upstream=\"default\"} 0")).await;
         fake.state.gate.add_permits(1);
         working.await.unwrap().unwrap();
         thread.learn().await;

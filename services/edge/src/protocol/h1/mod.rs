@@ -19,7 +19,7 @@ mod tests;
 
 use crate::body::Body;
 use crate::connection::ConnInfo;
-use crate::service::{self, Refusal, Thread};
+use crate::service::{self, Refusal, Thread, Unanswered};
 use crate::timer::Timer;
 use crate::upgrade;
 use http::{Method, Request, Response, StatusCode};
@@ -148,6 +148,9 @@ where
     }
 
     async fn answer(&mut self, response: Response<Body>, asked: Asked, promise: Option<upgrade::Promise>) -> Next {
+        if response.extensions().get::<Unanswered>().is_some() {
+            return Next::Close { linger: false };
+        }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return self.switch(response, asked, promise).await;
         }

@@ -1,0 +1,170 @@
+//! Sites and routes of `edge.toml`, over real sockets: whose request it is, and what becomes of it.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Connection, Edge, Setup, Upstream, get, until};
+
+fn edge(text: &str) -> Edge {
+    Setup::default().plain().file(text).start()
+}
+
+fn host(name: &str) -> String {
+    format!("Host: {name}")
+}
+
+#[test]
+fn several_sites_and_upstreams() {
+    let (shop, node, rest) = (Upstream::saying("shop"), Upstream::saying("node"), Upstream::saying("rest"));
+    let edge = edge(&format!(
+        "upstream = ['{}']\n\
+         [upstreams.shop]\nservers = ['{}']\n\
+         [upstreams.node]\nservers = ['{}']\n\
+         [[site]]\nhosts = ['shop.example', '*.shop.example']\n\
+         [[site.route]]\npath = '/'\nupstream = 'shop'\n\
+         [[site.route]]\npath = '/api/'\nupstream = 'node'\n\
+         [[site]]\nhosts = ['blog.example']\n",
+        rest.address, shop.address, node.address
+    ));
+    for (name, path, answer) in [
+        ("shop.example", "/", "shop"),
+        ("x.y.shop.example", "/", "shop"),
+        ("shop.example", "/api/x", "node"),
+        ("shop.example", "/api", "node"),
+        ("shop.example", "/apis", "shop"),
+        ("shop.example", "/%61pi/x", "node"),
+        ("shop.example", "/x/../api/x", "node"),
+        ("blog.example", "/api/x", "rest"),
+    ] {
+        assert_eq!(get(edge.http, path, &[&host(name)]).text(), answer, "{name}{path}");
+    }
+    assert_eq!(get(edge.http, "/", &[&host("other.example")]).status, 404);
+    let line = edge.access_line(|line| line["path"] == "/api/x" && line["host"] == "shop.example");
+    assert_eq!(line["route"], "/api/");
+    let metrics = edge.admin("/metrics").text();
+    for series in [
+        "monodon_edge_upstream_requests_total{upstream=\"node\",code_class=\"2xx\"} 4",
+        "monodon_edge_upstream_requests_total{upstream=\"default\",code_class=\"2xx\"} 1",
+        "monodon_edge_http_requests_total{site=\"*.shop.example\",",
+    ] {
+        assert!(metrics.contains(series), "{series} in\n{metrics}");
+    }
+}
+
+#[test]
+fn what_the_upstream_is_asked_for() {
+    let upstream = Upstream::saying("hello");
+    let edge = edge(&format!(
+        "[upstreams.app]\nservers = ['{}']\n[[site]]\n\
+         [[site.route]]\npath = '/api'\nupstream = 'app'\nstrip_prefix = true\n\
+         [[site.route]]\npattern = '^/old/(?<rest>.*)$'\nupstream = 'app'\nrewrite = '/new/$rest$is_args$args'\n\
+         [[site.route]]\npath = '/'\nupstream = 'app'\n",
+        upstream.address
+    ));
+    for (asked, seen, prefix) in [
+        ("/api/x%2fy?q=1", "/x%2fy?q=1", Some("/api")),
+        ("/api/x?q=1", "/x?q=1", Some("/api")),
+        ("/api", "/", Some("/api")),
+        ("/old/a%20b?q=%2f", "/new/a%20b?q=%2f", None),
+        ("/x%2fy?q", "/x%2fy?q", None),
+    ] {
+        assert_eq!(get(edge.http, asked, &["X-Forwarded-Prefix: /evil"]).status, 200, "{asked}");
+        let last = upstream.last();
+        assert_eq!((last.path(), last.header("x-forwarded-prefix")), (seen, prefix), "{asked}");
+    }
+}
+
+#[test]
+fn methods_and_headers() {
+    let (read, write) = (Upstream::saying("read"), Upstream::saying("write"));
+    let edge = edge(&format!(
+        "[upstreams.read]\nservers = ['{}']\n[upstreams.write]\nservers = ['{}']\n[[site]]\n\
+         [[site.route]]\npath = '/'\nupstream = 'read'\n\
+         [[site.route]]\npath = '/'\nmethods = ['POST', 'PUT']\nupstream = 'write'\n\
+         [[site.route]]\npath = '/'\nheaders = ['x-beta=1', 'x-user']\nupstream = 'write'\n",
+        read.address, write.address
+    ));
+    let ask = |method, fields: &[&str]| common::client::request(edge.http, method, "/", fields).text();
+    assert_eq!(ask("GET", &[]), "read");
+    assert_eq!(ask("POST", &["Content-Length: 0"]), "write");
+    assert_eq!(ask("GET", &["X-Beta: 1", "X-User: me"]), "write");
+    assert_eq!(ask("GET", &["X-Beta: 1"]), "read");
+    assert_eq!(ask("GET", &["X-Beta: 2", "X-User: me"]), "read");
+}
+
+#[test]
+fn redirects_fixed_answers_files_and_closing() {
+    let folder = tempfile::tempdir().unwrap();
+    common::write(&folder.path().join("a.txt"), "file");
+    let edge = edge(&format!(
+        "[[site]]\n\
+         [[site.route]]\nexact = '/moved'\nredirect = 'https://new.example$request_uri'\n\
+         [[site.route]]\npattern = '^/p/(\\d+)$'\nredirect = '/product/$1'\nstatus = 301\n\
+         [[site.route]]\nexact = '/robots.txt'\nrespond = 'User-agent: *'\n\
+         [[site.route]]\nexact = '/gone'\nstatus = 410\n\
+         [[site.route]]\npath = '/downloads/'\nfiles = '{}'\n\
+         [[site.route]]\npath = '/wp-login.php'\nclose = true\n",
+        folder.path().display()
+    ));
+    let moved = get(edge.http, "/moved?a=b", &[]);
+    assert_eq!((moved.status, moved.header("location")), (308, Some("https://new.example/moved?a=b")));
+    let product = get(edge.http, "/p/7", &[]);
+    assert_eq!((product.status, product.header("location")), (301, Some("/product/7")));
+    let robots = get(edge.http, "/robots.txt", &[]);
+    assert_eq!((robots.status, robots.text().as_str()), (200, "User-agent: *"));
+    assert_eq!(robots.header("content-type"), Some("text/plain; charset=utf-8"));
+    assert_eq!(get(edge.http, "/gone", &[]).status, 410);
+    assert_eq!(get(edge.http, "/downloads/a.txt", &[]).text(), "file");
+    assert_eq!(get(edge.http, "/downloads/b.txt", &[]).status, 404);
+    assert_eq!(get(edge.http, "/downloads", &[]).status, 404);
+    assert_eq!(get(edge.http, "/else", &[]).status, 404);
+    let mut scanner = Connection::plain(edge.http).unwrap();
+    scanner.send("GET /wp-login.php HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert_eq!(scanner.read_to_end(), b"");
+    assert_eq!(edge.access_line(|line| line["path"] == "/wp-login.php")["status"], 444);
+}
+
+#[test]
+fn the_canonical_host() {
+    let upstream = Upstream::saying("hello");
+    let edge = edge(&format!(
+        "upstream = ['{}']\n[[site]]\nhosts = ['shop.example', 'www.shop.example']\ncanonical = 'shop.example'\n",
+        upstream.address
+    ));
+    assert_eq!(get(edge.http, "/", &[&host("shop.example")]).status, 200);
+    let moved = get(edge.http, "/a?b", &[&host("WWW.shop.example")]);
+    let wanted = format!("http://shop.example:{}/a?b", edge.http.port());
+    assert_eq!((moved.status, moved.header("location")), (307, Some(wanted.as_str())));
+}
+
+#[test]
+fn certificates_are_kept_for_the_sites_names() {
+    let upstream = Upstream::saying("hello");
+    let text = format!("upstream = ['{}']\n[[site]]\nhosts = ['shop.example', '*.shop.example']\n", upstream.address);
+    let edge = Setup::default().file(&text).start();
+    let ca = edge.ca();
+    let mut connection = Connection::tls(edge.https, &ca, "shop.example", &["http/1.1"]).unwrap();
+    assert_eq!(connection.ask("GET / HTTP/1.1\r\nHost: shop.example\r\n\r\n").status, 200);
+    assert_eq!(connection.ask("GET / HTTP/1.1\r\nHost: a.shop.example\r\n\r\n").status, 421);
+}
+
+#[test]
+fn a_reload_changes_routes_and_keeps_upstreams() {
+    let (one, two) = (Upstream::saying("one"), Upstream::saying("two"));
+    let text = |upstream: &str| {
+        format!(
+            "[upstreams.one]\nservers = ['{}']\n[upstreams.two]\nservers = ['{}']\n\
+             [[site]]\n[[site.route]]\npath = '/'\nupstream = '{upstream}'\n",
+            one.address, two.address
+        )
+    };
+    let edge = edge(&text("one"));
+    assert_eq!(get(edge.http, "/", &[]).text(), "one");
+    edge.rewrite(&text("two"));
+    edge.signal("HUP");
+    until("the new route", || get(edge.http, "/", &[]).text() == "two");
+    edge.rewrite(&text("three"));
+    edge.signal("HUP");
+    until("the refusal", || edge.metric("monodon_edge_config_last_reload_successful") == 0.0);
+    assert_eq!(get(edge.http, "/", &[]).text(), "two");
+}
