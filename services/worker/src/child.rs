@@ -5,8 +5,8 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-use crate::process::{self, ExitReason, Handover};
-use crate::scoreboard::{Scoreboard, now};
+use crate::process::{self, ExitReason, Handover, Hooks};
+use crate::scoreboard::{Own, Scoreboard, State, now};
 use crate::supervisor::zygote::Setup;
 use crate::sys;
 
@@ -21,6 +21,31 @@ pub fn begin(scoreboard: i32, entry: usize, generation: u32) -> PyResult<()> {
     Ok(())
 }
 
+/// A worker's entry in the scoreboard, for the object that its hooks get.
+#[pyclass(module = "monodon", frozen)]
+pub struct Slot(Own);
+
+#[pymethods]
+impl Slot {
+    #[new]
+    fn new(scoreboard: i32, entry: usize) -> PyResult<Self> {
+        let own = open(scoreboard)?.own(entry);
+        own.map(Self).ok_or_else(|| PyValueError::new_err("the scoreboard has no such entry"))
+    }
+
+    /// Requests so far.
+    fn served(&self) -> u64 {
+        self.0.served()
+    }
+
+    /// Has the process replaced once it has finished what it is working on.
+    fn retire(&self) {
+        if self.0.state().accepts() {
+            self.0.set_state(State::Retiring);
+        }
+    }
+}
+
 fn open(scoreboard: i32) -> PyResult<Scoreboard> {
     let wrong = |error: std::io::Error| PyOSError::new_err(format!("scoreboard: {error}"));
     // A copy, so that the number itself stays good for whoever asks next.
@@ -29,7 +54,7 @@ fn open(scoreboard: i32) -> PyResult<Scoreboard> {
 }
 
 /// Serves until told to leave; the exit code comes back.
-pub fn serve(py: Python<'_>, setup: &str, entry: usize, app: Py<PyAny>) -> PyResult<u8> {
+pub fn serve(py: Python<'_>, setup: &str, entry: usize, app: Py<PyAny>, hooks: Hooks) -> PyResult<u8> {
     let setup: Setup = serde_json::from_str(setup).map_err(|error| PyValueError::new_err(error.to_string()))?;
     let level = setup.config.log_level.parse().unwrap_or_default();
     let format = setup.config.log_format.parse().unwrap_or_default();
@@ -43,9 +68,10 @@ pub fn serve(py: Python<'_>, setup: &str, entry: usize, app: Py<PyAny>) -> PyRes
         alive: setup.alive,
         config: Arc::new(setup.config),
     };
-    let reason = process::run(py, app, inherited);
+    let reason = process::run(py, app, hooks, inherited);
     let code = match &reason {
         ExitReason::Drained | ExitReason::Quit => 0,
+        ExitReason::Aborted => EXIT_FAILURE,
         ExitReason::Cut => {
             tracing::warn!("graceful_timeout is over: requests that were still running are cut off");
             0

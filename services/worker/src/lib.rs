@@ -52,11 +52,23 @@ mod _monodon {
         crate::child::begin(scoreboard, entry, generation)
     }
 
-    /// In a new process: serves `application` until told to leave; returns the exit code.
+    /// In a new process: serves `application` until told to leave; returns the exit code. `requests` and `abandon` are
+    /// for hooks; see `process::Hooks`.
     #[pyfunction]
-    fn serve(py: Python<'_>, setup: &str, entry: usize, application: Py<PyAny>) -> PyResult<u8> {
-        crate::child::serve(py, setup, entry, application)
+    fn serve(
+        py: Python<'_>,
+        setup: &str,
+        entry: usize,
+        application: Py<PyAny>,
+        requests: Option<Py<PyAny>>,
+        abandon: Option<Py<PyAny>>,
+    ) -> PyResult<u8> {
+        let hooks = crate::process::Hooks { requests, abandon };
+        crate::child::serve(py, setup, entry, application, hooks)
     }
+
+    #[pymodule_export]
+    use crate::child::Slot;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

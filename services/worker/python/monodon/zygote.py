@@ -1,9 +1,9 @@
 """The zygote: the process that forks workers, told by the supervisor over a socket.
 
 It has no thread and no runtime, for only such a process may fork Python. With `--preload` it imports the application
-first, so that all workers share its memory; without it each worker imports for itself. Each message is one packet of
-JSON. Whatever happens to it, the supervisor notices: the socket closes, and the workers that lose their parent are
-adopted by the supervisor.
+first, so that all workers share its memory; without it each worker imports for itself. gunicorn's arbiter hooks run
+here, for it is the only parent that runs Python. Each message is one packet of JSON. Whatever happens to it, the
+supervisor notices: the socket closes, and the workers that lose their parent are adopted by the supervisor.
 """
 
 import atexit
@@ -16,10 +16,18 @@ import signal
 import socket
 import sys
 
-from monodon import _monodon, app_metrics, importer
+from monodon import _monodon, app_metrics, gunicorn_conf, hooks, importer, process
+from monodon.hooks.cfg import Config
+from monodon.hooks.logger import Logger
+from monodon.hooks.server import Application, Arbiter
+from monodon.hooks.worker import Worker
 
 # A packet has to fit into the socket's buffer; no traceback worth reading is longer.
 LONGEST = 32_000
+# What hooks and applications send to gunicorn's master, by `os.kill(os.getppid(), …)`: the supervisor acts on it.
+FORWARDED = [
+    getattr(signal, "SIG" + name) for name in ("HUP", "INT", "QUIT", "TERM", "TTIN", "TTOU", "USR1", "USR2", "WINCH")
+]
 
 
 class Zygote:
@@ -27,28 +35,19 @@ class Zygote:
         self.channel = channel
         self.setup = setup
         self.entries: dict[int, int] = {}
-        self.application = None
-        self.leaving = False
+        self.threads: list[str] = []
 
     def tell(self, **message) -> None:
         self.channel.send(json.dumps(message).encode())
 
-    def preload(self) -> bool:
-        try:
-            self.application = importer.load(self.setup["config"]["app"])
-        except BaseException as error:
-            self.tell(failed=importer.explain(error)[-LONGEST:])
-            return False
-        return True
-
     def serve(self) -> int:
+        if not self.prepare():
+            return 3
         if self.setup["config"]["preload_app"]:
-            if not self.preload():
-                return 3
             # What is there now stays for good: no collection need visit it, so the pages stay shared after a fork.
             gc.collect()
             gc.freeze()
-        self.tell(up=True, threads=_threads())
+        self.tell(up=True, threads=self.threads, hooks=list(self.hooks))
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.wakeup = (reader, writer)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -58,8 +57,6 @@ class Zygote:
         poll.register(reader, select.POLLIN)
         while True:
             self.reap()
-            if self.leaving and not self.entries:
-                return 0
             for ready, _ in poll.poll():
                 if ready == reader:
                     try:
@@ -69,40 +66,101 @@ class Zygote:
                 elif not self.obey():
                     return 0
 
+    def prepare(self) -> bool:
+        """All that comes before the first fork, in gunicorn's order."""
+        config = self.setup["config"]
+        for number in FORWARDED:
+            signal.signal(number, lambda number, _: self.tell(signal=number))
+        try:
+            location = config["gunicorn_conf"]
+            self.hooks = hooks.Hooks(gunicorn_conf.load(location) if location else {}, location)
+            cfg = Config(config, self.hooks)
+            app = Application(cfg, config["app"], lambda: importer.load(config["app"]))
+            log = Logger(config["log_level"])
+            setup = self.setup
+            self.server = Arbiter(cfg, log, app, self.hooks, setup["supervisor"], setup["listeners"], self.tell)
+            self.server.changed(setup["workers"], setup["workers_before"])
+            if config["preload_app"]:
+                app.wsgi()
+                self.threads = _threads()
+            self.hooks.call("on_starting", self.server)
+            if setup["reload"]:
+                self.hooks.call("on_reload", self.server)
+            else:
+                self.hooks.call("when_ready", self.server)
+        except BaseException as error:
+            self.tell(failed=hooks.explain(error)[-LONGEST:], hook=hooks.blame(error))
+            return False
+        return True
+
     def obey(self) -> bool:
+        """False when it is time to go."""
         # A pipe for the new process's stacks comes with an order to fork.
         packet, pipes, _, _ = socket.recv_fds(self.channel, 65536, 1, socket.MSG_CMSG_CLOEXEC)
         if not packet:
             # The supervisor is gone; the workers notice by themselves.
             return False
         message = json.loads(packet)
+        log = self.server.log
         if "fork" in message:
             if not pipes:
-                self.tell(fork_failed=message["fork"], error="no descriptor is left for its pipe")
+                self.tell(fork_failed=message["fork"], error="no descriptor is left for its pipe", hook=None)
                 return True
-            self.fork(message["fork"], message["generation"], pipes[0])
+            self.fork(message["fork"], message["generation"], message["age"], pipes[0])
             os.close(pipes[0])
-        elif "leave" in message:
-            self.leaving = True
-            for descriptor in self.setup["listeners"]:
-                os.close(descriptor)
-            self.setup["listeners"] = []
+        elif "workers" in message:
+            with hooks.logged(log):
+                self.server.changed(message["workers"], self.server.num_workers)
+        elif "adopt" in message:
+            for pid, age in message["adopt"]:
+                self.server.WORKERS.setdefault(pid, self.worker(age, pid))
+        elif "take_over" in message:
+            # After a reload: the zygote before this one is gone.
+            with hooks.logged(log):
+                self.hooks.call("when_ready", self.server)
+            self.tell(took_over=True)
+        elif "reaped" in message:
+            self.server.WORKERS.setdefault(message["reaped"], self.worker(message["age"], message["reaped"]))
+            self.gone(message["reaped"])
+        elif "close" in message:
+            self.close()
+        elif "end" in message:
+            if not message["end"]:
+                self.vanish()
+            self.reap()
+            with hooks.logged(log):
+                self.hooks.call("on_exit", self.server)
+            return False
         return True
 
-    def fork(self, entry: int, generation: int, stacks: int) -> None:
+    def worker(self, age: int, pid=None) -> Worker:
+        server = self.server
+        worker = Worker(age, server.LISTENERS, server.app, server.cfg, server.log)
+        if pid is not None:
+            worker.pid = pid
+        return worker
+
+    def fork(self, entry: int, generation: int, age: int, stacks: int) -> None:
+        self.server.worker_age = age
+        worker = self.worker(age)
+        try:
+            self.hooks.call("pre_fork", self.server, worker)
+        except hooks.Failed as error:
+            self.tell(fork_failed=entry, error=hooks.explain(error)[-LONGEST:], hook=hooks.blame(error))
+            return
         # What stands in the buffers would be written twice.
         sys.stdout.flush()
         sys.stderr.flush()
         try:
             pid = os.fork()
         except OSError as error:
-            self.tell(fork_failed=entry, error=str(error))
+            self.tell(fork_failed=entry, error=str(error), hook=None)
             return
         if pid == 0:
             code = 1
             try:
                 write_stacks(self.setup["stacks_signal"], stacks)
-                code = self.work(entry, generation)
+                code = process.work(self, entry, generation, worker)
             except BaseException as error:
                 code = 1
                 sys.stderr.write(importer.explain(error) + "\n")
@@ -113,30 +171,8 @@ class Zygote:
                 finally:
                     os._exit(code)
         self.entries[pid] = entry
-
-    def work(self, entry: int, generation: int) -> int:
-        """In the new process."""
-        _monodon.follow(self.setup["supervisor"], self.setup["graceful_seconds"])
-        if names := self.setup["app_metrics"]:
-            app_metrics.identify(f"w{entry}{names['tag']}")
-        self.tell(forked=entry, pid=os.getpid())
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for descriptor in self.wakeup:
-            os.close(descriptor)
-        _monodon.begin(self.setup["scoreboard"], entry, generation)
-        application = self.application
-        if application is None:
-            try:
-                application = importer.load(self.setup["config"]["app"])
-            except BaseException as error:
-                self.tell(boot_failed=entry, pid=os.getpid(), traceback=importer.explain(error)[-LONGEST:])
-                return 3
-        self.channel.close()
-        code = _monodon.serve(json.dumps(self.setup), entry, application)
-        # What the application has registered to run at its end.
-        atexit._run_exitfuncs()
-        return code
+        worker.pid = pid
+        self.server.WORKERS[pid] = worker
 
     def reap(self) -> None:
         while True:
@@ -149,6 +185,26 @@ class Zygote:
             entry = self.entries.pop(pid, None)
             if entry is not None:
                 self.tell(exited=pid, entry=entry, status=status, peak_kb=usage.ru_maxrss)
+                self.gone(pid)
+
+    def gone(self, pid: int) -> None:
+        worker = self.server.WORKERS.pop(pid)
+        with hooks.logged(self.server.log):
+            self.hooks.call("child_exit", self.server, worker)
+
+    def close(self) -> None:
+        """Nobody connects any more."""
+        self.server.close()
+        for descriptor in self.setup["listeners"]:
+            os.close(descriptor)
+        self.setup["listeners"] = []
+
+    def vanish(self) -> None:
+        """Another zygote has taken over: its workers are the supervisor's, and no thread of a hook's may hold it."""
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def write_stacks(number: int, pipe: int) -> None:

@@ -71,6 +71,16 @@ pub struct Handover {
     pub tx: RawFd,
 }
 
+/// gunicorn's hooks, as far as the process needs to know of them.
+#[derive(Default)]
+pub struct Hooks {
+    /// Makes what is called in the application's place, for `pre_request` and `post_request`.
+    pub requests: Option<Py<PyAny>>,
+    /// Ends the process after its last hook. There if one of `worker_abort` and `worker_exit` is: then Python hears
+    /// SIGABRT.
+    pub abandon: Option<Py<PyAny>>,
+}
+
 #[derive(Debug)]
 pub enum ExitReason {
     /// Told to leave, and left with nothing unfinished.
@@ -79,6 +89,8 @@ pub enum ExitReason {
     Cut,
     /// Told to stop at once.
     Quit,
+    /// By SIGABRT, which a hook hears.
+    Aborted,
     /// The parent is gone.
     Orphaned,
     /// Could not serve at all.
@@ -87,19 +99,20 @@ pub enum ExitReason {
 
 /// Serves until told to leave. To be called in the process's main thread.
 #[allow(clippy::needless_pass_by_value)] // It is the process's own from here on.
-pub fn run(py: Python<'_>, app: Py<PyAny>, setup: Setup) -> ExitReason {
-    match start(py, app, &setup) {
+pub fn run(py: Python<'_>, app: Py<PyAny>, hooks: Hooks, setup: Setup) -> ExitReason {
+    match start(py, app, hooks, &setup) {
         Ok(reason) => reason,
         Err(error) => ExitReason::Failed(error),
     }
 }
 
-fn start(py: Python<'_>, app: Py<PyAny>, setup: &Setup) -> io::Result<ExitReason> {
+fn start(py: Python<'_>, app: Py<PyAny>, hooks: Hooks, setup: &Setup) -> io::Result<ExitReason> {
     let threads = setup.config.threads.max(1);
+    let hears_abort = hooks.abandon.is_some();
     let entry = setup.scoreboard.own(setup.entry).ok_or_else(|| io::Error::other("no such entry in the scoreboard"))?;
     let trust = Arc::new(Trust::parse(&setup.config.forwarded_allow_ips).map_err(io::Error::other)?);
     let lanes: Vec<_> = (0..threads).map(|_| Arc::new(Lane::new(setup.config.timeout))).collect();
-    let app = wsgi::App::new(py, app, &setup.config, Arc::clone(&trust))?;
+    let app = wsgi::App::new(py, app, hooks.requests.map(wsgi::Hooks::new), &setup.config, Arc::clone(&trust))?;
     let shared = |relief| Shared::new(setup, entry.clone(), Arc::clone(&trust), relief).map(Rc::new);
     watchdog::start(lanes.clone(), entry.clone(), setup.config.graceful_timeout)?;
     if let [lane] = lanes.as_slice() {
@@ -111,15 +124,15 @@ fn start(py: Python<'_>, app: Py<PyAny>, setup: &Setup) -> io::Result<ExitReason
         let handover = fds::duplicate(setup.handover.tx)?;
         let relief = Relief::start(entry.clone(), handover, setup.config.workers > 1)?;
         let shared = shared(Some(Rc::clone(&relief)))?;
-        let interface = wsgi::Inline::new(py, app, Arc::clone(lane), entry.clone(), relief)?;
-        serve(&runtime, setup, &shared, interface)
+        let interface = wsgi::Inline::new(py, app, Arc::clone(lane), entry.clone(), relief, hooks.abandon)?;
+        serve(&runtime, setup, &shared, hears_abort, interface)
     } else {
         let pool = wsgi::Pool::start(py, &app, lanes, &entry)?;
         // The pool's threads need the lock, this one never does.
         py.detach(|| {
             let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
             let shared = shared(None)?;
-            serve(&runtime, setup, &shared, pool)
+            serve(&runtime, setup, &shared, hears_abort, pool)
         })
     }
 }
@@ -128,10 +141,11 @@ fn serve<I: Interface>(
     runtime: &LocalRuntime,
     setup: &Setup,
     shared: &Rc<Shared>,
+    hears_abort: bool,
     interface: I,
 ) -> io::Result<ExitReason> {
     let reason = runtime.block_on(async {
-        let mut signals = Signals::new()?;
+        let mut signals = Signals::new(hears_abort)?;
         let interface = Rc::new(interface);
         let mut accepting = Vec::new();
         for listener in &setup.listeners {
@@ -149,7 +163,7 @@ fn serve<I: Interface>(
             reason = signals.next(shared) => reason,
             _ = alive.readable() => ExitReason::Orphaned,
         };
-        if matches!(first, ExitReason::Quit) {
+        if matches!(first, ExitReason::Quit | ExitReason::Aborted) {
             return Ok(first);
         }
         for task in &accepting {
@@ -222,15 +236,17 @@ struct Signals {
     int: Signal,
     quit: Signal,
     reopen: Signal,
+    abort: Option<Signal>,
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    fn new(hears_abort: bool) -> io::Result<Self> {
         Ok(Self {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             reopen: signal(SignalKind::user_defined1())?,
+            abort: hears_abort.then(|| signal(SignalKind::from_raw(libc::SIGABRT))).transpose()?,
         })
     }
 
@@ -241,6 +257,7 @@ impl Signals {
                 _ = self.term.recv() => return ExitReason::Drained,
                 _ = self.int.recv() => return ExitReason::Quit,
                 _ = self.quit.recv() => return ExitReason::Quit,
+                () = heard(self.abort.as_mut()) => return ExitReason::Aborted,
                 _ = self.reopen.recv() => if let Some(log) = &shared.log { log.lines().reopen() },
             }
         }
@@ -250,6 +267,14 @@ impl Signals {
         tokio::select! {
             _ = self.int.recv() => ExitReason::Quit,
             _ = self.quit.recv() => ExitReason::Quit,
+            () = heard(self.abort.as_mut()) => ExitReason::Aborted,
         }
+    }
+}
+
+async fn heard(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }

@@ -35,6 +35,10 @@ pub enum Step {
 pub struct Process {
     pub pid: Option<u32>,
     pub generation: u32,
+    /// How many were forked before it, and one: gunicorn's `worker.age`.
+    pub age: u64,
+    /// The zygote that has forked it.
+    pub parent: u64,
     pub forked: u64,
     pub phase: Phase,
     /// Why we want it gone, once we do.
@@ -44,6 +48,8 @@ pub struct Process {
     pub killed: Cell<bool>,
     /// What it said when it could not import the application.
     pub traceback: Option<String>,
+    /// A hook's failure asks for this exit code.
+    pub hook: Option<u8>,
 }
 
 impl Process {

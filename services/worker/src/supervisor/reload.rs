@@ -24,6 +24,13 @@ pub struct Reload {
     waiting: Vec<oneshot::Sender<Result<String, String>>>,
 }
 
+impl Reload {
+    /// How many processes there were.
+    pub fn wanted(&self) -> usize {
+        self.wanted
+    }
+}
+
 impl Herd {
     pub fn reload(&mut self, waiter: Option<oneshot::Sender<Result<String, String>>>) {
         if self.stop.is_some() {

@@ -35,6 +35,7 @@ pub fn listen(events: &UnboundedSender<Event>) -> io::Result<()> {
 impl Herd {
     pub fn signal(&mut self, number: i32) {
         match number {
+            libc::SIGTERM if std::mem::take(&mut self.stopped_by_hook) => {}
             libc::SIGTERM => self.stop_gracefully(),
             libc::SIGINT | libc::SIGQUIT => {
                 tracing::info!("stopping at once");
@@ -54,13 +55,14 @@ impl Herd {
         }
     }
 
-    fn scale(&mut self, wanted: usize) {
+    pub(super) fn scale(&mut self, wanted: usize) {
         let most = self.most();
         if wanted == 0 || wanted > most {
             tracing::warn!("processes stay {}: at least 1 and at most {most} without a restart", self.wanted);
             return;
         }
         self.wanted = wanted;
+        self.tell_workers();
         tracing::info!(processes = wanted, "number of processes changed");
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::herd::Herd;
 use super::process::Phase;
+use super::zygote::Order;
 use crate::scoreboard::{Reason, now};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Stop {
 
 /// What a quick stop leaves a process.
 const QUICK: u64 = 1_000_000;
+/// What the zygote has for `on_exit`, and for what the application has registered by `atexit` under `--preload`.
+const LAST_HOOKS: u64 = 10_000_000;
 
 impl Herd {
     pub fn stop_gracefully(&mut self) {
@@ -52,7 +55,7 @@ impl Herd {
     fn close(&mut self) {
         self.listeners.close();
         for zygote in &self.zygotes {
-            zygote.leave();
+            zygote.tell(&Order::Close { close: true });
         }
         self.shared.board.set_serving(0);
     }
@@ -85,14 +88,28 @@ impl Herd {
         }
     }
 
-    /// The exit code, once nobody is left.
-    pub fn finished(&self) -> Option<u8> {
-        let over = self.leaving_all() && self.processes.is_empty();
-        over.then(|| {
-            if self.exit.is_none() {
-                tracing::info!("stopped");
+    /// The exit code, once nobody is left: the zygotes go last, with `on_exit`.
+    pub fn finished(&mut self) -> Option<u8> {
+        if !self.leaving_all() || !self.processes.is_empty() {
+            return None;
+        }
+        let now = now();
+        let since = *self.last_hooks.get_or_insert(now);
+        for zygote in &mut self.zygotes {
+            if !zygote.ending {
+                let in_charge = zygote.in_charge;
+                zygote.end(in_charge);
+            } else if now.saturating_sub(since) > LAST_HOOKS {
+                tracing::error!(pid = zygote.pid, "on_exit, or what is to run at Python's end, takes too long: killed");
+                zygote.signal(libc::SIGKILL);
             }
-            self.exit.unwrap_or(0)
-        })
+        }
+        if !self.zygotes.is_empty() {
+            return None;
+        }
+        if self.exit.is_none() {
+            tracing::info!("stopped");
+        }
+        Some(self.exit.unwrap_or(0))
     }
 }

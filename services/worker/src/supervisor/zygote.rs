@@ -54,6 +54,11 @@ pub struct Setup {
     /// Told by this signal, it writes its Python stacks to this pipe (see `stacks`).
     pub stacks_signal: i32,
     pub stacks: RawFd,
+    /// Processes wanted, and how many there were before a reload.
+    pub workers: usize,
+    pub workers_before: Option<usize>,
+    /// Whether it replaces a zygote because of a reload; then that one's end is awaited before this one takes over.
+    pub reload: bool,
     /// What the application finds in `sys.argv`.
     pub argv: Vec<String>,
     pub app_metrics: Option<AppMetricsNames>,
@@ -68,19 +73,38 @@ pub enum Message {
         #[allow(dead_code, reason = "its presence is the message")]
         up: bool,
         threads: Vec<String>,
+        /// gunicorn's hooks that the configuration has.
+        hooks: Vec<String>,
     },
-    /// The application cannot be imported (`--preload`).
+    /// The application cannot be imported (`--preload`), or a hook has failed.
     Failed {
         failed: String,
+        /// The exit code that a hook's failure asks for.
+        hook: Option<u8>,
     },
     ForkFailed {
         fork_failed: usize,
         error: String,
+        hook: Option<u8>,
     },
     BootFailed {
         boot_failed: usize,
         pid: u32,
         traceback: String,
+        hook: Option<u8>,
+    },
+    /// `when_ready` has been called after a reload.
+    TookOver {
+        #[allow(dead_code, reason = "its presence is the message")]
+        took_over: bool,
+    },
+    /// A hook wants another number of processes.
+    Scale {
+        scale: usize,
+    },
+    /// Somebody takes the zygote for gunicorn's master.
+    Signal {
+        signal: i32,
     },
     Forked {
         forked: usize,
@@ -97,9 +121,48 @@ pub enum Message {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Order {
-    Fork { fork: usize, generation: u32 },
-    Leave { leave: bool },
+pub enum Order {
+    Fork {
+        fork: usize,
+        generation: u32,
+        age: u64,
+    },
+    /// So many processes are wanted now.
+    Workers {
+        workers: usize,
+    },
+    /// Processes (pid, age) of a zygote that is gone.
+    Adopt {
+        adopt: Vec<(u32, u64)>,
+    },
+    /// The zygote before it is gone.
+    TakeOver {
+        take_over: bool,
+    },
+    /// A process that was adopted has ended.
+    Reaped {
+        reaped: u32,
+        age: u64,
+    },
+    /// The listening sockets are closed.
+    Close {
+        close: bool,
+    },
+    /// It ends: true because the worker does, false because another zygote is there.
+    End {
+        end: bool,
+    },
+}
+
+/// What a zygote is started for.
+#[derive(Debug, Clone, Copy)]
+pub struct Role {
+    /// See [`Zygote::place`].
+    pub place: usize,
+    pub generation: u32,
+    pub workers: usize,
+    pub workers_before: Option<usize>,
+    pub reload: bool,
 }
 
 pub struct Zygote {
@@ -109,6 +172,15 @@ pub struct Zygote {
     /// Among the zygotes that live, as the entry is a worker's.
     pub place: usize,
     pub up: bool,
+    pub hooks: Vec<String>,
+    /// How many processes are wanted, as far as it knows.
+    pub workers: usize,
+    /// No other zygote stands before it: it hears of all processes.
+    pub in_charge: bool,
+    /// It is in a hook: it forks later.
+    pub taking_over: bool,
+    /// Told to end.
+    pub ending: bool,
     pub started: u64,
     /// Why it is killed, if it is, and when that was decided.
     pub late: Option<String>,
@@ -122,8 +194,7 @@ pub struct Zygote {
 impl Zygote {
     pub fn start(
         id: u64,
-        place: usize,
-        generation: u32,
+        role: Role,
         writer: Writer,
         config: &Arc<Config>,
         start: &Start,
@@ -142,6 +213,9 @@ impl Zygote {
             stacks_signal: super::stacks::signal(),
             stacks: inherited.stacks.as_raw_fd(),
             graceful_seconds: u32::try_from(config.graceful_timeout.as_secs()).unwrap_or(u32::MAX).max(1),
+            workers: role.workers,
+            workers_before: role.workers_before,
+            reload: role.reload,
             argv: vec!["monodon-worker".to_owned(), config.app.clone()],
             app_metrics: inherited.app_metrics.clone(),
         };
@@ -169,10 +243,15 @@ impl Zygote {
         drop(theirs);
         let zygote = Self {
             id,
-            generation,
+            generation: role.generation,
             pid: child.id(),
-            place,
+            place: role.place,
             up: false,
+            hooks: Vec::new(),
+            workers: role.workers,
+            in_charge: !role.reload,
+            taking_over: false,
+            ending: false,
             started: crate::scoreboard::now(),
             late: None,
             late_at: 0,
@@ -184,8 +263,8 @@ impl Zygote {
     }
 
     /// The new process writes its Python stacks to the pipe, which goes along.
-    pub fn fork(&self, entry: usize, stacks: BorrowedFd<'_>) -> io::Result<()> {
-        let order = serde_json::to_vec(&Order::Fork { fork: entry, generation: self.generation })?;
+    pub fn fork(&self, entry: usize, age: u64, stacks: BorrowedFd<'_>) -> io::Result<()> {
+        let order = serde_json::to_vec(&Order::Fork { fork: entry, generation: self.generation, age })?;
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         let fds = [stacks];
@@ -194,11 +273,23 @@ impl Zygote {
         Ok(())
     }
 
-    /// It forks no more and ends when its last child has.
-    pub fn leave(&self) {
-        if let Ok(order) = serde_json::to_vec(&Order::Leave { leave: true }) {
-            // One that is gone already needs no telling.
-            let _ = self.send(&order);
+    pub fn order(&self, order: &Order) -> io::Result<()> {
+        self.send(&serde_json::to_vec(order)?)
+    }
+
+    /// The same for what one that is gone already need not be told.
+    pub fn tell(&self, order: &Order) {
+        let _ = self.order(order);
+    }
+
+    /// True because the worker ends, false because another zygote is there.
+    pub fn end(&mut self, worker: bool) {
+        self.ending = true;
+        if self.up {
+            self.tell(&Order::End { end: worker });
+        } else {
+            // It is importing, and hears nothing.
+            self.signal(libc::SIGKILL);
         }
     }
 

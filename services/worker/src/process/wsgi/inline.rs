@@ -13,6 +13,7 @@ use super::{
     App,
     call::{self, Running, Sink, Step},
     environ::Environs,
+    hooks::{Exchange, Hooks},
 };
 use crate::{
     process::{
@@ -23,13 +24,17 @@ use crate::{
 
 /// A response that comes in parts lets others run at least this often.
 const TURN: Duration = Duration::from_millis(1);
+/// What the watchdog gets for its answer and its words, when the application ends after all.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 pub struct Inline {
     app: Py<PyAny>,
+    hooks: Option<Hooks>,
     environs: RefCell<Environs>,
     lane: Arc<Lane>,
     entry: Own,
     relief: Rc<Relief>,
+    abandon: Option<Py<PyAny>>,
 }
 
 /// The connection, for as long as the watchdog has not taken it.
@@ -39,9 +44,16 @@ struct Guarded<'g, 'c> {
 }
 
 impl Inline {
-    pub fn new(py: Python<'_>, app: App, lane: Arc<Lane>, entry: Own, relief: Rc<Relief>) -> std::io::Result<Self> {
+    pub fn new(
+        py: Python<'_>,
+        app: App,
+        lane: Arc<Lane>,
+        entry: Own,
+        relief: Rc<Relief>,
+        abandon: Option<Py<PyAny>>,
+    ) -> std::io::Result<Self> {
         let environs = RefCell::new(app.environs(py)?);
-        Ok(Self { app: app.callable, environs, lane, entry, relief })
+        Ok(Self { app: app.callable, hooks: app.hooks, environs, lane, entry, relief, abandon })
     }
 
     /// Runs a part of the application under the watchdog's eyes.
@@ -52,12 +64,24 @@ impl Inline {
         self.relief.leave();
         self.entry.set_deadline(0);
         if !self.lane.end() {
-            // The watchdog has answered and ends the process now.
-            loop {
-                std::thread::park();
-            }
+            self.abandoned();
         }
         result
+    }
+
+    /// The watchdog has answered and ends the process now; a hook may be called before.
+    #[cold]
+    fn abandoned(&self) -> ! {
+        if let Some(abandon) = &self.abandon {
+            Python::attach(|py| {
+                py.detach(|| std::thread::sleep(LAST_WORDS));
+                // Only a signal's handler can end it early, and that one runs once.
+                while abandon.call0(py).is_err() {}
+            });
+        }
+        loop {
+            std::thread::park();
+        }
     }
 }
 
@@ -66,20 +90,35 @@ impl Interface for Inline {
         if let Some(waited) = start::waited(request) {
             self.entry.observe_queue(waited);
         }
+        let mut exchange = None;
         let running = self.watched(output, |py, sink| {
+            let app = match self.hooks.as_ref().map(|hooks| exchange.insert(hooks.begin(py, request))) {
+                Some(exchange) => exchange.callable(),
+                None => &self.app,
+            };
             // The body goes into the environ, so the request is only lent for it.
             let request = RefCell::new(&mut *request);
             let environ = || self.environs.borrow_mut().build(py, &mut request.borrow_mut());
-            call::call(py, &self.app, environ, sink, || super::name(&request.borrow()))
+            call::call(py, app, environ, sink, || super::name(&request.borrow()))
         });
         output.flush().await;
-        let Some(mut running) = running else { return };
-        self.stream(&mut running, request, output).await;
-        self.watched(output, |py, sink| running.close(py, sink));
+        if let Some(mut running) = running {
+            self.stream(&mut running, request, output).await;
+            self.watched(output, |py, sink| running.close(py, sink));
+        }
+        if let Some(exchange) = exchange {
+            self.over(&exchange, output);
+        }
     }
 }
 
 impl Inline {
+    #[cold]
+    fn over(&self, exchange: &Exchange, output: &mut Output<'_>) {
+        let (sent, started) = (output.sent(), output.started());
+        self.watched(output, |py, _| exchange.finish(py, sent, started));
+    }
+
     /// Asks for one part after the other, each when the socket has taken the one before.
     async fn stream(&self, running: &mut Running, request: &Request, output: &mut Output<'_>) {
         let mut turn = Instant::now();

@@ -3,6 +3,7 @@
 mod call;
 mod environ;
 mod file;
+pub mod hooks;
 mod inline;
 mod input;
 mod names;
@@ -15,23 +16,30 @@ use std::{io, sync::Arc};
 use pyo3::prelude::*;
 
 use self::environ::Environs;
-pub use self::{inline::Inline, pool::Pool};
+pub use self::{hooks::Hooks, inline::Inline, pool::Pool};
 use super::{request::Request, trust::Trust};
 use crate::config::Config;
 
 /// The application, and what its environs are made from.
 pub struct App {
     pub callable: Py<PyAny>,
+    pub hooks: Option<Hooks>,
     config: Arc<Config>,
     trust: Arc<Trust>,
 }
 
 impl App {
-    pub fn new(py: Python<'_>, callable: Py<PyAny>, config: &Arc<Config>, trust: Arc<Trust>) -> io::Result<Self> {
+    pub fn new(
+        py: Python<'_>,
+        callable: Py<PyAny>,
+        hooks: Option<Hooks>,
+        config: &Arc<Config>,
+        trust: Arc<Trust>,
+    ) -> io::Result<Self> {
         if !callable.bind(py).is_callable() {
             return Err(io::Error::other("the application is not callable"));
         }
-        Ok(Self { callable, config: Arc::clone(config), trust })
+        Ok(Self { callable, hooks, config: Arc::clone(config), trust })
     }
 
     fn environs(&self, py: Python<'_>) -> io::Result<Environs> {

@@ -21,6 +21,7 @@ use super::{
     call::{self, Sink, Step},
     environ::Environs,
     file::Sendable,
+    hooks::Hooks,
 };
 use crate::{
     process::{
@@ -111,8 +112,13 @@ impl Pool {
         let queue = Arc::new(Queue::default());
         let threads = lanes.len();
         let start = |number: usize, lane: Arc<Lane>| {
-            let thread =
-                Thread { app: app.callable.clone_ref(py), lane, entry: entry.clone(), queue: Arc::clone(&queue) };
+            let thread = Thread {
+                app: app.callable.clone_ref(py),
+                hooks: app.hooks.as_ref().map(|hooks| hooks.clone_ref(py)),
+                lane,
+                entry: entry.clone(),
+                queue: Arc::clone(&queue),
+            };
             let environs = Mutex::new(Some((app.environs(py)?, thread)));
             let body = PyCFunction::new_closure(py, None, None, move |args, _| {
                 let taken = environs.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -204,6 +210,7 @@ impl Interface for Pool {
 
 struct Thread {
     app: Py<PyAny>,
+    hooks: Option<Hooks>,
     lane: Arc<Lane>,
     entry: Own,
     queue: Arc<Queue>,
@@ -217,12 +224,14 @@ impl Thread {
             self.lane.begin(job.way.fd, false);
             let here = scoreboard::now().saturating_sub(job.arrived);
             self.entry.observe_queue(start::waited(&job.request).unwrap_or(here));
-            let mut sink = Remote { way: &job.way, thread: &self, py, started: false, silent: false };
+            let mut sink = Remote { way: &job.way, thread: &self, py, started: false, silent: false, sent: 0 };
+            let exchange = self.hooks.as_ref().map(|hooks| hooks.begin(py, &job.request));
+            let app = exchange.as_ref().map_or(&self.app, |exchange| exchange.callable());
             let running = {
                 // The body goes into the environ, so the request is only lent for it.
                 let request = RefCell::new(&mut job.request);
                 let environ = || environs.build(py, &mut request.borrow_mut());
-                call::call(py, &self.app, environ, &mut sink, || super::name(&request.borrow()))
+                call::call(py, app, environ, &mut sink, || super::name(&request.borrow()))
             };
             if let Some(mut running) = running {
                 loop {
@@ -231,6 +240,7 @@ impl Thread {
                         Step::More => {}
                         Step::Done => break,
                         Step::File(part) => {
+                            sink.sent += part.len;
                             sink.send(Reply::File(part));
                             sink.end();
                             break;
@@ -238,6 +248,9 @@ impl Thread {
                     }
                 }
                 running.close(py, &sink);
+            }
+            if let Some(exchange) = exchange {
+                exchange.finish(py, sink.sent, sink.started);
             }
             if !self.lane.end() {
                 // The watchdog has answered and ends the process now.
@@ -261,6 +274,8 @@ struct Remote<'r, 'py> {
     started: bool,
     /// No body is sent, whatever the application gives.
     silent: bool,
+    /// Bytes of the body that were given, for hooks.
+    sent: u64,
 }
 
 impl Remote<'_, '_> {
@@ -293,20 +308,29 @@ impl Remote<'_, '_> {
 impl Sink for Remote<'_, '_> {
     fn whole(&mut self, head: &mut Head, parts: &[&[u8]]) {
         if self.claim() {
-            self.send(Reply::Whole(std::mem::take(head), parts.concat()));
+            let body = parts.concat();
+            if response::has_body(head.status) && !self.way.head_only {
+                self.sent += body.len() as u64;
+            }
+            self.send(Reply::Whole(std::mem::take(head), body));
         }
     }
 
     fn start(&mut self, head: &mut Head, total: Option<u64>, parts: &[&[u8]]) {
         if self.claim() {
             self.silent |= self.way.head_only || !response::has_body(head.status);
-            self.send(Reply::Start(std::mem::take(head), total, parts.concat()));
+            let first = parts.concat();
+            if !self.silent {
+                self.sent += first.len() as u64;
+            }
+            self.send(Reply::Start(std::mem::take(head), total, first));
         }
     }
 
     fn data(&mut self, data: &[u8]) {
         self.thread.lane.progress();
         if !self.wants_nothing() {
+            self.sent += data.len() as u64;
             self.send(Reply::Data(data.to_vec()));
         }
     }

@@ -7,6 +7,7 @@ use super::{Herd, SECOND};
 use crate::scoreboard::{Reason, State, now};
 use crate::supervisor::plan::{Action, Seen, plan};
 use crate::supervisor::process::{Phase, Process};
+use crate::supervisor::zygote::Zygote;
 
 const LONGEST_BACK_OFF: u64 = 30 * SECOND;
 
@@ -46,7 +47,8 @@ impl Herd {
     }
 
     pub(super) fn fork(&mut self) {
-        if !self.zygotes.iter().any(|zygote| Some(zygote.id) == self.breeder && zygote.up) {
+        let ready = |zygote: &&Zygote| Some(zygote.id) == self.breeder && zygote.up && !zygote.taking_over;
+        if !self.zygotes.iter().any(|zygote| ready(&zygote)) {
             return;
         }
         let Some(index) = self.free.pop_front() else { return };
@@ -64,7 +66,7 @@ impl Herd {
         if let Some(entry) = entry {
             entry.begin(0, self.generation, now());
         }
-        if let Err(error) = zygote.fork(index, pipe.as_fd()) {
+        if let Err(error) = zygote.fork(index, self.age + 1, pipe.as_fd()) {
             tracing::error!("the zygote cannot be told to fork: {error}");
             if let Some(entry) = entry {
                 entry.release();
@@ -72,15 +74,19 @@ impl Herd {
             self.free.push_front(index);
             return self.back_off();
         }
+        self.age += 1;
         let process = Process {
             pid: None,
             generation: self.generation,
+            age: self.age,
+            parent: zygote.id,
             forked: now(),
             phase: Phase::Booting,
             reason: None,
             stacks,
             killed: false.into(),
             traceback: None,
+            hook: None,
         };
         self.processes.insert(index, process);
     }

@@ -13,6 +13,7 @@ impl Herd {
             let end = End::of(status);
             let entry = self.processes.iter().find(|(_, process)| process.pid == Some(pid)).map(|(entry, _)| *entry);
             if let Some(entry) = entry {
+                self.unhear(entry, pid);
                 self.ended(entry, Some(pid), end, peak);
             }
             let lost = self.lost_zygotes.iter().position(|zygote| *zygote == pid);
@@ -79,7 +80,7 @@ impl Herd {
         }
         if reason == Reason::BootError || booting && reason == Reason::Oom {
             let died = || format!("the process ended by {end} while it started{why}");
-            self.boot_failed(&process.traceback.unwrap_or_else(died), process.generation);
+            self.boot_failed(&process.traceback.unwrap_or_else(died), process.hook, process.generation);
         } else if !reason.is_orderly() && uptime < SECOND {
             // The first is replaced at once; one that dies again and again is given more and more time.
             self.failures += 1;
@@ -89,8 +90,8 @@ impl Herd {
         }
     }
 
-    /// The application could not be imported, or died of it.
-    pub(super) fn boot_failed(&mut self, words: &str, generation: u32) {
+    /// The application could not be imported, or died of it; or a hook has failed, which may ask for an exit code.
+    pub(super) fn boot_failed(&mut self, words: &str, hook: Option<u8>, generation: u32) {
         if self.printed.as_deref() != Some(words) && self.exit.is_none() {
             eprintln!("{words}");
             self.printed = Some(words.to_owned());
@@ -106,8 +107,10 @@ impl Herd {
             self.back_off();
             self.shared.set_trouble(Some(format!("a process cannot start: {summary}")));
         } else if self.exit.is_none() {
-            eprintln!("monodon-worker: the application {:?} cannot be imported", self.config.app);
-            self.exit = Some(EXIT_IMPORT);
+            if hook.is_none() {
+                eprintln!("monodon-worker: the application {:?} cannot be imported", self.config.app);
+            }
+            self.exit = Some(hook.unwrap_or(EXIT_IMPORT));
             self.stop_now();
         }
     }

@@ -2,6 +2,7 @@
 
 mod breed;
 mod ends;
+mod hooks;
 mod watch;
 mod zygotes;
 
@@ -43,6 +44,10 @@ pub struct Herd {
     pub reload: Option<Reload>,
     pub reload_again: bool,
     pub stop: Option<Stop>,
+    /// A hook has asked for the end: the signal that may come beside it is not a second one.
+    pub stopped_by_hook: bool,
+    /// Since when only zygotes are left.
+    pub last_hooks: Option<u64>,
     pub processes: BTreeMap<usize, Process>,
     /// Entries that no process holds; the one that has been free longest is taken first.
     free: VecDeque<usize>,
@@ -53,6 +58,10 @@ pub struct Herd {
     next_zygote: u64,
     next_writer: Writer,
     pub dumps: Vec<Dump>,
+    /// Processes forked so far.
+    age: u64,
+    /// Adopted processes (pid, age) whose end no zygote has heard of.
+    unheard: Vec<(u32, u64)>,
     /// No process and no zygote is started before this.
     hold_until: u64,
     failures: u32,
@@ -94,6 +103,8 @@ impl Herd {
             reload: None,
             reload_again: false,
             stop: None,
+            stopped_by_hook: false,
+            last_hooks: None,
             processes: BTreeMap::new(),
             free: (0..entries).collect(),
             handover,
@@ -102,6 +113,8 @@ impl Herd {
             next_zygote: 1,
             next_writer: 1,
             dumps: Vec::new(),
+            age: 0,
+            unheard: Vec::new(),
             hold_until: 0,
             failures: 0,
             oom: Kills::new(),

@@ -33,7 +33,8 @@ impl Herd {
         };
         let id = self.next_zygote;
         self.next_zygote += 1;
-        match Zygote::start(id, place, self.generation, writer, &self.config, &self.start, &inherited) {
+        let role = self.role(place);
+        match Zygote::start(id, role, writer, &self.config, &self.start, &inherited) {
             Ok(zygote) => {
                 let (ear, events) = (zygote.ear(), self.events.clone());
                 tokio::task::spawn_local(async move {
@@ -57,10 +58,12 @@ impl Herd {
 
     pub(super) fn told(&mut self, id: u64, message: Message) {
         match message {
-            Message::Up { threads, .. } => {
+            Message::Up { threads, hooks, .. } => {
                 if let Some(zygote) = self.zygotes.iter_mut().find(|zygote| zygote.id == id) {
                     zygote.up = true;
+                    zygote.hooks = hooks;
                 }
+                self.hand_over();
                 if !threads.is_empty() {
                     tracing::warn!(
                         threads = threads.join(", "),
@@ -69,19 +72,24 @@ impl Herd {
                     );
                 }
             }
-            Message::Failed { failed } => {
-                self.boot_failed(&failed, self.generation_of(id));
+            Message::Failed { failed, hook } => {
+                self.boot_failed(&failed, hook, self.generation_of(id));
                 self.dismiss(id);
             }
-            Message::ForkFailed { fork_failed, error } => {
+            Message::ForkFailed { fork_failed, error, hook: Some(code) } => {
+                self.forget(fork_failed);
+                self.boot_failed(&error, Some(code), self.generation_of(id));
+            }
+            Message::ForkFailed { fork_failed, error, .. } => {
                 tracing::error!(entry = fork_failed, "a process cannot be forked: {error}");
                 self.forget(fork_failed);
                 self.back_off();
             }
-            Message::BootFailed { boot_failed, pid, traceback } => {
+            Message::BootFailed { boot_failed, pid, traceback, hook } => {
                 if let Some(process) = self.processes.get_mut(&boot_failed) {
                     process.pid = Some(pid);
                     process.traceback = Some(traceback);
+                    process.hook = hook;
                 }
             }
             Message::Forked { forked, pid } => {
@@ -93,6 +101,13 @@ impl Herd {
                     }
                 }
             }
+            Message::TookOver { .. } => {
+                if let Some(zygote) = self.zygotes.iter_mut().find(|zygote| zygote.id == id) {
+                    zygote.taking_over = false;
+                }
+            }
+            Message::Scale { scale } => self.scale(scale),
+            Message::Signal { signal } => self.signal_of_a_hook(signal),
             Message::Exited { exited, entry, status, peak_kb } => {
                 self.ended(entry, Some(exited), End::of(status), peak_kb << 10);
             }
@@ -103,10 +118,10 @@ impl Herd {
         self.zygotes.iter().find(|zygote| zygote.id == id).map_or(0, |zygote| zygote.generation)
     }
 
-    /// A zygote forks no more.
+    /// A zygote ends, for another is there; its processes are adopted.
     pub fn dismiss(&mut self, id: u64) {
-        if let Some(zygote) = self.zygotes.iter().find(|zygote| zygote.id == id) {
-            zygote.leave();
+        if let Some(zygote) = self.zygotes.iter_mut().find(|zygote| zygote.id == id) {
+            zygote.end(false);
         }
         if self.breeder == Some(id) {
             self.breeder = None;
@@ -120,13 +135,14 @@ impl Herd {
             metrics.left(&format!("z{}", zygote.place));
         }
         self.lost_zygotes.push(zygote.pid);
+        self.hand_over();
         if self.breeder == Some(id) {
             self.breeder = None;
             if self.stop.is_none() {
                 tracing::error!(pid = zygote.pid, "the zygote has ended unasked; processes that serve go on");
                 if !zygote.up {
                     let died = || "the process that imports the application (the zygote) has died of it".to_owned();
-                    self.boot_failed(&zygote.late.unwrap_or_else(died), zygote.generation);
+                    self.boot_failed(&zygote.late.unwrap_or_else(died), None, zygote.generation);
                 }
             }
         }
