@@ -152,7 +152,66 @@ def test_exc_info(server):  # noqa: F811
 def test_write(client):  # noqa: F811
     assert client.get("/write").body == b"one,two,three"
     answer = client.get("/write_only")
-    assert (answer["content-length"], answer.body) == ("9", b"all of it")
+    assert (answer["transfer-encoding"], answer.body, answer.complete) == ("chunked", b"all of it", True)
+    assert client.get("/write_file").body == b"x" + b"0123456789"[5:] + b"0123456789" * 299
+    answer = client.get("/write_file?length")
+    assert (answer["content-length"], len(answer.body)) == ("2996", 2996)
+    assert client.get("/write", method="HEAD").status == 200
+    assert client.get("/echo", method="POST", body=b"next").body == b"next"
+
+
+def test_what_is_written_is_sent_at_once(client, tmp_path):  # noqa: F811
+    name = str(tmp_path / "seen")
+    client.ask(f"/write_waits?{name}")
+    assert b"200 OK" in client.until(b"5\r\nfirst\r\n")
+    (tmp_path / "seen.1").touch()
+    client.until(b"6\r\nsecond\r\n")
+    (tmp_path / "seen.2").touch()
+    assert client.until(b"0\r\n\r\n") == b"6\r\nseen 2\r\n"
+
+
+def test_write_from_a_thread_of_the_application(client):  # noqa: F811
+    client.ask("/write_elsewhere")
+    assert client.answer().status == 103
+    answer = client.answer()
+    assert (len(answer.body), answer.body[-1:], answer.complete) == (1_000_001, b"y", True)
+
+
+def test_write_after_the_end_is_refused(client):  # noqa: F811
+    assert client.get("/write_late?one").body == b"in time"
+    assert b"had returned" in client.get("/write_late?one&use").body
+
+
+def test_an_error_after_write_cannot_replace_the_head(server):  # noqa: F811
+    with server.connect() as client:  # noqa: F811
+        answer = client.get("/write_fails")
+        assert (answer.status, answer.body, answer.complete) == (200, b"out", False)
+        assert "ValueError: after write" in server.err()
+
+
+def test_early_hints(client, tmp_path):  # noqa: F811
+    file = tmp_path / "go"
+    client.ask("/hints?waits", f"X-File: {file}")
+    first, second = client.answer(), client.answer()
+    assert (first.status, first.reason, first.headers) == (103, "Early Hints", [("link", "</style.css>; rel=preload; as=style")])
+    assert (second.status, second.headers) == (103, [("link", "</app.js>; rel=preload"), ("x-two", "caf\xe9")])
+    file.touch()
+    assert (client.answer().body, client.get("/echo", method="POST", body=b"next").body) == (b"page", b"next")
+
+
+def test_early_hints_that_come_too_late_or_mean_nothing_are_left_out(server):  # noqa: F811
+    with server.connect() as client:  # noqa: F811
+        assert client.get("/hints", version="1.0").status == 200
+    with server.connect() as client:
+        client.ask("/hints?late")
+        assert (client.answer().status, client.answer().status) == (103, 103)
+        assert client.answer().body == b"begun,done"
+
+
+@pytest.mark.parametrize("how", ["bad", "name"])
+def test_early_hints_cannot_split_a_response(client, how):  # noqa: F811
+    answer = client.get(f"/hints?{how}")
+    assert (answer.status, answer["x-evil"]) == (500, None)
 
 
 def test_a_panic_costs_its_request_alone(client, server):  # noqa: F811

@@ -181,6 +181,131 @@ def write_only(environ, start_response):
     return []
 
 
+def wait_for(path):
+    """Until the test has made the file; false when it never does."""
+    for _ in range(2000):
+        if os.path.exists(path):
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def write_waits(environ, start_response):
+    """Goes on when the client says that it has what was written."""
+    write = start_response("200 OK", [])
+    write(b"")
+    write(b"first")
+    seen = wait_for(environ["QUERY_STRING"] + ".1")
+    write(b"second")
+    seen += wait_for(environ["QUERY_STRING"] + ".2")
+    return [b"seen %d" % seen]
+
+
+def write_file(environ, start_response):
+    """What is returned after write() follows, whatever it is."""
+    made = tempfile.TemporaryFile()
+    made.write(b"0123456789" * 300)
+    made.seek(5)
+    start_response("200 OK", [("Content-Length", "2996")] if environ["QUERY_STRING"] == "length" else [])(b"x")
+    return environ["wsgi.file_wrapper"](made, 1000)
+
+
+def write_fails(environ, start_response):
+    start_response("200 OK", [])(b"out")
+    try:
+        raise ValueError("after write")
+    except ValueError:
+        start_response("500 Too late", [], sys.exc_info())
+
+
+def write_elsewhere(environ, start_response):
+    """write() and early hints from a thread of the application's own."""
+
+    def work():
+        environ["wsgi.early_hints"]([("Link", "</a.css>; rel=preload")])
+        start_response("200 OK", [])(b"x" * 1_000_000)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return [b"y"]
+
+
+kept = {}
+
+
+def write_late(environ, start_response):
+    """With a query: keeps write(). Without: calls what was kept, of a response that is over."""
+    name, _, use = environ["QUERY_STRING"].partition("&")
+    if not use:
+        kept[name] = start_response("200 OK", [])
+        kept[name](b"in time")
+        return []
+    try:
+        kept.pop(name)(b"too late")
+    except AssertionError as error:
+        return text(start_response, str(error))
+    return text(start_response, "accepted")
+
+
+def write_much(environ, start_response):
+    """To a client that does not read. Leaves in the file how it ended, after how many blocks, and whether another
+    thread could run while write() waited."""
+    beats, done = [0], threading.Event()
+
+    def beat():
+        while not done.wait(0.005):
+            beats[0] += 1
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    write = start_response("200 OK", [])
+    count, before = 0, 0
+    try:
+        for count in range(200):
+            before = beats[0]
+            write(b"w" * 1_000_000)
+        end = "all written"
+    except OSError as error:
+        end = type(error).__name__
+        raise
+    finally:
+        done.set()
+        thread.join()
+        with open(environ["QUERY_STRING"] + ".part", "w") as file:
+            json.dump([end, count, beats[0] - before], file)
+        os.rename(environ["QUERY_STRING"] + ".part", environ["QUERY_STRING"])
+    return []
+
+
+def stream_much(environ, start_response):
+    start_response("200 OK", [])
+    return Body(environ["QUERY_STRING"], (b"s" * 1_000_000 for _ in range(200)))
+
+
+def hints(environ, start_response):
+    hint = environ["wsgi.early_hints"]
+    how = environ["QUERY_STRING"]
+    if how == "bad":
+        hint([("Link", "</a>\r\nX-Evil: 1")])
+    if how == "name":
+        hint([("Li nk", "</a>")])
+    hint([("Link", "</style.css>; rel=preload; as=style")])
+    hint([(b"Link", b"</app.js>; rel=preload"), ("X-Two", " caf\xe9 ")])
+    if how == "waits":
+        wait_for(environ["HTTP_X_FILE"])
+    start_response("200 OK", [("Content-Type", "text/html")])
+    if how == "late":
+        return late_hint(hint)
+    return [b"page"]
+
+
+def late_hint(hint):
+    yield b"begun,"
+    hint([("Link", "</late.css>")])
+    yield b"done"
+
+
 class Panics:
     """Where the query says, a panic below the application, as the bug of an extension written in Rust would be: PyO3
     raises it as this exception, and goes on panicking where the exception comes back."""

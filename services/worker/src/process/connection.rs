@@ -16,11 +16,12 @@ use super::{
     body::Body,
     introduction::{self, Introduction},
     log::{Log, Outcome},
-    output::{Output, Pending, Terms},
+    output::{Output, Terms},
     relief::Berth,
     request::{Peer, Request},
     retry,
     stream::{Stopped, Stream},
+    transport::Pending,
     upload::{self, UploadError},
     watch::{Interrupt, Watch},
 };
@@ -318,7 +319,7 @@ async fn exchange<I: Interface>(shared: &Shared, interface: &I, link: &mut Link,
     shared.enter(request, began);
     interface.serve(request, &mut output).await;
     if !output.finished() {
-        output.abort();
+        output.wire().abort();
     }
     let micros = scoreboard::now().saturating_sub(began);
     shared.exit(request, &output, received, micros);

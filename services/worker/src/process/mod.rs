@@ -2,13 +2,14 @@
 //!
 //! One thread runs one current-thread runtime. With one thread for the application that same thread calls it; with
 //! more there is a pool (see `wsgi::pool`). In the order a request meets them: `accept`, `connection`, `upload`,
-//! `retry`, an interface (`wsgi`), `output`, `log`. Beside them stand `watch` (timeouts, leaving), `retire`, `watchdog`, and
-//! `relief`, which gives connections away while the application keeps this thread.
+//! `retry`, an interface (`wsgi`), `output` (`framing` and `transport`), `log`. Beside them stand `watch` (timeouts,
+//! leaving), `retire`, `watchdog`, and `relief`, which gives connections away while the application keeps this thread.
 
 mod accept;
 mod body;
 mod connection;
 mod fds;
+mod framing;
 mod gil;
 mod handover;
 mod introduction;
@@ -22,6 +23,7 @@ mod retry;
 mod shared;
 mod start;
 mod stream;
+mod transport;
 mod trust;
 mod upload;
 mod watch;

@@ -35,6 +35,10 @@ impl Watch {
     /// From now on the connection waits for at most `limit`; zero is no limit.
     pub fn arm(&self, limit: Duration) {
         self.deadline.set(if limit.is_zero() { None } else { Instant::now().checked_add(limit) });
+        // An earlier deadline that passed while nobody waited is none of this wait's.
+        if self.interrupt.get() == Some(Interrupt::Late) {
+            self.interrupt.set(None);
+        }
     }
 
     pub fn disarm(&self) {

@@ -60,12 +60,11 @@ impl Lane {
 
     /// The application is called. `answered` if a part of the response is already on its way. Returns the deadline.
     pub fn begin(&self, fd: RawFd, answered: bool) -> u64 {
-        let deadline = if self.limit == 0 { 0 } else { scoreboard::now().saturating_add(self.limit) };
         self.fd.store(fd, Ordering::Relaxed);
+        let deadline = self.progress();
         if !answered {
             self.since.store(deadline.saturating_sub(self.limit), Ordering::Relaxed);
         }
-        self.deadline.store(deadline, Ordering::Relaxed);
         self.phase.store(if answered { ANSWERED } else { UNANSWERED }, Ordering::Release);
         deadline
     }
@@ -85,11 +84,11 @@ impl Lane {
         }
     }
 
-    /// A part of the response is there: the time for the next one begins.
-    pub fn progress(&self) {
-        if self.limit > 0 {
-            self.deadline.store(scoreboard::now().saturating_add(self.limit), Ordering::Relaxed);
-        }
+    /// A part of the response is there: the time for the next one begins. Returns its end.
+    pub fn progress(&self) -> u64 {
+        let deadline = if self.limit == 0 { 0 } else { scoreboard::now().saturating_add(self.limit) };
+        self.deadline.store(deadline, Ordering::Relaxed);
+        deadline
     }
 
     /// The call is over. False if it came too late, and the process is about to end.
@@ -117,7 +116,7 @@ impl Lane {
         }
     }
 
-    fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.phase.load(Ordering::Acquire) == OVER
     }
 

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pyo3::{
-    exceptions::{PyAssertionError, PyRuntimeError, PyTypeError},
+    exceptions::{PyAssertionError, PyBrokenPipeError, PyRuntimeError, PyTypeError},
     intern,
     prelude::*,
     types::{PyBytes, PyDict, PyIterator, PyList, PyTuple},
@@ -11,15 +11,26 @@ use pyo3::{
 
 use super::{
     file::{FileWrapper, Sendable},
+    lend::Lender,
     start::StartResponse,
 };
 use crate::process::response::Head;
 
-/// Where a response goes. None of these waits for the client.
-pub trait Sink {
+/// Where a response goes. None of these waits for the client but `catch_up`.
+pub trait Sink: Send {
     fn whole(&mut self, head: &mut Head, parts: &[&[u8]]);
     fn start(&mut self, head: &mut Head, total: Option<u64>, parts: &[&[u8]]);
     fn data(&mut self, data: &[u8]);
+    /// An interim response: left out where it would come too late.
+    fn interim(&mut self, head: &[u8]);
+    /// A part is on its way, and the application goes on: the time for the next one begins.
+    fn progress(&mut self);
+    /// Whether something that was given has to wait for the client.
+    fn is_behind(&self) -> bool;
+    /// Waits until it is on its way. Called without the interpreter's lock.
+    fn catch_up(&mut self);
+    /// Whether nothing more reaches the client.
+    fn lost(&self) -> bool;
     /// The body is complete.
     fn end(&mut self);
     /// The body will not become complete.
@@ -53,13 +64,16 @@ pub enum Step {
 pub fn call<'py>(
     py: Python<'py>,
     app: &Py<PyAny>,
+    lender: &'static Lender,
     environ: impl FnOnce() -> PyResult<Bound<'py, PyDict>>,
     sink: &mut impl Sink,
     name: impl FnOnce() -> String,
 ) -> Option<Running> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        let start = Bound::new(py, StartResponse::default())?;
-        let result = app.bind(py).call1((environ()?, &start))?;
+        let number = lender.next_call();
+        let start = Bound::new(py, StartResponse::new(lender, number))?;
+        let environ = environ()?;
+        let result = lender.lend(number, sink, || app.bind(py).call1((environ, &start)))?;
         if give_list(&start, &result, sink)? { Ok(None) } else { Ok(Some((start, result))) }
     }));
     match outcome {
@@ -96,13 +110,20 @@ fn give_list(start: &Bound<'_, StartResponse>, result: &Bound<'_, PyAny>, sink: 
     } else {
         return Ok(false);
     };
-    let (mut head, written) = start.borrow_mut().take().ok_or_else(not_started)?;
-    if let ([item], true) = (items, written.is_empty()) {
+    if sink.started() {
+        // What went by write() was the beginning.
+        for item in items {
+            sink.data(bytes(item)?.as_bytes());
+        }
+        sink.end();
+        return Ok(true);
+    }
+    let mut head = start.borrow_mut().take().ok_or_else(not_started)?;
+    if let [item] = items {
         sink.whole(&mut head, &[bytes(item)?.as_bytes()]);
         return Ok(true);
     }
-    let mut parts = Vec::with_capacity(items.len() + 1);
-    parts.push(written.as_slice());
+    let mut parts = Vec::with_capacity(items.len());
     for item in items {
         parts.push(bytes(item)?.as_bytes());
     }
@@ -128,6 +149,7 @@ impl Running {
 
     fn advance(&mut self, py: Python<'_>, sink: &mut impl Sink) -> PyResult<Step> {
         if self.iterator.is_none()
+            && !sink.started()
             && let Some(step) = self.give_file(py, sink)?
         {
             return Ok(step);
@@ -137,11 +159,11 @@ impl Running {
             None => self.iterator.insert(self.iterable.bind(py).try_iter()?.unbind()),
         };
         let mut iterator = iterator.bind(py).clone();
+        let (lender, number) = self.start.bind(py).borrow().lender();
         loop {
-            let Some(item) = iterator.next().transpose()? else {
+            let Some(item) = lender.lend(number, sink, || iterator.next()).transpose()? else {
                 if !sink.started() {
-                    let (mut head, written) = self.head(py)?;
-                    sink.whole(&mut head, &[&written]);
+                    sink.whole(&mut self.head(py)?, &[]);
                 }
                 sink.end();
                 return Ok(Step::Done);
@@ -154,8 +176,7 @@ impl Running {
             if sink.started() {
                 sink.data(data);
             } else {
-                let (mut head, written) = self.head(py)?;
-                sink.start(&mut head, None, &[&written, data]);
+                sink.start(&mut self.head(py)?, None, &[data]);
             }
             if sink.wants_nothing() {
                 sink.end();
@@ -168,11 +189,11 @@ impl Running {
     fn give_file(&mut self, py: Python<'_>, sink: &mut impl Sink) -> PyResult<Option<Step>> {
         let Ok(wrapper) = self.iterable.bind(py).cast_exact::<FileWrapper>() else { return Ok(None) };
         let Some(mut sendable) = wrapper.borrow().sendable(py) else { return Ok(None) };
-        let (mut head, written) = self.head(py)?;
+        let mut head = self.head(py)?;
         if let Some(length) = head.length {
-            sendable.len = sendable.len.min(length.saturating_sub(written.len() as u64));
+            sendable.len = sendable.len.min(length);
         }
-        sink.start(&mut head, Some(sendable.len + written.len() as u64), &[&written]);
+        sink.start(&mut head, Some(sendable.len), &[]);
         if sink.wants_nothing() {
             sink.end();
             return Ok(Some(Step::Done));
@@ -180,7 +201,7 @@ impl Running {
         Ok(Some(Step::File(sendable)))
     }
 
-    fn head(&self, py: Python<'_>) -> PyResult<(Head, Vec<u8>)> {
+    fn head(&self, py: Python<'_>) -> PyResult<Head> {
         self.start.bind(py).borrow_mut().take().ok_or_else(not_started)
     }
 
@@ -217,6 +238,11 @@ fn panicked() -> PyErr {
 
 /// An exception: 500 if nothing was sent yet, else the response must not look complete.
 fn failed(py: Python<'_>, error: &PyErr, sink: &mut impl Sink, name: &str) {
+    if sink.lost() && error.is_instance_of::<PyBrokenPipeError>(py) {
+        // What write() has said, and the application let through.
+        tracing::debug!(request = name, "the client left, and write() ended the application");
+        return sink.abort();
+    }
     sink.count_exception();
     report(py, error, name);
     if sink.started() {

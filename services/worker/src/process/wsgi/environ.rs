@@ -11,7 +11,9 @@ use pyo3::{
 
 use super::{
     file::FileWrapper,
+    hints::EarlyHints,
     input::Input,
+    lend::Lender,
     names::{Forwarded, Kind, Names, Seen},
     text,
 };
@@ -97,7 +99,7 @@ impl<'r> Told<'r> {
 }
 
 impl Environs {
-    pub fn new(py: Python<'_>, config: &Config, trust: Arc<Trust>) -> PyResult<Self> {
+    pub fn new(py: Python<'_>, config: &Config, trust: Arc<Trust>, lender: &'static Lender) -> PyResult<Self> {
         let template = PyDict::new(py);
         template.set_item(intern!(py, "REQUEST_METHOD"), intern!(py, "GET"))?;
         template.set_item(intern!(py, "SCRIPT_NAME"), intern!(py, ""))?;
@@ -113,6 +115,7 @@ impl Environs {
         template.set_item(intern!(py, "wsgi.multiprocess"), config.workers > 1)?;
         template.set_item(intern!(py, "wsgi.run_once"), false)?;
         template.set_item(intern!(py, "wsgi.file_wrapper"), py.get_type::<FileWrapper>())?;
+        template.set_item(intern!(py, "wsgi.early_hints"), Py::new(py, EarlyHints::new(lender))?)?;
         Ok(Self {
             template: template.unbind(),
             names: Names::new(),

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    os::fd::RawFd,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -14,10 +15,17 @@ use super::{
     call::{self, Running, Sink, Step},
     environ::Environs,
     hooks::{Exchange, Hooks},
+    lend::Lender,
 };
 use crate::{
     process::{
-        connection::Interface, output::Output, relief::Relief, request::Request, response::Head, start, watchdog::Lane,
+        connection::Interface,
+        output::{Output, Wire},
+        relief::Relief,
+        request::Request,
+        response::Head,
+        start,
+        watchdog::Lane,
     },
     scoreboard::Own,
 };
@@ -35,12 +43,15 @@ pub struct Inline {
     entry: Own,
     relief: Rc<Relief>,
     abandon: Option<Py<PyAny>>,
+    lender: &'static Lender,
 }
 
 /// The connection, for as long as the watchdog has not taken it.
 struct Guarded<'g, 'c> {
-    output: &'g mut Output<'c>,
-    inline: &'g Inline,
+    wire: &'g mut Wire<'c>,
+    lane: &'g Lane,
+    entry: &'g Own,
+    fd: RawFd,
 }
 
 impl Inline {
@@ -52,15 +63,18 @@ impl Inline {
         relief: Rc<Relief>,
         abandon: Option<Py<PyAny>>,
     ) -> std::io::Result<Self> {
-        let environs = RefCell::new(app.environs(py)?);
-        Ok(Self { app: app.callable, hooks: app.hooks, environs, lane, entry, relief, abandon })
+        let lender = Lender::leak();
+        let environs = RefCell::new(app.environs(py, lender)?);
+        Ok(Self { app: app.callable, hooks: app.hooks, environs, lane, entry, relief, abandon, lender })
     }
 
     /// Runs a part of the application under the watchdog's eyes.
     fn watched<T>(&self, output: &mut Output<'_>, part: impl FnOnce(Python<'_>, &mut Guarded<'_, '_>) -> T) -> T {
-        self.entry.set_deadline(self.lane.begin(output.fd(), output.started()));
+        let fd = output.fd();
+        self.entry.set_deadline(self.lane.begin(fd, output.started()));
         self.relief.enter();
-        let result = Python::attach(|py| part(py, &mut Guarded { output, inline: self }));
+        let mut sink = Guarded { wire: output.wire(), lane: &self.lane, entry: &self.entry, fd };
+        let result = Python::attach(|py| part(py, &mut sink));
         self.relief.leave();
         self.entry.set_deadline(0);
         if !self.lane.end() {
@@ -99,7 +113,7 @@ impl Interface for Inline {
             // The body goes into the environ, so the request is only lent for it.
             let request = RefCell::new(&mut *request);
             let environ = || self.environs.borrow_mut().build(py, &mut request.borrow_mut());
-            call::call(py, app, environ, sink, || super::name(&request.borrow()))
+            call::call(py, app, self.lender, environ, sink, || super::name(&request.borrow()))
         });
         output.flush().await;
         if let Some(mut running) = running {
@@ -130,7 +144,7 @@ impl Inline {
                 Step::Done => return output.flush().await,
                 Step::File(part) => {
                     output.file(&part.file, part.offset).await;
-                    return output.end();
+                    return output.wire().end();
                 }
             }
             output.flush().await;
@@ -147,9 +161,9 @@ impl Inline {
 
 impl Guarded<'_, '_> {
     fn claim(&mut self) -> bool {
-        let ours = self.inline.lane.claim();
+        let ours = self.lane.claim();
         if !ours {
-            self.output.abort();
+            self.wire.abort();
         }
         ours
     }
@@ -158,37 +172,66 @@ impl Guarded<'_, '_> {
 impl Sink for Guarded<'_, '_> {
     fn whole(&mut self, head: &mut Head, parts: &[&[u8]]) {
         if self.claim() {
-            self.output.whole(head, parts);
+            self.wire.whole(head, parts);
         }
     }
 
     fn start(&mut self, head: &mut Head, total: Option<u64>, parts: &[&[u8]]) {
         if self.claim() {
-            self.output.start(head, total, parts);
+            self.wire.start(head, total, parts);
         }
     }
 
     fn data(&mut self, data: &[u8]) {
-        self.output.data(data);
+        self.wire.data(data);
+    }
+
+    fn interim(&mut self, head: &[u8]) {
+        if !self.lane.is_over() {
+            self.wire.interim(head);
+        }
+    }
+
+    fn progress(&mut self) {
+        self.entry.set_deadline(self.lane.progress());
+    }
+
+    fn is_behind(&self) -> bool {
+        self.wire.is_behind()
+    }
+
+    /// Others wait meanwhile: whoever calls `write()` has asked for it.
+    fn catch_up(&mut self) {
+        let answered = self.wire.started();
+        self.entry.set_deadline(0);
+        // The time is the client's.
+        if self.lane.end() {
+            self.wire.drain();
+            self.entry.set_deadline(self.lane.begin(self.fd, answered));
+        }
+    }
+
+    fn lost(&self) -> bool {
+        self.wire.broken()
     }
 
     fn end(&mut self) {
-        self.output.end();
+        self.wire.end();
     }
 
     fn abort(&mut self) {
-        self.output.abort();
+        self.wire.abort();
     }
 
     fn started(&self) -> bool {
-        self.output.started()
+        self.wire.started()
     }
 
     fn wants_nothing(&self) -> bool {
-        self.output.wants_nothing()
+        self.wire.wants_nothing()
     }
 
     fn count_exception(&self) {
-        self.inline.entry.add_exceptions(1);
+        self.entry.add_exceptions(1);
     }
 }

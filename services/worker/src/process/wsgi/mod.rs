@@ -3,9 +3,11 @@
 mod call;
 mod environ;
 mod file;
+mod hints;
 pub mod hooks;
 mod inline;
 mod input;
+mod lend;
 mod names;
 mod pool;
 mod start;
@@ -15,7 +17,7 @@ use std::{io, sync::Arc};
 
 use pyo3::prelude::*;
 
-use self::environ::Environs;
+use self::{environ::Environs, lend::Lender};
 pub use self::{hooks::Hooks, inline::Inline, pool::Pool};
 use super::{request::Request, trust::Trust};
 use crate::config::Config;
@@ -42,8 +44,9 @@ impl App {
         Ok(Self { callable, hooks, config: Arc::clone(config), trust })
     }
 
-    fn environs(&self, py: Python<'_>) -> io::Result<Environs> {
-        Environs::new(py, &self.config, Arc::clone(&self.trust)).map_err(|error| io::Error::other(error.to_string()))
+    fn environs(&self, py: Python<'_>, lender: &'static Lender) -> io::Result<Environs> {
+        Environs::new(py, &self.config, Arc::clone(&self.trust), lender)
+            .map_err(|error| io::Error::other(error.to_string()))
     }
 }
 

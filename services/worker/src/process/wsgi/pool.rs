@@ -22,6 +22,7 @@ use super::{
     environ::Environs,
     file::Sendable,
     hooks::Hooks,
+    lend::Lender,
 };
 use crate::{
     process::{
@@ -62,6 +63,7 @@ enum Reply {
     Whole(Head, Vec<u8>),
     Start(Head, Option<u64>, Vec<u8>),
     Data(Vec<u8>),
+    Interim(Vec<u8>),
     File(Sendable),
     End,
     Abort,
@@ -118,8 +120,9 @@ impl Pool {
                 lane,
                 entry: entry.clone(),
                 queue: Arc::clone(&queue),
+                lender: Lender::leak(),
             };
-            let environs = Mutex::new(Some((app.environs(py)?, thread)));
+            let environs = Mutex::new(Some((app.environs(py, thread.lender)?, thread)));
             let body = PyCFunction::new_closure(py, None, None, move |args, _| {
                 let taken = environs.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some((environs, thread)) = taken {
@@ -190,13 +193,15 @@ impl Interface for Pool {
         let way = Way { fd: output.fd(), head_only, reply, gone: Arc::clone(&gone) };
         self.queue.push(Job { request: taken, way, arrived: scoreboard::now() });
         while let Some(next) = replies.recv().await {
+            let wire = output.wire();
             match next {
-                Reply::Whole(mut head, body) => output.whole(&mut head, &[&body]),
-                Reply::Start(mut head, total, first) => output.start(&mut head, total, &[&first]),
-                Reply::Data(data) => output.data(&data),
+                Reply::Whole(mut head, body) => wire.whole(&mut head, &[&body]),
+                Reply::Start(mut head, total, first) => wire.start(&mut head, total, &[&first]),
+                Reply::Data(data) => wire.data(&data),
+                Reply::Interim(head) => wire.interim(&head),
                 Reply::File(part) => output.file(&part.file, part.offset).await,
-                Reply::End => output.end(),
-                Reply::Abort => output.abort(),
+                Reply::End => wire.end(),
+                Reply::Abort => wire.abort(),
                 Reply::Back(back) => *request = *back,
             }
             output.flush().await;
@@ -214,6 +219,7 @@ struct Thread {
     lane: Arc<Lane>,
     entry: Own,
     queue: Arc<Queue>,
+    lender: &'static Lender,
 }
 
 impl Thread {
@@ -224,18 +230,31 @@ impl Thread {
             self.lane.begin(job.way.fd, false);
             let here = scoreboard::now().saturating_sub(job.arrived);
             self.entry.observe_queue(start::waited(&job.request).unwrap_or(here));
-            let mut sink = Remote { way: &job.way, thread: &self, py, started: false, silent: false, sent: 0 };
+            let mut sink = Remote {
+                way: &job.way,
+                lane: &self.lane,
+                entry: &self.entry,
+                started: false,
+                silent: false,
+                sent: 0,
+                held: VecDeque::new(),
+            };
             let exchange = self.hooks.as_ref().map(|hooks| hooks.begin(py, &job.request));
             let app = exchange.as_ref().map_or(&self.app, |exchange| exchange.callable());
             let running = {
                 // The body goes into the environ, so the request is only lent for it.
                 let request = RefCell::new(&mut job.request);
                 let environ = || environs.build(py, &mut request.borrow_mut());
-                call::call(py, app, environ, &mut sink, || super::name(&request.borrow()))
+                call::call(py, app, self.lender, environ, &mut sink, || super::name(&request.borrow()))
             };
             if let Some(mut running) = running {
                 loop {
-                    match running.step(py, &mut sink) {
+                    let step = running.step(py, &mut sink);
+                    sink.progress();
+                    if sink.is_behind() {
+                        py.detach(|| sink.catch_up());
+                    }
+                    match step {
                         Step::More if sink.wants_nothing() => break,
                         Step::More => {}
                         Step::Done => break,
@@ -252,6 +271,9 @@ impl Thread {
             if let Some(exchange) = exchange {
                 exchange.finish(py, sink.sent, sink.started);
             }
+            if sink.is_behind() {
+                py.detach(|| sink.catch_up());
+            }
             if !self.lane.end() {
                 // The watchdog has answered and ends the process now.
                 py.detach(|| {
@@ -267,45 +289,40 @@ impl Thread {
 }
 
 /// Where a thread's response goes.
-struct Remote<'r, 'py> {
+struct Remote<'r> {
     way: &'r Way,
-    thread: &'r Thread,
-    py: Python<'py>,
+    lane: &'r Lane,
+    entry: &'r Own,
     started: bool,
     /// No body is sent, whatever the application gives.
     silent: bool,
     /// Bytes of the body that were given, for hooks.
     sent: u64,
+    /// What the I/O thread, or rather its client, does not take yet.
+    held: VecDeque<Reply>,
 }
 
-impl Remote<'_, '_> {
+impl Remote<'_> {
     fn send(&mut self, reply: Reply) {
-        let sender = &self.way.reply;
-        let closed = match sender.try_send(reply) {
-            Ok(()) => return,
-            Err(mpsc::error::TrySendError::Closed(_)) => true,
-            // The client reads slowly: wait without the lock, and without the watchdog's counting it.
-            Err(mpsc::error::TrySendError::Full(reply)) => {
-                self.thread.lane.end();
-                let sent = self.py.detach(|| sender.blocking_send(reply));
-                self.thread.lane.begin(self.way.fd, true);
-                sent.is_err()
-            }
-        };
-        if closed {
-            self.way.gone.store(true, Ordering::Relaxed);
+        if !self.held.is_empty() {
+            return self.held.push_back(reply);
+        }
+        match self.way.reply.try_send(reply) {
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Closed(_)) => self.way.gone.store(true, Ordering::Relaxed),
+            Err(mpsc::error::TrySendError::Full(reply)) => self.held.push_back(reply),
         }
     }
 
     fn claim(&mut self) -> bool {
         self.started = true;
-        let ours = self.thread.lane.claim();
+        let ours = self.lane.claim();
         self.silent |= !ours;
         ours
     }
 }
 
-impl Sink for Remote<'_, '_> {
+impl Sink for Remote<'_> {
     fn whole(&mut self, head: &mut Head, parts: &[&[u8]]) {
         if self.claim() {
             let body = parts.concat();
@@ -328,11 +345,40 @@ impl Sink for Remote<'_, '_> {
     }
 
     fn data(&mut self, data: &[u8]) {
-        self.thread.lane.progress();
         if !self.wants_nothing() {
             self.sent += data.len() as u64;
             self.send(Reply::Data(data.to_vec()));
         }
+    }
+
+    fn interim(&mut self, head: &[u8]) {
+        if !self.started && !self.lane.is_over() {
+            self.send(Reply::Interim(head.to_vec()));
+        }
+    }
+
+    fn progress(&mut self) {
+        self.lane.progress();
+    }
+
+    fn is_behind(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    fn catch_up(&mut self) {
+        // The client reads slowly, and the time is his.
+        if self.lane.end() {
+            for reply in self.held.drain(..) {
+                if self.way.reply.blocking_send(reply).is_err() {
+                    self.way.gone.store(true, Ordering::Relaxed);
+                }
+            }
+            self.lane.begin(self.way.fd, self.started);
+        }
+    }
+
+    fn lost(&self) -> bool {
+        self.way.gone.load(Ordering::Relaxed)
     }
 
     fn end(&mut self) {
@@ -352,6 +398,6 @@ impl Sink for Remote<'_, '_> {
     }
 
     fn count_exception(&self) {
-        self.thread.entry.add_exceptions(1);
+        self.entry.add_exceptions(1);
     }
 }

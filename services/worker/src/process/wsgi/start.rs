@@ -1,47 +1,74 @@
 //! `start_response`, and the `write` that it returns.
 //!
 //! One object is both: called with a status and headers it is the former, with one argument the latter. So a request
-//! makes one object less.
+//! makes one object less. What is given to `write` is on its way when it returns, as PEP 3333 has it: in the kernel's
+//! hands, or with the thread that sends while the application goes on.
 
 use pyo3::{
-    exceptions::{PyAssertionError, PyTypeError, PyValueError},
+    exceptions::{PyAssertionError, PyBrokenPipeError, PyTypeError, PyValueError},
     prelude::*,
     types::{PyBytes, PyList, PyString, PyTuple},
 };
 
-use super::text;
+use super::{
+    call::Sink,
+    lend::{Call, Lender},
+    text,
+};
 use crate::process::response::{Head, Refused};
 
 #[pyclass(module = "monodon")]
-#[derive(Default)]
 pub struct StartResponse {
     head: Option<Head>,
-    /// What the application has given to `write`: it goes out before what it returns.
-    written: Vec<u8>,
-    /// Whether the head has gone to the client, or counts as gone because `write` was called.
+    /// Whether the head has gone to the client.
     sent: bool,
+    lender: &'static Lender,
+    call: Call,
 }
 
 impl StartResponse {
-    /// The head and what was written, to be sent now; none if `start_response` was not called.
-    pub fn take(&mut self) -> Option<(Head, Vec<u8>)> {
-        let head = self.head.take()?;
-        self.sent = true;
-        Some((head, std::mem::take(&mut self.written)))
+    pub fn new(lender: &'static Lender, call: Call) -> Self {
+        Self { head: None, sent: false, lender, call }
     }
 
-    fn write(&mut self, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        if self.head.is_none() {
-            return Err(PyAssertionError::new_err(
-                "write() was called before start_response(), or after the application returned",
-            ));
-        }
+    pub fn lender(&self) -> (&'static Lender, Call) {
+        (self.lender, self.call)
+    }
+
+    /// The head, to be sent now; none if `start_response` was not called, or `write` has sent it.
+    pub fn take(&mut self) -> Option<Head> {
+        let head = self.head.take()?;
+        self.sent = true;
+        Some(head)
+    }
+
+    fn write(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = slf.py();
         let data = data
             .cast::<PyBytes>()
-            .map_err(|_| PyTypeError::new_err(format!("write() takes bytes, not {}", kind(data))))?;
-        self.sent |= !data.as_bytes().is_empty();
-        self.written.extend_from_slice(data.as_bytes());
-        Ok(())
+            .map_err(|_| PyTypeError::new_err(format!("write() takes bytes, not {}", kind(data))))?
+            .as_bytes();
+        let (head, lender, call) = {
+            let mut this = slf.try_borrow_mut()?;
+            if this.head.is_none() && !this.sent {
+                return Err(PyAssertionError::new_err("write() was called before start_response()"));
+            }
+            // Not even the head may go before there is something to send.
+            let head = if data.is_empty() { None } else { this.take() };
+            (head, this.lender, this.call)
+        };
+        let send = move |sink: &mut dyn Sink| {
+            match head {
+                Some(mut head) => sink.start(&mut head, None, &[data]),
+                None => sink.data(data),
+            }
+            sink.progress();
+        };
+        match lender.send(py, Some(call), send) {
+            Some(false) => Ok(()),
+            Some(true) => Err(PyBrokenPipeError::new_err("the client is gone, or takes nothing any more")),
+            None => Err(PyAssertionError::new_err("write() was called when the application had returned its response")),
+        }
     }
 
     fn start(&mut self, status: &Bound<'_, PyAny>, headers: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -83,11 +110,11 @@ impl StartResponse {
         headers: Option<&Bound<'py, PyAny>>,
         exc_info: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let mut this = slf.try_borrow_mut()?;
         let Some(headers) = headers else {
-            this.write(status)?;
+            Self::write(slf, status)?;
             return Ok(slf.py().None().into_bound(slf.py()));
         };
+        let mut this = slf.try_borrow_mut()?;
         match exc_info {
             Some(exc_info) if this.sent => return Err(raised(exc_info)?),
             Some(_) => {}
