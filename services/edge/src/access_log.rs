@@ -4,6 +4,7 @@
 //! answer is out.
 
 use crate::body::End;
+use crate::config::{Options, Route};
 use crate::connection::{ConnInfo, Protocol};
 use crate::metrics::{Reason, Site};
 use crate::router::Entry;
@@ -80,7 +81,7 @@ impl Log {
             field(out, r#","query":"#, query.as_bytes());
         }
         if let Some(route) = record.route() {
-            field(out, r#","route":"#, route.as_bytes());
+            field(out, r#","route":"#, route.name.as_bytes());
         }
         number(out, r#","status":"#, u64::from(record.status));
         number(out, r#","bytes_in":"#, record.bytes_in);
@@ -129,7 +130,8 @@ pub struct Record {
     pub site: Site,
     /// The configuration that answers it, and the route of it that took it.
     pub view: Rc<View>,
-    pub route: Option<(Entry, usize)>,
+    pub entry: Option<Entry>,
+    pub route: Option<usize>,
     /// 499 until there is an answer: what nginx calls a client that did not wait for it.
     pub status: u16,
     pub reason: Option<&'static str>,
@@ -162,9 +164,14 @@ impl Record {
         self.thread.metrics.error(self.site, reason);
     }
 
-    fn route(&self) -> Option<&str> {
-        let (entry, place) = self.route?;
-        Some(&self.view.snapshot.router.get(entry)?.routes.get(place)?.name)
+    fn route(&self) -> Option<&Route> {
+        self.view.snapshot.router.get(self.entry?)?.routes.get(self.route?)
+    }
+
+    /// What holds for this request.
+    pub fn options(&self) -> &Options {
+        let site = || self.view.snapshot.router.get(self.entry?).map(|site| &site.options);
+        self.route().map(|route| &route.options).or_else(site).unwrap_or(&self.view.snapshot.config.options)
     }
 
     fn protocol(&self) -> &'static str {
@@ -213,7 +220,9 @@ impl Drop for Record {
                 histogram.observe(ended.saturating_duration_since(self.begun));
             }
         }
-        self.thread.log.write(self, ended);
+        if self.reason.is_some() || self.options().log_requests {
+            self.thread.log.write(self, ended);
+        }
     }
 }
 

@@ -132,6 +132,7 @@ mod tests {
             name: format!("{path:?}"),
             when: When { path, methods: Vec::new(), headers: Vec::new() },
             action: Action::Close,
+            options: crate::config::Options::default(),
         }
     }
 

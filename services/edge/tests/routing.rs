@@ -168,3 +168,29 @@ fn a_reload_changes_routes_and_keeps_upstreams() {
     until("the refusal", || edge.metric("monodon_edge_config_last_reload_successful") == 0.0);
     assert_eq!(get(edge.http, "/", &[]).text(), "two");
 }
+
+#[test]
+fn a_route_may_have_its_own_options() {
+    let upstream = Upstream::saying("hello");
+    let edge = edge(&format!(
+        "upstream = ['{}']\nbody_limit = '10'\n[[site]]\nsecurity_headers = false\n\
+         [[site.route]]\npath = '/upload'\nupstream = 'default'\nbody_limit = '1MB'\nsecurity_headers = true\n\
+         [[site.route]]\npath = '/health'\nupstream = 'default'\nlog_requests = false\n",
+        upstream.address
+    ));
+    let post = |path: &str, size: usize| {
+        let mut connection = Connection::plain(edge.http).unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+        connection.ask([head.as_bytes(), &vec![b'x'; size]].concat())
+    };
+    assert_eq!(post("/", 10).status, 200);
+    assert_eq!(post("/", 11).status, 413);
+    assert_eq!(post("/upload", 100_000).status, 200);
+    assert_eq!(post("/upload", (1 << 20) + 1).status, 413);
+    assert_eq!(get(edge.http, "/", &[]).header("x-frame-options"), None);
+    assert_eq!(get(edge.http, "/upload", &[]).header("x-frame-options"), Some("DENY"));
+    assert_eq!(get(edge.http, "/health", &[]).status, 200);
+    assert_eq!(get(edge.http, "/last", &[]).status, 200);
+    edge.access_line(|line| line["path"] == "/last");
+    assert!(!edge.lines().iter().any(|line| line.contains("\"/health\"")));
+}

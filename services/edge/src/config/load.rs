@@ -45,7 +45,7 @@ impl Reader<'_> {
         }
         let listen = self.listen();
         let state = self.values.path("state").unwrap_or_else(default_state);
-        let limits = self.limits();
+        let mut limits = self.limits();
         let timeouts = self.timeouts();
         let upstreams = {
             let default = self.upstream();
@@ -62,11 +62,15 @@ impl Reader<'_> {
                 _ => {}
             }
         }
+        let options =
+            sites.iter().flat_map(|site| site.routes.iter().map(|route| &route.options).chain([&site.options]));
+        limits.body = options.map(|options| options.body_limit).max().unwrap_or(limits.body);
         Config {
             limits,
             timeouts,
             upstreams,
             sites,
+            options: super::Options::read(&[self.values]),
             spool: Spool {
                 dir: self.values.path("spool").unwrap_or_else(|| state.join("spool")),
                 limit: self.values.size("spool_limit"),
@@ -285,7 +289,7 @@ impl Reader<'_> {
                 None
             }
         };
-        Headers { trusted_proxies, hsts, security: self.values.bool("security_headers") }
+        Headers { trusted_proxies, hsts }
     }
 
     fn status_page(&mut self) -> Option<StatusPage> {

@@ -3,9 +3,11 @@
 //! The names, defaults and words of the settings are in [`table`], the reading and checking in [`load`].
 
 pub mod load;
+mod options;
 mod sites;
 pub mod table;
 
+pub use options::Options;
 pub use sites::{Action, DEFAULT, HeaderMatch, Host, Named, PathMatch, Pattern, Route, Site, Target, When};
 
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +24,8 @@ pub struct Config {
     pub upstreams: Vec<Named>,
     /// At least one.
     pub sites: Vec<Site>,
+    /// For requests that are no site's.
+    pub options: Options,
     pub spool: Spool,
     pub tls: Tls,
     pub files: Vec<StaticDir>,
@@ -67,6 +71,7 @@ impl Default for Listen {
 /// Bounds on what a request may bring.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
+    /// The largest that any route takes; each has its own.
     pub body: u64,
     pub head: usize,
     pub line: usize,
@@ -202,12 +207,11 @@ pub struct Headers {
     pub trusted_proxies: Vec<Cidr>,
     /// The value of Strict-Transport-Security where the certificate is public; `None` is off.
     pub hsts: Option<String>,
-    pub security: bool,
 }
 
 impl Default for Headers {
     fn default() -> Self {
-        Self { trusted_proxies: Vec::new(), hsts: Some("max-age=31536000".into()), security: true }
+        Self { trusted_proxies: Vec::new(), hsts: Some("max-age=31536000".into()) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sites, their routes, and further upstreams: the tables of `edge.toml`.
 
 use super::load::{Reader, is_domain};
+use super::options::{self, Options};
 use super::{StaticDir, Timeouts, Upstream};
 use crate::path;
 use crate::router;
@@ -16,7 +17,10 @@ pub const TABLES: &[Table] = &[
         named: false,
         words: "A site: the hosts it answers for and its routes. Without any there is one, for `domains` or for every host. A \
                 request that none of a site's routes takes goes to the folders of `static`, then to `upstream`, where those are set.",
-        sections: &[Section { title: "The site", settings: SITE }],
+        sections: &[
+            Section { title: "The site", settings: SITE },
+            Section { title: "Otherwise than the rest", settings: options::SETTINGS },
+        ],
         tables: &[Table {
             key: "route",
             named: false,
@@ -26,6 +30,7 @@ pub const TABLES: &[Table] = &[
             sections: &[
                 Section { title: "Which requests", settings: WHEN },
                 Section { title: "What happens", settings: ACTION },
+                Section { title: "Otherwise than its site", settings: options::SETTINGS },
             ],
             tables: &[],
         }],
@@ -142,6 +147,8 @@ pub struct Site {
     pub hosts: Vec<Host>,
     pub default: bool,
     pub canonical: Option<String>,
+    /// Of what no route takes.
+    pub options: Options,
     /// In the order in which they are tried.
     pub routes: Vec<Route>,
 }
@@ -169,6 +176,7 @@ pub struct Route {
     pub name: String,
     pub when: When,
     pub action: Action,
+    pub options: Options,
 }
 
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -321,7 +329,7 @@ impl Reader<'_> {
         let free = |name: &&String| !sites.iter().any(|site| site.hosts.contains(&Host::Exact((*name).clone())));
         let hosts: Vec<Host> = domains.iter().filter(free).cloned().map(Host::Exact).collect();
         if sites.is_empty() || !hosts.is_empty() {
-            sites.push(Site { hosts, ..Site::default() });
+            sites.push(Site { hosts, options: Options::read(&[self.values]), ..Site::default() });
         }
         sites
     }
@@ -348,18 +356,25 @@ impl Reader<'_> {
         }
         let name = values.text("name");
         let mut routes: Vec<Route> =
-            values.blocks("route").filter_map(|block| self.route(&block.values, upstreams, files)).collect();
+            values.blocks("route").filter_map(|block| self.route(&block.values, values, upstreams, files)).collect();
         router::order(&mut routes);
         Site {
             name: (!name.is_empty()).then(|| name.to_owned()),
             hosts,
             default: values.bool("default"),
             canonical: (!canonical.is_empty()).then_some(canonical),
+            options: Options::read(&[values, self.values]),
             routes,
         }
     }
 
-    fn route(&mut self, values: &Values, upstreams: &[Named], files: &mut Vec<StaticDir>) -> Option<Route> {
+    fn route(
+        &mut self,
+        values: &Values,
+        site: &Values,
+        upstreams: &[Named],
+        files: &mut Vec<StaticDir>,
+    ) -> Option<Route> {
         let before = self.problems.0.len();
         let path = self.path_match(values);
         let when = When { methods: self.methods(values), headers: self.header_matches(values), path };
@@ -370,7 +385,7 @@ impl Reader<'_> {
             (name, _) => name.to_owned(),
         };
         let action = action.filter(|_| self.problems.0.len() == before)?;
-        Some(Route { name, when, action })
+        Some(Route { name, when, action, options: Options::read(&[values, site, self.values]) })
     }
 
     fn path_match(&mut self, values: &Values) -> PathMatch {

@@ -4,7 +4,10 @@ use monodon_settings::{Kind, Schema, Section, Setting};
 
 pub const SCHEMA: Schema = Schema {
     service: "edge",
-    sections: &[Section { title: "All of them", settings: SETTINGS }],
+    sections: &[
+        Section { title: "The edge", settings: SETTINGS },
+        Section { title: "What a site or a route may have otherwise", settings: super::options::SETTINGS },
+    ],
     tables: super::sites::TABLES,
     refused: &[],
 };
@@ -98,10 +101,6 @@ const SETTINGS: &[Setting] = &[
         "The port clients see for `https`, where it is published as another one: redirects and X-Forwarded-Port use it.",
     ),
     setting("admin", Kind::Address, "127.0.0.1:9101", "Address of `/healthz`, `/readyz`, `/metrics` and `/ca.pem`."),
-    Setting {
-        aliases: &["client_max_body_size"],
-        ..setting("body_limit", Kind::Size, "32MB", "The largest request body; more is answered 413.")
-    },
     setting("head_limit", Kind::Size, "32KB", "The largest request head; more is answered 431."),
     setting("line_limit", Kind::Size, "8KB", "The longest request line; more is answered 414."),
     setting("fields_limit", Kind::Int { min: 1, max: 1000 }, "100", "The most header fields; more is answered 431."),
@@ -183,12 +182,6 @@ const SETTINGS: &[Setting] = &[
         Kind::Text,
         "max-age=31536000",
         "Strict-Transport-Security where the certificate is public; `off` sends none.",
-    ),
-    setting(
-        "security_headers",
-        Kind::Bool,
-        "true",
-        "nosniff, frame DENY, referrer same-origin, an empty permissions policy; the application's own always win.",
     ),
     setting(
         "status_page",

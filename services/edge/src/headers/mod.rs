@@ -3,7 +3,7 @@
 pub mod forward;
 pub mod identity;
 
-use crate::config::Config;
+use crate::config::{Config, Options};
 use http::header::{self, Entry, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
@@ -17,29 +17,26 @@ pub struct Prepared {
 
 impl Prepared {
     pub fn new(config: &Config) -> Self {
-        let security = if config.headers.security {
-            vec![
-                (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-                (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-                (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
-                (
-                    HeaderName::from_static("permissions-policy"),
-                    HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
-                ),
-            ]
-        } else {
-            Vec::new()
-        };
+        let security = vec![
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+            (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+            (
+                HeaderName::from_static("permissions-policy"),
+                HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+            ),
+        ];
         let hsts = config.headers.hsts.as_deref().and_then(|value| HeaderValue::from_str(value).ok());
         Self { security, hsts }
     }
 
     /// Finishes an answer, wherever it comes from. What the application said itself wins.
-    pub fn finish(&self, headers: &mut HeaderMap, id: &HeaderValue, public: bool) {
+    pub fn finish(&self, headers: &mut HeaderMap, id: &HeaderValue, public: bool, options: &Options) {
         strip_answer(headers);
         // One growth at most, and one look-up each.
         headers.reserve(self.security.len() + 2);
-        for (name, value) in &self.security {
+        let security = if options.security_headers { self.security.as_slice() } else { &[] };
+        for (name, value) in security {
             if let Entry::Vacant(place) = headers.entry(name) {
                 place.insert(value.clone());
             }

@@ -1,6 +1,7 @@
 //! What reaches the application of what clients and proxies say.
 
 use super::*;
+use crate::config::Options;
 use crate::config::{Cidr, Config};
 use crate::connection::{ConnInfo, Protocol};
 use http::Request;
@@ -98,11 +99,11 @@ fn the_applications_own_headers_win() {
     headers.insert("x-monodon-process", "0/1/1".parse().unwrap());
     headers.insert("x-accel-buffering", "no".parse().unwrap());
     let id = HeaderValue::from_static("id");
-    prepared.finish(&mut headers, &id, false);
+    prepared.finish(&mut headers, &id, false, &Options::default());
     assert_eq!(headers["x-frame-options"], "SAMEORIGIN");
     assert_eq!(headers["x-content-type-options"], "nosniff");
     assert!(!headers.contains_key("strict-transport-security"), "not with the internal CA's certificate");
     assert!(!headers.contains_key("x-monodon-process") && !headers.contains_key("x-accel-buffering"));
-    prepared.finish(&mut headers, &id, true);
+    prepared.finish(&mut headers, &id, true, &Options::default());
     assert_eq!(headers["strict-transport-security"], "max-age=31536000");
 }

@@ -6,7 +6,7 @@ use crate::body::Body;
 use crate::config::{Action, Site, Target};
 use crate::connection::ConnInfo;
 use crate::headers::forward::Origin;
-use crate::router::{self, Entry};
+use crate::router;
 use crate::template::{self, Scope, Template};
 use crate::upstream::Upstream;
 use crate::{path, redirect};
@@ -23,7 +23,6 @@ pub struct Asked<'a> {
     pub view: &'a Rc<View>,
     pub conn: &'a Rc<ConnInfo>,
     pub origin: &'a Origin,
-    pub entry: Entry,
     pub site: &'a Site,
     /// Lower case, without port.
     pub host: &'a str,
@@ -53,7 +52,7 @@ pub async fn dispatch(
         return to_upstream(upstream, asked, parts, body, record).await;
     }
     if let Some((place, route, captures)) = router::route(asked.site, path, &parts.method, &parts.headers) {
-        record.route = Some((asked.entry, place));
+        record.route = Some(place);
         return act(asked, &route.action, captures.as_ref(), parts, body, record).await;
     }
     if let Some((index, name)) = view.files.find(path) {

@@ -16,7 +16,7 @@ use crate::connection::ConnInfo;
 use crate::headers::forward::{self, Origin};
 use crate::router::Entry;
 use crate::upstream::{Meta, Upstream};
-use crate::{error_pages, host, metrics, path, redirect};
+use crate::{error_pages, host, path, redirect};
 use dispatch::{Asked, dispatch};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -53,7 +53,7 @@ pub fn refuse(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, refusal: &Refusal<'_>) -
     }
     let (parts, ()) = request.into_parts();
     let origin = forward::origin(&view.snapshot.config, conn, &parts.headers);
-    let mut record = begin(thread, conn, &view, &parts, &origin, 0);
+    let mut record = begin(thread, conn, &view, &parts, &origin, None);
     let failure = Failure::unreadable(refusal.status, refusal.reason);
     record.fail(failure.reason, failure.exact);
     let response = error_pages::page(failure.status, &origin.identity.id, &parts.headers);
@@ -67,8 +67,8 @@ pub async fn serve(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<Re
     let origin = forward::origin(&view.snapshot.config, conn, &parts.headers);
     let site = site_of(&view, conn, &parts);
     let (known, public) = match &site {
-        Ok((site, name)) => (site.index, conn.is_secure() && thread.certificates.is_public(name)),
-        Err(_) => (0, false),
+        Ok((site, name)) => (Some(*site), conn.is_secure() && thread.certificates.is_public(name)),
+        Err(_) => (None, false),
     };
     let mut record = begin(thread, conn, &view, &parts, &origin, known);
     let result = match site {
@@ -96,7 +96,7 @@ fn begin(
     view: &Rc<View>,
     parts: &Parts,
     origin: &Origin,
-    site: metrics::Site,
+    entry: Option<Entry>,
 ) -> Box<Record> {
     Record {
         thread: thread.clone(),
@@ -116,8 +116,9 @@ fn begin(
         agent: parts.headers.get(header::USER_AGENT).cloned(),
         referer: parts.headers.get(header::REFERER).cloned(),
         log_query: view.snapshot.config.log.query,
-        site,
+        site: entry.map_or(0, |entry| entry.index),
         view: view.clone(),
+        entry,
         route: None,
         status: 499,
         reason: None,
@@ -132,7 +133,7 @@ fn begin(
 /// The last step of every answer: headers that all have, a bodiless HEAD, and the line when it has ended.
 fn finish(view: &View, mut response: Response<Body>, mut record: Box<Record>, public: bool) -> Response<Body> {
     record.status = response.status().as_u16();
-    view.snapshot.prepared.finish(response.headers_mut(), &record.id, public);
+    view.snapshot.prepared.finish(response.headers_mut(), &record.id, public, record.options());
     if record.method == Method::HEAD {
         let length = http_body::Body::size_hint(response.body()).exact();
         if let Some(length) = length.filter(|length| *length > 0)
@@ -209,7 +210,7 @@ async fn answer(
         return Ok(redirect::to_host(&parts.method, tls, (host, config.listen.public_port(tls)), target, public));
     }
     let scheme = if secure { "https" } else { "http" };
-    let asked = Asked { view, conn, origin, entry, site, host, scheme, path: &path };
+    let asked = Asked { view, conn, origin, site, host, scheme, path: &path };
     dispatch(&asked, parts, body, record).await
 }
 
@@ -227,15 +228,16 @@ async fn to_upstream(
 ) -> Result<Response<Body>, Failure> {
     let Asked { view, conn, origin, .. } = asked;
     let config = &view.snapshot.config;
+    let limit = record.options().body_limit;
     let hint = http_body::Body::size_hint(&body);
-    if hint.lower() > config.limits.body {
+    if hint.lower() > limit {
         return Err(Failure::TOO_LARGE);
     }
     let buffered = if http_body::Body::is_end_stream(&body) {
         Buffered::empty()
     } else {
         let limits = BodyLimits {
-            total: config.limits.body,
+            total: limit,
             memory: config.limits.buffer_memory,
             wait: config.timeouts.body,
             min_rate: config.limits.min_rate,
