@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::bind::Bind;
 use crate::settings::Life;
 use crate::settings::logs::Logs;
+use crate::settings::mechanics::Mechanics;
 use crate::settings::proxy_protocol::ProxyProtocol;
 use crate::settings::sockets::Sockets;
 
@@ -21,6 +22,7 @@ pub struct Config {
     /// Mode of unix sockets.
     pub socket_mode: u32,
     pub sockets: Sockets,
+    pub mechanics: Mechanics,
     pub workers: usize,
     pub threads: usize,
     /// To the first byte of the answer, then for each further part.
@@ -75,6 +77,7 @@ impl Default for Config {
             backlog: 2048,
             socket_mode: 0o660,
             sockets: Sockets::default(),
+            mechanics: Mechanics::default(),
             workers: 1,
             threads: 1,
             timeout: Duration::from_secs(30),

@@ -14,6 +14,8 @@ pub mod scoreboard;
 mod settings;
 mod supervisor;
 mod sys;
+mod title;
+mod users;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -65,6 +67,12 @@ mod _monodon {
     ) -> PyResult<u8> {
         let hooks = crate::process::Hooks { requests, abandon };
         crate::child::serve(py, setup, entry, application, hooks)
+    }
+
+    /// What `ps` and `top` call this process.
+    #[pyfunction]
+    fn set_title(text: &str) {
+        crate::title::set(text);
     }
 
     #[pymodule_export]

@@ -12,6 +12,7 @@ use monodon_settings::{Address, Problem, Problems, Values};
 use crate::config::Config;
 use crate::gunicorn;
 use crate::settings::SCHEMA;
+use crate::settings::mechanics::Mechanics;
 use crate::settings::proxy_protocol::ProxyProtocol;
 use crate::settings::sockets::{self, Sockets};
 
@@ -45,7 +46,12 @@ pub fn load(arguments: &[OsString], python: &[OsString]) -> Result<Loaded, Probl
     let given = exports.clone();
     let given = |name: &str| given.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value.clone());
     exports.extend(required(&mut config, &mut problems, |name| given(name).or_else(|| std::env::var(name).ok())));
-    problems.or(Loaded { config, exports, warnings: below.warnings })
+    let mut warnings = below.warnings;
+    if values.is_set("worker_tmp_dir") {
+        warnings
+            .push("worker_tmp_dir has no meaning here: the sign of life of a process is in shared memory".to_owned());
+    }
+    problems.or(Loaded { config, exports, warnings })
 }
 
 /// For verbs that talk to a running worker: only where it is matters, so that a configuration in Python is not executed
@@ -78,6 +84,7 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
         backlog: count("backlog") as u32,
         socket_mode: sockets::mode(values, problems),
         sockets: Sockets::read(values),
+        mechanics: Mechanics::read(values, problems),
         workers: workers(values, problems),
         threads: count("threads") as usize,
         timeout: values.duration("timeout"),

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from monodon import _monodon, app_metrics, hooks
+from monodon import _monodon, app_metrics, hooks, title
 from monodon.hooks.exchange import Exchanges
 
 EXIT_BOOT = 3
@@ -21,6 +21,7 @@ def work(zygote, entry: int, generation: int, worker) -> int:
     _monodon.follow(setup["supervisor"], setup["graceful_seconds"])
     if names := setup["app_metrics"]:
         app_metrics.identify(f"w{entry}{names['tag']}")
+    title.set(setup, f"worker {entry}")
     zygote.tell(forked=entry, pid=os.getpid())
     signal.set_wakeup_fd(-1)
     for number in [signal.SIGCHLD, *FORWARDED]:

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 
-from monodon import _monodon, app_metrics, gunicorn_conf, hooks, importer, process
+from monodon import _monodon, app_metrics, gunicorn_conf, hooks, importer, process, title
 from monodon.hooks.cfg import Config
 from monodon.hooks.logger import Logger
 from monodon.hooks.server import Application, Arbiter
@@ -245,6 +245,7 @@ def main() -> int:
     for descriptor in [*setup["listeners"], *setup["handover"], setup["scoreboard"], setup["alive"], setup["stacks"]]:
         os.set_inheritable(descriptor, False)
     sys.argv = setup["argv"]
+    title.set(setup, "zygote")
     # SIGSEGV and abort() leave Python's stack on stderr.
     faulthandler.enable()
     write_stacks(setup["stacks_signal"], setup["stacks"])

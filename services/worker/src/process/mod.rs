@@ -109,6 +109,10 @@ pub fn run(py: Python<'_>, app: Py<PyAny>, hooks: Hooks, setup: Setup) -> ExitRe
 }
 
 fn start(py: Python<'_>, app: Py<PyAny>, hooks: Hooks, setup: &Setup) -> io::Result<ExitReason> {
+    if let Some(folder) = &setup.config.mechanics.tmp_upload_dir {
+        // Of everything here that needs a temporary file: the bodies of requests alone.
+        let _ = tempfile::env::override_temp_dir(folder);
+    }
     let threads = setup.config.threads.max(1);
     let hears_abort = hooks.abandon.is_some();
     let entry = setup.scoreboard.own(setup.entry).ok_or_else(|| io::Error::other("no such entry in the scoreboard"))?;

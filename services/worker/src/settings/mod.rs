@@ -5,6 +5,7 @@ mod application;
 mod http;
 mod life;
 pub mod logs;
+pub mod mechanics;
 mod observe;
 mod processes;
 mod proxies;
@@ -21,6 +22,7 @@ pub static SCHEMA: Schema = Schema {
         application::SECTION,
         sockets::SECTION,
         processes::SECTION,
+        mechanics::SECTION,
         life::SECTION,
         http::SECTION,
         proxies::SECTION,

@@ -2,11 +2,14 @@
 //! drains, and never runs the application. Everything happens on one thread, the main one: the zygote is bound to it.
 
 mod admin;
+mod background;
 pub mod capacity;
 mod control;
 mod herd;
+mod mechanics;
 mod metrics;
 mod oom;
+mod pidfile;
 mod plan;
 mod process;
 mod reload;
@@ -54,6 +57,9 @@ pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
         Ok(loaded) => loaded,
         Err(problems) => return problems.exit("monodon-worker"),
     };
+    if let Some(code) = background::detach(&config, arguments, &python) {
+        return code;
+    }
     let level = config.log_level.parse().unwrap_or_default();
     let format = config.log_format.parse().unwrap_or_default();
     let guard = monodon_logging::init(level, format, "worker");
@@ -145,6 +151,7 @@ fn prepare(
     // Whatever outlives a zygote is ours to reap.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| broken("cannot become the subreaper", error.into()))?;
+    let pidfile = mechanics::begin(&config).map_err(|message| (1, message))?;
     let passed = systemd::listen_fds().map_err(|message| (2, message))?;
     let listeners = sockets::Listeners::open(&config, &passed, sockets::PATIENCE).map_err(|message| (2, message))?;
     let handover = sockets::handover().map_err(|error| broken("hand-over sockets", error))?;
@@ -164,14 +171,23 @@ fn prepare(
     if config.app_metrics {
         begin_app_metrics(&shared, &config, &start);
     }
-    Ok(Herd::new(config, start, events, shared, listeners, handover, alive, hold))
+    let mut herd = Herd::new(config, start, events, shared, listeners, handover, alive, hold);
+    herd.pidfile = pidfile;
+    Ok(herd)
 }
 
 /// Without a folder for them the application's metrics are missing; nothing else is.
 fn begin_app_metrics(shared: &Arc<Shared>, config: &crate::config::Config, start: &Start) {
     let exported = |name: &str| start.exports.iter().find(|(key, _)| key == name).map(|(_, value)| value.into());
     let variable = |name: &str| exported(name).or_else(|| std::env::var_os(name));
-    match AppMetrics::begin(variable, config.chdir.as_deref()) {
+    let metrics = AppMetrics::begin(variable, config.chdir.as_deref()).and_then(|metrics| {
+        // The processes write there.
+        if let Some(owner) = &config.mechanics.owner {
+            std::os::unix::fs::chown(metrics.folder(), Some(owner.uid), Some(owner.gid))?;
+        }
+        Ok(metrics)
+    });
+    match metrics {
         Ok(metrics) => drop(shared.app_metrics.set(metrics)),
         Err(error) => tracing::warn!("no folder for the application's own metrics: {error}"),
     }

@@ -131,6 +131,7 @@ impl Herd {
     fn reload_done(&mut self) {
         let Some(reload) = self.reload.take() else { return };
         tracing::info!(generation = self.generation, "reloaded");
+        self.renew_mechanics();
         self.shared.reloads.fetch_add(1, Relaxed);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.shared.reloaded.store(since.as_secs(), Relaxed);

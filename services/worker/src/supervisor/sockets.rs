@@ -142,6 +142,9 @@ fn unix(path: &Path, config: &Config) -> io::Result<Socket> {
     let bound = socket.bind(&SockAddr::unix(path)?);
     rustix::process::umask(before);
     bound?;
+    if let Some(owner) = &config.mechanics.owner {
+        std::os::unix::fs::chown(path, Some(owner.uid), Some(owner.gid))?;
+    }
     Ok(socket)
 }
 

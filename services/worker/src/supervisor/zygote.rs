@@ -15,7 +15,7 @@ use tokio::net::UnixDatagram;
 
 use super::Start;
 use super::stacks::Writer;
-use super::systemd;
+use super::{background, systemd};
 use crate::config::Config;
 
 /// What every process inherits.
@@ -223,9 +223,12 @@ impl Zygote {
             return Err(io::Error::other("no Python interpreter is known"));
         };
         let mut command = Command::new(program);
-        command.args(flags).args(["-m", "monodon.zygote"]).arg(theirs.as_raw_fd().to_string());
+        command.args(flags).args(["-m", "monodon.zygote"]).arg(theirs.as_raw_fd().to_string()).arg(crate::title::ROOM);
+        if let Some(owner) = &config.mechanics.owner {
+            crate::users::run_as(&mut command, owner);
+        }
         // They were for the supervisor.
-        for name in systemd::LISTEN {
+        for name in systemd::LISTEN.into_iter().chain([background::MARK]) {
             command.env_remove(name);
         }
         command.envs(start.exports.iter().map(|(name, value)| (name, value)));

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::oom::Kills;
+use super::pidfile::Pidfile;
 use super::process::{Phase, Process};
 use super::reload::Reload;
 use super::shared::Shared;
@@ -74,6 +75,7 @@ pub struct Herd {
     pub exit: Option<u8>,
     /// The last traceback that was printed, so that many processes print it once.
     printed: Option<String>,
+    pub pidfile: Option<Pidfile>,
 }
 
 impl Herd {
@@ -123,6 +125,7 @@ impl Herd {
             amnesty: 0,
             exit: None,
             printed: None,
+            pidfile: None,
         }
     }
 
