@@ -1,21 +1,11 @@
 """gunicorn's server hooks: which process calls them, when, how often, and what becomes of one that fails."""
 
-import json
 import os
 import signal
 
 import pytest
 from conftest import alive, parent_of, until
-
-# Every hook writes down who was called, where, and what it has seen.
-RECORD = """
-import json, os, signal, sys
-
-def note(hook, **seen):
-    seen |= {"hook": hook, "pid": os.getpid()}
-    with open("events", "a") as file:
-        file.write(json.dumps(seen) + "\\n")
-"""
+from hook_server import RECORD, Hooked
 
 ALL = RECORD + """
 def on_starting(server):
@@ -65,19 +55,18 @@ def application(environ, start_response):
 
 
 @pytest.fixture
-def hooked(start):
-    """A worker with this configuration; `events(*hooks)` are what its hooks have written down."""
+def hooked(tmp_path):
+    """A worker with this configuration."""
+    running = []
 
     def begin(conf, source=APP, *flags, **options):
-        one = start(source, *flags, files={"gunicorn.conf.py": conf}, **options)
-        one.events = lambda *names: [
-            event
-            for event in map(json.loads, (one.folder / "events").read_text().splitlines())
-            if not names or event["hook"] in names
-        ]
-        return one
+        running.append(Hooked(tmp_path, conf, source, *flags, **options))
+        return running[-1]
 
-    return begin
+    yield begin
+    for one in running:
+        one.close()
+        print(*one.log, *one.out, one.err(), sep="\n")
 
 
 def names(events):

@@ -86,7 +86,7 @@ class Zygote:
             self.hooks.call("on_starting", self.server)
             if setup["reload"]:
                 self.hooks.call("on_reload", self.server)
-            else:
+            if setup["first"]:
                 self.hooks.call("when_ready", self.server)
         except BaseException as error:
             self.tell(failed=hooks.explain(error)[-LONGEST:], hook=hooks.blame(error))
@@ -115,7 +115,7 @@ class Zygote:
             for pid, age in message["adopt"]:
                 self.server.WORKERS.setdefault(pid, self.worker(age, pid))
         elif "take_over" in message:
-            # After a reload: the zygote before this one is gone.
+            # The zygote before this one is gone, with all that it held.
             with hooks.logged(log):
                 self.hooks.call("when_ready", self.server)
             self.tell(took_over=True)

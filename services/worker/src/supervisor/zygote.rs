@@ -57,8 +57,10 @@ pub struct Setup {
     /// Processes wanted, and how many there were before a reload.
     pub workers: usize,
     pub workers_before: Option<usize>,
-    /// Whether it replaces a zygote because of a reload; then that one's end is awaited before this one takes over.
+    /// Whether it is there because of a reload.
     pub reload: bool,
+    /// Whether it is the first, so that `when_ready` is called at once; another one is told when.
+    pub first: bool,
     /// What the application finds in `sys.argv`.
     pub argv: Vec<String>,
     pub app_metrics: Option<AppMetricsNames>,
@@ -135,7 +137,7 @@ pub enum Order {
     Adopt {
         adopt: Vec<(u32, u64)>,
     },
-    /// The zygote before it is gone.
+    /// The zygote before it is gone, and nobody holds what its hooks have opened: `when_ready`.
     TakeOver {
         take_over: bool,
     },
@@ -163,6 +165,7 @@ pub struct Role {
     pub workers: usize,
     pub workers_before: Option<usize>,
     pub reload: bool,
+    pub first: bool,
 }
 
 pub struct Zygote {
@@ -177,6 +180,8 @@ pub struct Zygote {
     pub workers: usize,
     /// No other zygote stands before it: it hears of all processes.
     pub in_charge: bool,
+    /// `when_ready` has been called, or is being.
+    pub greeted: bool,
     /// It is in a hook: it forks later.
     pub taking_over: bool,
     /// Told to end.
@@ -216,6 +221,7 @@ impl Zygote {
             workers: role.workers,
             workers_before: role.workers_before,
             reload: role.reload,
+            first: role.first,
             argv: vec!["monodon-worker".to_owned(), config.app.clone()],
             app_metrics: inherited.app_metrics.clone(),
         };
@@ -252,7 +258,8 @@ impl Zygote {
             up: false,
             hooks: Vec::new(),
             workers: role.workers,
-            in_charge: !role.reload,
+            in_charge: false,
+            greeted: role.first,
             taking_over: false,
             ending: false,
             started: crate::scoreboard::now(),

@@ -52,6 +52,8 @@ class Hooks:
         try:
             function(*arguments)
         except BaseException as error:
+            # This line is of no interest.
+            error.__traceback__ = error.__traceback__.tb_next or error.__traceback__
             raise Failed(name, self.place, error) from error
 
 

@@ -6,13 +6,14 @@ use crate::supervisor::zygote::{Order, Role, Zygote};
 impl Herd {
     /// What the next zygote is started for.
     pub(super) fn role(&self, place: usize) -> Role {
-        let before = self.reload.as_ref().map(super::super::reload::Reload::wanted);
+        let before = self.reload.as_ref().filter(|_| !self.proven).map(super::super::reload::Reload::wanted);
         Role {
             place,
             generation: self.generation,
             workers: self.wanted,
             workers_before: before,
-            reload: before.is_some() && !self.proven,
+            reload: before.is_some(),
+            first: before.is_none() && !self.proven,
         }
     }
 
@@ -20,20 +21,25 @@ impl Herd {
     pub(super) fn hand_over(&mut self) {
         let others = self.zygotes.iter().any(|zygote| Some(zygote.id) != self.breeder);
         let Some(zygote) = self.zygotes.iter_mut().find(|zygote| Some(zygote.id) == self.breeder) else { return };
-        if others || !zygote.up {
+        if others || !zygote.up || zygote.in_charge && zygote.greeted {
             return;
         }
-        let orphans = self.processes.values().filter(|process| process.parent != zygote.id);
-        let adopt: Vec<_> = orphans.filter_map(|process| Some((process.pid?, process.age))).collect();
-        if !adopt.is_empty() {
-            zygote.tell(&Order::Adopt { adopt });
+        let orphans = || self.processes.values().filter(|process| process.parent != zygote.id);
+        if !zygote.in_charge {
+            let adopt: Vec<_> = orphans().filter_map(|process| Some((process.pid?, process.age))).collect();
+            if !adopt.is_empty() {
+                zygote.tell(&Order::Adopt { adopt });
+            }
+            for (reaped, age) in self.unheard.drain(..) {
+                zygote.tell(&Order::Reaped { reaped, age });
+            }
         }
-        if !std::mem::replace(&mut zygote.in_charge, true) {
+        // A port that a hook has opened is inherited by processes: during a reload their end is awaited.
+        if !zygote.greeted && (self.reload.is_none() || orphans().next().is_none()) {
+            zygote.greeted = true;
             zygote.taking_over = zygote.order(&Order::TakeOver { take_over: true }).is_ok();
         }
-        for (reaped, age) in self.unheard.drain(..) {
-            zygote.tell(&Order::Reaped { reaped, age });
-        }
+        zygote.in_charge = true;
         self.tell_workers();
     }
 

@@ -161,6 +161,7 @@ impl Herd {
         self.watch_zygotes(now);
         self.watch_dumps(now);
         self.tell_of_kills(now);
+        self.hand_over();
         self.reload_step();
         if self.stop_step(now) {
             self.breed(now);

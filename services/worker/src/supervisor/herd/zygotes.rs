@@ -63,7 +63,6 @@ impl Herd {
                     zygote.up = true;
                     zygote.hooks = hooks;
                 }
-                self.hand_over();
                 if !threads.is_empty() {
                     tracing::warn!(
                         threads = threads.join(", "),
@@ -135,7 +134,6 @@ impl Herd {
             metrics.left(&format!("z{}", zygote.place));
         }
         self.lost_zygotes.push(zygote.pid);
-        self.hand_over();
         if self.breeder == Some(id) {
             self.breeder = None;
             if self.stop.is_none() {
