@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 /// gunicorn's, where `bind` names none.
 const PORT: u16 = 8000;
 
+/// As JSON it is its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub enum Bind {
     Tcp(SocketAddr),
     /// A name that is looked up when it is bound.
@@ -45,6 +47,20 @@ impl FromStr for Bind {
             Address::Host(name, port) => Bind::Name(name, port),
             Address::Unix(path) => Bind::Unix(path),
         })
+    }
+}
+
+impl From<Bind> for String {
+    fn from(bind: Bind) -> Self {
+        bind.to_string()
+    }
+}
+
+impl TryFrom<String> for Bind {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
     }
 }
 

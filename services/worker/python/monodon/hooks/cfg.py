@@ -24,7 +24,7 @@ class Config:
                 values[name] = config[name]
         for name in ("timeout", "graceful_timeout", "keepalive"):
             values[name] = _seconds(config[name])
-        values["bind"] = [_address(bind) for bind in config["bind"]]
+        values["bind"] = config["bind"]
         values["config"] = config.get("gunicorn_conf")
         values.setdefault("default_proc_name", config["app"])
         self.__dict__.update(_values=values, _hooks=hooks)
@@ -46,12 +46,14 @@ class Config:
 
     @property
     def address(self) -> list:
-        """`(host, port)`, or a path, for each socket."""
+        """`(host, port)`, a path, or the number of a descriptor, for each socket."""
         found = []
         for bind in self._values["bind"]:
             host, colon, port = bind.rpartition(":")
             if bind.startswith("unix:"):
                 found.append(bind.removeprefix("unix:"))
+            elif bind.startswith("fd://"):
+                found.append(int(bind.removeprefix("fd://")))
             else:
                 found.append((host.strip("[]"), int(port)))
         return found
@@ -85,10 +87,6 @@ class Config:
 def _seconds(duration: dict):
     seconds = duration["secs"] + duration["nanos"] / 1e9
     return int(seconds) if seconds == int(seconds) else seconds
-
-
-def _address(bind: dict) -> str:
-    return f"unix:{bind['Unix']}" if "Unix" in bind else str(next(iter(bind.values())))
 
 
 def _typed(value):
