@@ -10,15 +10,19 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::Context;
 
+use crate::syslog::{self, Severity};
 use crate::{COUNTS, Level, Lines, rfc3339};
 
 pub(crate) struct Layer {
     pub(crate) lines: Lines,
     pub(crate) level: Level,
     pub(crate) json: bool,
-    /// Colours are for a terminal: in a container's log they would stand between the words that are searched.
-    pub(crate) colour: bool,
+    /// Colours are for a terminal: in a container's log they would stand between the words that are searched. And a
+    /// person there knows what day it is.
+    pub(crate) terminal: bool,
     pub(crate) service: &'static str,
+    /// The facility's number, and the name that messages begin with.
+    pub(crate) syslog: Option<(Lines, u8, String)>,
 }
 
 impl Layer {
@@ -62,10 +66,21 @@ impl<S: Subscriber> tracing_subscriber::Layer<S> for Layer {
         event.record(&mut fields);
         let time = rfc3339(SystemTime::now());
         let target = metadata.target();
+        if let Some((lines, facility, name)) = &self.syslog {
+            let severity = match *metadata.level() {
+                tracing::Level::ERROR => Severity::Error,
+                tracing::Level::WARN => Severity::Warning,
+                tracing::Level::INFO => Severity::Info,
+                _ => Severity::Debug,
+            };
+            // One message is one line, so its own line ends must not end it.
+            let words = sentence(&fields).replace(['\n', '\r'], " ");
+            lines.write(format!("{}{words}\n", syslog::opening(*facility, severity, name)));
+        }
         self.lines.write(if self.json {
             json(&time, name, self.service, target, fields)
         } else {
-            text(&time, name, target, &fields, self.colour)
+            text(&time, name, target, &fields, self.terminal)
         });
     }
 }
@@ -102,29 +117,44 @@ fn push(line: &mut Vec<u8>, value: &Value) {
     let _ = serde_json::to_writer(line, value);
 }
 
-pub(crate) fn text(time: &str, level: &str, target: &str, fields: &Fields, colour: bool) -> Vec<u8> {
+pub(crate) fn text(time: &str, level: &str, target: &str, fields: &Fields, terminal: bool) -> Vec<u8> {
     let of_level = match level {
         "error" => "31",
         "warn" => "33",
         "info" => "32",
         _ => "2",
     };
-    let clock = time.get(11..23).unwrap_or(time);
+    let clock = if terminal { time.get(11..23).unwrap_or(time) } else { time };
     let target = target.strip_prefix("monodon_").unwrap_or(target);
     let paint = |code: &str, words: &str| {
-        if colour { format!("\x1b[{code}m{words}\x1b[0m") } else { words.to_owned() }
+        if terminal { format!("\x1b[{code}m{words}\x1b[0m") } else { words.to_owned() }
     };
     let level = format!("{level:5}");
     let mut line = format!("{} {} {}", paint("2", clock), paint(of_level, &level), printable(&fields.message));
-    for (name, value) in &fields.others {
-        let value = match value {
-            Value::String(text) if text.chars().all(|c| c.is_ascii_graphic()) => text.clone(),
-            value => printable(&value.to_string()),
-        };
+    for (name, value) in shown(fields) {
         let _ = write!(line, " {}{value}", paint("2", &format!("{name}=")));
     }
     let _ = writeln!(line, " {}", paint("2", target));
     line.into_bytes()
+}
+
+/// The message and its fields, without the rest of a line.
+fn sentence(fields: &Fields) -> String {
+    let mut line = printable(&fields.message);
+    for (name, value) in shown(fields) {
+        let _ = write!(line, " {name}={value}");
+    }
+    line
+}
+
+fn shown(fields: &Fields) -> impl Iterator<Item = (&str, String)> {
+    fields.others.iter().map(|(name, value)| {
+        let value = match value {
+            Value::String(text) if text.chars().all(|c| c.is_ascii_graphic()) => text.clone(),
+            value => printable(&value.to_string()),
+        };
+        (name.as_str(), value)
+    })
 }
 
 /// What comes from outside must not move a person's cursor.

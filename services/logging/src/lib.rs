@@ -5,6 +5,7 @@
 
 mod event;
 mod lines;
+pub mod syslog;
 #[cfg(test)]
 mod tests;
 
@@ -41,7 +42,7 @@ impl FromStr for Level {
 
     fn from_str(text: &str) -> Result<Level, String> {
         Ok(match text.to_ascii_lowercase().as_str() {
-            "error" | "critical" => Level::Error,
+            "error" | "critical" | "fatal" => Level::Error,
             "warn" | "warning" => Level::Warn,
             "info" => Level::Info,
             "debug" => Level::Debug,
@@ -100,11 +101,15 @@ impl Format {
 #[must_use = "the log's last lines are lost without it"]
 pub struct Guard {
     lines: Lines,
+    syslog: Option<Lines>,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         self.lines.flush(Duration::from_secs(1));
+        if let Some(syslog) = &self.syslog {
+            syslog.flush(Duration::from_secs(1));
+        }
     }
 }
 
@@ -114,8 +119,45 @@ static COUNTS: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
 /// Sends the program's own log to stdout. A second call in one process (tests do that) leaves the first in place.
 pub fn init(level: Level, format: Format, service: &'static str) -> Guard {
     let lines = LOG.get_or_init(Lines::stdout).clone();
-    let colour = std::io::stdout().is_terminal();
-    let layer = event::Layer { lines: lines.clone(), level, json: format.is_json(), colour, service };
+    begin(level, format.is_json(), std::io::stdout().is_terminal(), None, service, lines)
+}
+
+/// Where the program's own log goes, if not to stdout alone.
+#[derive(Debug, Default)]
+pub struct Places {
+    /// `stdout`, `stderr`, or a path that is appended to.
+    pub target: String,
+    /// Messages are sent there too: its address, the facility's number, the name they begin with.
+    pub syslog: Option<(syslog::Address, u8, String)>,
+}
+
+/// Sends the program's own log to where it is wanted.
+pub fn init_to(level: Level, format: Format, service: &'static str, places: Places) -> std::io::Result<Guard> {
+    let terminal = match places.target.as_str() {
+        "stdout" => std::io::stdout().is_terminal(),
+        "stderr" => std::io::stderr().is_terminal(),
+        _ => false,
+    };
+    let lines = Lines::open(&places.target)?;
+    let lines = LOG.get_or_init(|| lines).clone();
+    let syslog = match places.syslog {
+        Some((address, facility, name)) => Some((Lines::syslog(address)?, facility, name)),
+        None => None,
+    };
+    let json = format == Format::Json || (format == Format::Auto && !terminal);
+    Ok(begin(level, json, terminal, syslog, service, lines))
+}
+
+fn begin(
+    level: Level,
+    json: bool,
+    terminal: bool,
+    syslog: Option<(Lines, u8, String)>,
+    service: &'static str,
+    lines: Lines,
+) -> Guard {
+    let sent = syslog.as_ref().map(|(lines, ..)| lines.clone());
+    let layer = event::Layer { lines: lines.clone(), level, json, terminal, service, syslog };
     if tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer)).is_ok() {
         std::panic::set_hook(Box::new(|panic| {
             let message = panic.payload_as_str().unwrap_or("unknown");
@@ -124,7 +166,24 @@ pub fn init(level: Level, format: Format, service: &'static str) -> Guard {
             tracing::error!(target: "monodon", place, thread, "a task panicked: {message}");
         }));
     }
-    Guard { lines }
+    Guard { lines, syslog: sent }
+}
+
+/// After a rotation: opens the file anew.
+pub fn reopen() {
+    if let Some(lines) = LOG.get() {
+        lines.reopen();
+    }
+}
+
+/// A line that somebody else has made, with its end, among the program's own. False while there is no log yet.
+pub fn write(level: Level, line: Vec<u8>) -> bool {
+    let Some(lines) = LOG.get() else { return false };
+    if let Some(count) = COUNTS.get(level as usize) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+    lines.write(line);
+    true
 }
 
 /// Messages since the start, by level: `[("error", 0), …]`, for `log_messages_total`.

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
+use crate::syslog::{Address, Sender};
+
 /// Messages (lines, or batches of lines) and bytes that may wait.
 const QUEUE: usize = 4096;
 const QUEUE_BYTES: usize = 4 << 20;
@@ -48,26 +50,43 @@ struct Shared {
 
 enum Target {
     Stdout,
+    Stderr,
     Path(PathBuf),
+    Syslog(Address),
+}
+
+/// Where the writer writes.
+enum Sink {
+    File { file: File, pipe: bool },
+    Syslog(Sender),
 }
 
 impl Target {
-    fn open(&self) -> io::Result<File> {
-        match self {
-            Target::Stdout => Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?)),
-            Target::Path(path) => OpenOptions::new().create(true).append(true).open(path),
-        }
+    fn open(&self) -> io::Result<Sink> {
+        let file = match self {
+            Target::Stdout => File::from(io::stdout().as_fd().try_clone_to_owned()?),
+            Target::Stderr => File::from(io::stderr().as_fd().try_clone_to_owned()?),
+            Target::Path(path) => OpenOptions::new().create(true).append(true).open(path)?,
+            Target::Syslog(address) => return Ok(Sink::Syslog(Sender::new(address.clone()))),
+        };
+        Ok(Sink::File { pipe: is_pipe(&file), file })
     }
 }
 
 impl Lines {
-    /// `stdout` (or gunicorn's `-`), `off` (or empty), or a path that is appended to.
+    /// `stdout` (or gunicorn's `-`), `stderr`, `off` (or empty), or a path that is appended to.
     pub fn open(target: &str) -> io::Result<Lines> {
         match target {
             "off" | "" => Ok(Lines { inner: None }),
             "stdout" | "-" => Lines::start(Target::Stdout),
+            "stderr" => Lines::start(Target::Stderr),
             path => Lines::start(Target::Path(path.into())),
         }
+    }
+
+    /// Each line is a message of its own; nobody has to listen yet.
+    pub fn syslog(address: Address) -> io::Result<Lines> {
+        Lines::start(Target::Syslog(address))
     }
 
     /// Stdout, or nothing where there is none.
@@ -76,10 +95,10 @@ impl Lines {
     }
 
     fn start(target: Target) -> io::Result<Lines> {
-        let file = target.open()?;
+        let sink = target.open()?;
         let (queue, messages) = sync_channel(QUEUE);
         let shared = Arc::new(Shared::default());
-        let writer = Writer { target, pipe: is_pipe(&file), file, shared: shared.clone() };
+        let writer = Writer { target, sink, shared: shared.clone() };
         std::thread::Builder::new().name("log".into()).spawn(move || writer.run(&messages))?;
         Ok(Lines { inner: Some(Inner { queue, shared }) })
     }
@@ -139,8 +158,7 @@ impl Shared {
 
 struct Writer {
     target: Target,
-    file: File,
-    pipe: bool,
+    sink: Sink,
     shared: Arc<Shared>,
 }
 
@@ -175,19 +193,24 @@ impl Writer {
 
     fn reopen(&mut self) {
         match self.target.open() {
-            Ok(file) => {
-                self.pipe = is_pipe(&file);
-                self.file = file;
-            }
+            Ok(sink) => self.sink = sink,
             Err(error) => eprintln!("the log cannot be opened anew, the old file stays in use: {error}"),
         }
     }
 
     fn write(&mut self, mut batch: &[u8]) {
+        let (file, pipe) = match &mut self.sink {
+            Sink::File { file, pipe } => (file, *pipe),
+            Sink::Syslog(sender) => {
+                let lines = batch.split_inclusive(|byte| *byte == b'\n');
+                lines.filter(|line| !sender.send(line)).for_each(|line| self.shared.lose(line));
+                return;
+            }
+        };
         while !batch.is_empty() {
-            let size = if self.pipe { whole_lines(batch, PIPE) } else { batch.len() };
+            let size = if pipe { whole_lines(batch, PIPE) } else { batch.len() };
             let (piece, rest) = batch.split_at(size);
-            if write_all(&mut self.file, piece).is_err() {
+            if write_all(file, piece).is_err() {
                 self.shared.lose(piece);
             }
             batch = rest;

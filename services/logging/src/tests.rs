@@ -14,7 +14,7 @@ fn logged(level: Level, json: bool, events: impl FnOnce()) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log");
     let lines = Lines::open(path.to_str().unwrap()).unwrap();
-    let layer = Layer { lines: lines.clone(), level, json, colour: false, service: "edge" };
+    let layer = Layer { lines: lines.clone(), level, json, terminal: false, service: "edge", syslog: None };
     tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), events);
     assert!(lines.flush(PATIENCE));
     std::fs::read_to_string(path).unwrap()

@@ -56,9 +56,7 @@ fn open(scoreboard: i32) -> PyResult<Scoreboard> {
 /// Serves until told to leave; the exit code comes back.
 pub fn serve(py: Python<'_>, setup: &str, entry: usize, app: Py<PyAny>, hooks: Hooks) -> PyResult<u8> {
     let setup: Setup = serde_json::from_str(setup).map_err(|error| PyValueError::new_err(error.to_string()))?;
-    let level = setup.config.log_level.parse().unwrap_or_default();
-    let format = setup.config.log_format.parse().unwrap_or_default();
-    let guard = monodon_logging::init(level, format, "worker");
+    let guard = setup.config.logs.begin(&setup.config)?;
     let [rx, tx] = setup.handover;
     let inherited = process::Setup {
         listeners: setup.listeners,

@@ -78,6 +78,18 @@ mod _monodon {
     #[pymodule_export]
     use crate::child::Slot;
 
+    /// For `monodon/logs.py`: writes a line with the worker's own log; false while there is none.
+    #[pyfunction]
+    fn log(level: i32, line: Vec<u8>) -> bool {
+        crate::process::logger::write(level, line)
+    }
+
+    /// The id of the request that this thread works on.
+    #[pyfunction]
+    fn request_id() -> Option<String> {
+        crate::process::logger::request_id()
+    }
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))

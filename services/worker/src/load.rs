@@ -106,11 +106,7 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
         body_limit: values.size("body_limit"),
         forwarded_allow_ips: values.list("forwarded_allow_ips").to_vec(),
         proxy_protocol: ProxyProtocol::read(values, problems),
-        accesslog: match values.text("accesslog") {
-            "off" | "" => None,
-            "stdout" => Some("-".to_owned()),
-            place => Some(place.to_owned()),
-        },
+        accesslog: crate::settings::logs::accesslog(values),
         admin: admin(values, problems),
         control: PathBuf::new(),
         app_metrics: values.bool("app_metrics"),

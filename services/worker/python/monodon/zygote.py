@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 
-from monodon import _monodon, app_metrics, gunicorn_conf, hooks, importer, process, title
+from monodon import _monodon, app_metrics, gunicorn_conf, hooks, importer, logs, process, title
 from monodon.hooks.cfg import Config
 from monodon.hooks.logger import Logger
 from monodon.hooks.server import Application, Arbiter
@@ -39,6 +39,14 @@ class Zygote:
 
     def tell(self, **message) -> None:
         self.channel.send(json.dumps(message).encode())
+
+    def configure_logging(self) -> bool:
+        try:
+            logs.configure(self.setup["config"])
+        except Exception as error:
+            self.tell(failed=f"logging cannot be configured: {error}"[-LONGEST:], hook=None)
+            return False
+        return True
 
     def serve(self) -> int:
         if not self.prepare():
@@ -131,6 +139,8 @@ class Zygote:
             with hooks.logged(log):
                 self.hooks.call("on_exit", self.server)
             return False
+        elif "reopen" in message:
+            logs.reopen()
         return True
 
     def worker(self, age: int, pid=None) -> Worker:
@@ -254,8 +264,11 @@ def main() -> int:
     if names := setup["app_metrics"]:
         app_metrics.install(names["zygote"])
     importer.prepare_path(setup["config"]["pythonpath"], setup["config"]["folder"])
+    zygote = Zygote(channel, setup)
     try:
-        return Zygote(channel, setup).serve()
+        if not zygote.configure_logging():
+            return 3
+        return zygote.serve()
     except BrokenPipeError:
         return 0
 

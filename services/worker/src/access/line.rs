@@ -85,7 +85,10 @@ fn write(line: &mut Vec<u8>, atom: &Atom, record: &Record<'_>, clock: &Clock) {
             Some(length) => number(line, length),
             None => line.push(b'-'),
         },
-        Atom::ResponseField(name) => found(line, set_field(record.response, name)),
+        Atom::ResponseField(name) => {
+            let fields = record.response_fields().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+            found(line, fields.last().map(|(_, value)| value));
+        }
         Atom::Environ(place) => {
             let value = record.environ.get(*place).and_then(Option::as_deref);
             found(line, value.map(str::as_bytes));
@@ -117,20 +120,6 @@ pub(super) fn padded(line: &mut Vec<u8>, value: u64, digits: usize) {
     let text = buffer.format(value).as_bytes();
     line.resize(line.len() + digits.saturating_sub(text.len()), b'0');
     line.extend_from_slice(text);
-}
-
-/// The last field by that name in a response's encoded fields.
-fn set_field<'r>(fields: &'r [u8], name: &[u8]) -> Option<&'r [u8]> {
-    let mut value = None;
-    for field in fields.split(|byte| *byte == b'\n') {
-        let Some((known, rest)) = field.split_at_checked(name.len()) else { continue };
-        if known.eq_ignore_ascii_case(name)
-            && let Some(rest) = rest.strip_prefix(b":")
-        {
-            value = Some(rest.trim_ascii());
-        }
-    }
-    value
 }
 
 /// The user of HTTP's basic authentication (RFC 7617), where the name is UTF-8.

@@ -2,7 +2,7 @@
 //! without Python. Knows nothing of connections: a [`Record`] says what happened.
 
 mod clock;
-mod escape;
+pub mod escape;
 mod format;
 pub mod json;
 mod line;
@@ -44,4 +44,16 @@ pub struct Record<'r> {
     pub length: Option<u64>,
     /// The values of [`Wants::environ`], in its order.
     pub environ: &'r [Option<String>],
+}
+
+impl<'r> Record<'r> {
+    /// The fields that the application has set, in order.
+    pub fn response_fields(&self) -> impl Iterator<Item = (&'r [u8], &'r [u8])> + use<'r> {
+        // The first line is the status.
+        self.response.split(|byte| *byte == b'\n').skip(1).filter_map(|line| {
+            let at = line.iter().position(|byte| *byte == b':')?;
+            let (name, value) = line.split_at_checked(at)?;
+            Some((name, value.get(1..)?.trim_ascii()))
+        })
+    }
 }

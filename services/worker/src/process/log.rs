@@ -1,18 +1,27 @@
 //! The access log: what is known of a finished request becomes its line.
 
+use std::time::Duration;
+
 use monodon_http1::Version;
 use monodon_logging::Lines;
+use monodon_logging::syslog::{self, Severity};
 
-use super::{Shared, request::Request};
+use super::{Shared, logger::AccessLogger, request::Request};
 use crate::access::{Clock, Format, Record, Wants, json};
 use crate::config::Config;
 use crate::settings::logs::AccessFormat;
 
+/// What a writer gets at the end.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The access log of a process.
 pub struct Log {
     lines: Lines,
+    /// With the beginning of a message.
+    syslog: Option<(Lines, String)>,
     /// None is JSON.
     format: Option<Format>,
+    python: Option<AccessLogger>,
     clock: Clock,
     pid: u32,
 }
@@ -33,18 +42,26 @@ pub struct Outcome<'o> {
 impl Log {
     /// None where no line is wanted.
     pub fn open(config: &Config) -> std::io::Result<Option<Self>> {
-        let lines = match config.accesslog.as_deref() {
-            Some(target) => Lines::open(target)?,
-            None => return Ok(None),
-        };
-        if !lines.is_on() {
+        let logs = &config.logs;
+        if !logs.tells_access(config) {
             return Ok(None);
         }
-        let format = match config.logs.access_format(config) {
-            AccessFormat::Json => None,
-            AccessFormat::Text(text) => Some(Format::parse(&text).map_err(std::io::Error::other)?),
+        let lines = Lines::open(config.accesslog.as_deref().unwrap_or("off"))?;
+        let syslog = match logs.syslog.as_ref().filter(|syslog| syslog.access) {
+            Some(syslog) => {
+                let address = syslog.address.parse().map_err(std::io::Error::other)?;
+                let name = syslog.name(config, "access");
+                Some((Lines::syslog(address)?, syslog::opening(syslog.facility, Severity::Info, &name)))
+            }
+            None => None,
         };
-        Ok(Some(Self { lines, format, clock: Clock::default(), pid: std::process::id() }))
+        let (format, text) = match logs.access_format(config) {
+            AccessFormat::Json => (None, None),
+            AccessFormat::Text(text) => (Some(Format::parse(&text).map_err(std::io::Error::other)?), Some(text)),
+        };
+        let python = if logs.through_python { Some(AccessLogger::new(text.as_deref())?) } else { None };
+        let pid = std::process::id();
+        Ok(Some(Self { lines, syslog, format, python, clock: Clock::default(), pid }))
     }
 
     pub fn wants(&self) -> Option<&Wants> {
@@ -53,11 +70,24 @@ impl Log {
 
     /// Whether the response's fields are to be kept.
     pub fn wants_head(&self) -> bool {
-        self.wants().is_some_and(|wants| wants.response)
+        self.python.is_some() || self.wants().is_some_and(|wants| wants.response)
     }
 
-    pub fn lines(&self) -> &Lines {
-        &self.lines
+    pub fn reopen(&self) {
+        self.lines.reopen();
+    }
+
+    /// Waits a moment until what was told is written.
+    pub fn flush(&self) {
+        self.lines.flush(PATIENCE);
+        if let Some((lines, _)) = &self.syslog {
+            lines.flush(PATIENCE);
+        }
+    }
+
+    /// Lines that nobody took.
+    pub fn lost(&self) -> u64 {
+        self.lines.lost() + self.syslog.as_ref().map_or(0, |(lines, _)| lines.lost())
     }
 
     /// Writes the line of a finished request, or of one that was refused: then what was read of it is there, and
@@ -70,7 +100,7 @@ impl Log {
             _ => Vec::new(),
         };
         let (response, length) = outcome.head.map_or((&[][..], None), |(bytes, length)| (bytes.as_slice(), *length));
-        self.line(&Record {
+        let record = Record {
             client: client.as_bytes(),
             method: request.method(),
             target: request.target(),
@@ -89,16 +119,32 @@ impl Log {
             response,
             length,
             environ: &environ,
-        });
+        };
+        self.line(&record);
+        if let Some(python) = &self.python {
+            let fields = request.head.fields.iter().map(|field| (request.of(field.name), request.of(field.value)));
+            python.write(&record, fields, request.kept.as_ref().map(|kept| kept.object()), &self.clock);
+        }
     }
 
     fn line(&self, record: &Record<'_>) {
-        let mut line = Vec::with_capacity(256);
-        match &self.format {
-            Some(format) => format.write(&mut line, record, &self.clock),
-            None => json::write(&mut line, record, &self.clock),
+        if let Some((lines, opening)) = &self.syslog {
+            let mut line = opening.clone().into_bytes();
+            self.format(&mut line, record);
+            lines.write(line);
         }
-        self.lines.write(line);
+        if self.lines.is_on() {
+            let mut line = Vec::with_capacity(256);
+            self.format(&mut line, record);
+            self.lines.write(line);
+        }
+    }
+
+    fn format(&self, line: &mut Vec<u8>, record: &Record<'_>) {
+        match &self.format {
+            Some(format) => format.write(line, record, &self.clock),
+            None => json::write(line, record, &self.clock),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod gil;
 mod handover;
 mod introduction;
 mod log;
+pub mod logger;
 mod output;
 mod relief;
 mod request;
@@ -178,7 +179,7 @@ fn serve<I: Interface>(
         Ok(drain(shared, &adopting, &handover, first, &mut signals).await)
     });
     if let Some(log) = &shared.log {
-        log.lines().flush(Duration::from_secs(1));
+        log.flush();
     }
     reason
 }
@@ -237,6 +238,15 @@ impl Drop for AbortOnDrop {
     }
 }
 
+/// The log files, after a rotation. What is captured comes first: other files may be copies of that.
+fn reopen(shared: &Shared) {
+    logger::reopen();
+    monodon_logging::reopen();
+    if let Some(log) = &shared.log {
+        log.reopen();
+    }
+}
+
 struct Signals {
     term: Signal,
     int: Signal,
@@ -264,7 +274,7 @@ impl Signals {
                 _ = self.int.recv() => return ExitReason::Quit,
                 _ = self.quit.recv() => return ExitReason::Quit,
                 () = heard(self.abort.as_mut()) => return ExitReason::Aborted,
-                _ = self.reopen.recv() => if let Some(log) = &shared.log { log.lines().reopen() },
+                _ = self.reopen.recv() => reopen(shared),
             }
         }
     }

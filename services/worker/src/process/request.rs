@@ -91,6 +91,8 @@ pub struct Request {
 pub trait Kept: Send {
     /// The values of these keys (in lower case) of the request's environment.
     fn environ(&self, keys: &[String]) -> Vec<Option<String>>;
+    /// That environment, for handlers of Python's `logging`.
+    fn object(&self) -> &pyo3::Py<pyo3::PyAny>;
 }
 
 impl Request {

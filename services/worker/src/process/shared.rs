@@ -52,6 +52,8 @@ pub struct Shared {
     emptied: Notify,
     /// There is room again for connections.
     fewer: Notify,
+    /// Lines of logs that are counted as lost already.
+    lost: Cell<u64>,
 }
 
 impl Shared {
@@ -91,6 +93,7 @@ impl Shared {
             limits_of_life: retire::Limits::new(&config.life, config.preload_app),
             emptied: Notify::new(),
             fewer: Notify::new(),
+            lost: Cell::new(0),
             config,
         };
         shared.name_process();
@@ -116,11 +119,18 @@ impl Shared {
         if let Some(reason) = self.limits_of_life.passed(now) {
             self.entry.retire(reason);
         }
+        self.count_lost();
         self.name_process();
         if self.leaving() && self.has_siblings() {
             // Connections that could not be given away at first.
             self.watches.leave();
         }
+    }
+
+    /// Lines that nobody read, here where the supervisor finds them.
+    fn count_lost(&self) {
+        let lost = monodon_logging::lost() + self.log.as_ref().map_or(0, Log::lost);
+        self.entry.add_log_lost(lost.saturating_sub(self.lost.replace(lost)));
     }
 
     pub fn leaving(&self) -> bool {

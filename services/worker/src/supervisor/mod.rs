@@ -60,9 +60,13 @@ pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
     if let Some(code) = background::detach(&config, arguments, &python) {
         return code;
     }
-    let level = config.log_level.parse().unwrap_or_default();
-    let format = config.log_format.parse().unwrap_or_default();
-    let guard = monodon_logging::init(level, format, "worker");
+    let guard = match config.logs.begin(&config) {
+        Ok(guard) => guard,
+        Err(error) => {
+            eprintln!("monodon-worker: errorlog {}: {error}", config.logs.errorlog);
+            return ExitCode::from(2);
+        }
+    };
     for warning in warnings {
         tracing::warn!("{warning}");
     }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::Event;
 use super::herd::Herd;
+use super::zygote::Zygote;
 
 const HEARD: [i32; 10] = [
     libc::SIGTERM,
@@ -45,7 +46,9 @@ impl Herd {
             libc::SIGTTIN => self.scale(self.wanted + 1),
             libc::SIGTTOU => self.scale(self.wanted.saturating_sub(1)),
             libc::SIGUSR1 => {
+                monodon_logging::reopen();
                 tracing::info!("log files are opened anew");
+                self.zygotes.iter().for_each(Zygote::reopen);
                 self.processes.values().for_each(|process| process.signal(libc::SIGUSR1));
             }
             libc::SIGUSR2 => tracing::warn!("SIGUSR2 does nothing: replace the container, or reload by SIGHUP"),

@@ -146,6 +146,10 @@ pub enum Order {
         reaped: u32,
         age: u64,
     },
+    /// Its log files are to be opened anew, for processes that it forks later.
+    Reopen {
+        reopen: bool,
+    },
     /// The listening sockets are closed.
     Close {
         close: bool,
@@ -300,6 +304,13 @@ impl Zygote {
         } else {
             // It is importing, and hears nothing.
             self.signal(libc::SIGKILL);
+        }
+    }
+
+    /// Its log files, for processes that it forks later.
+    pub fn reopen(&self) {
+        if let Ok(order) = serde_json::to_vec(&Order::Reopen { reopen: true }) {
+            let _ = self.send(&order);
         }
     }
 

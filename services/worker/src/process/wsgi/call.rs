@@ -14,7 +14,10 @@ use super::{
     lend::Lender,
     start::StartResponse,
 };
-use crate::process::response::Head;
+use crate::process::{
+    logger::{self, Label},
+    response::Head,
+};
 
 /// Where a response goes. None of these waits for the client but `catch_up`.
 pub trait Sink: Send {
@@ -47,7 +50,7 @@ pub struct Running {
     start: Py<StartResponse>,
     iterable: Py<PyAny>,
     iterator: Option<Py<PyIterator>>,
-    name: String,
+    label: Label,
 }
 
 pub enum Step {
@@ -60,14 +63,14 @@ pub enum Step {
 }
 
 /// Calls the application. What it returns whole is given to `sink` at once, and nothing remains.
-/// `name` is what the log calls the request.
+/// `label` is what the log calls the request.
 pub fn call<'py>(
     py: Python<'py>,
     app: &Py<PyAny>,
     lender: &'static Lender,
     environ: impl FnOnce() -> PyResult<Bound<'py, PyDict>>,
     sink: &mut impl Sink,
-    name: impl FnOnce() -> String,
+    label: impl FnOnce() -> Label,
 ) -> Option<Running> {
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let number = lender.next_call();
@@ -79,14 +82,14 @@ pub fn call<'py>(
     match outcome {
         Ok(Ok(None)) => None,
         Ok(Ok(Some((start, iterable)))) => {
-            Some(Running { start: start.unbind(), iterable: iterable.unbind(), iterator: None, name: name() })
+            Some(Running { start: start.unbind(), iterable: iterable.unbind(), iterator: None, label: label() })
         }
         Ok(Err(error)) => {
-            failed(py, &error, sink, &name());
+            failed(py, &error, sink, &label());
             None
         }
         Err(_panic) => {
-            failed(py, &panicked(), sink, &name());
+            failed(py, &panicked(), sink, &label());
             None
         }
     }
@@ -137,11 +140,11 @@ impl Running {
         match catch_unwind(AssertUnwindSafe(|| self.advance(py, sink))) {
             Ok(Ok(step)) => step,
             Ok(Err(error)) => {
-                failed(py, &error, sink, &self.name);
+                failed(py, &error, sink, &self.label);
                 Step::Done
             }
             Err(_panic) => {
-                failed(py, &panicked(), sink, &self.name);
+                failed(py, &panicked(), sink, &self.label);
                 Step::Done
             }
         }
@@ -213,7 +216,7 @@ impl Running {
         };
         if let Err(error) = catch_unwind(AssertUnwindSafe(close)).unwrap_or_else(|_panic| Err(panicked())) {
             sink.count_exception();
-            report(py, &error, &format!("{} (in close(), after the response)", self.name));
+            logger::exception(py, &error, &self.label, "in close(), after the response");
         }
     }
 }
@@ -237,27 +240,23 @@ fn panicked() -> PyErr {
 }
 
 /// An exception: 500 if nothing was sent yet, else the response must not look complete.
-fn failed(py: Python<'_>, error: &PyErr, sink: &mut impl Sink, name: &str) {
+fn failed(py: Python<'_>, error: &PyErr, sink: &mut impl Sink, label: &Label) {
     if sink.lost() && error.is_instance_of::<PyBrokenPipeError>(py) {
         // What write() has said, and the application let through.
-        tracing::debug!(request = name, "the client left, and write() ended the application");
+        tracing::debug!(
+            method = label.method,
+            path = label.path,
+            request_id = label.id,
+            "the client left, and write() ended the application"
+        );
         return sink.abort();
     }
     sink.count_exception();
-    report(py, error, name);
+    logger::exception(py, error, label, "");
     if sink.started() {
         sink.abort();
     } else {
         let (mut head, body) = Head::plain(500);
         sink.whole(&mut head, &[&body]);
     }
-}
-
-/// The traceback goes where Python's own go.
-fn report(py: Python<'_>, error: &PyErr, name: &str) {
-    let line = format!("monodon: exception in request {name}\n");
-    let written = || py.import("sys")?.getattr("stderr")?.call_method1("write", (line,));
-    // A broken stderr must not break the answer.
-    let _ = written();
-    error.display(py);
 }

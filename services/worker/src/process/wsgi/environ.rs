@@ -144,7 +144,7 @@ impl Environs {
         self.fields(&environ, request, &mut told)?;
         self.addresses(&environ, request, &told)?;
         if self.keeps {
-            request.kept = Some(Box::new(KeptEnviron(environ.clone().unbind())));
+            request.kept = Some(Box::new(KeptEnviron(environ.clone().into_any().unbind())));
         }
         Ok(environ)
     }
@@ -219,13 +219,14 @@ impl Environs {
 }
 
 /// The environ, as the application and its middleware have left it.
-struct KeptEnviron(Py<PyDict>);
+struct KeptEnviron(Py<PyAny>);
 
 impl request::Kept for KeptEnviron {
     fn environ(&self, keys: &[String]) -> Vec<Option<String>> {
         Python::attach(|py| {
             let mut values = vec![None; keys.len()];
-            for (key, value) in self.0.bind(py) {
+            let Ok(environ) = self.0.bind(py).cast::<PyDict>() else { return values };
+            for (key, value) in environ {
                 let Some(name) = key.cast::<PyString>().ok().map(|key| key.to_string_lossy().to_lowercase()) else {
                     continue;
                 };
@@ -237,6 +238,10 @@ impl request::Kept for KeptEnviron {
             }
             values
         })
+    }
+
+    fn object(&self) -> &Py<PyAny> {
+        &self.0
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     process::{
         connection::Interface,
+        logger,
         output::{Output, Wire},
         relief::Relief,
         request::Request,
@@ -65,6 +66,7 @@ impl Inline {
     ) -> std::io::Result<Self> {
         let lender = Lender::leak();
         let environs = RefCell::new(app.environs(py, lender)?);
+        logger::follows_entry(&entry);
         Ok(Self { app: app.callable, hooks: app.hooks, environs, lane, entry, relief, abandon, lender })
     }
 
@@ -113,7 +115,7 @@ impl Interface for Inline {
             // The body goes into the environ, so the request is only lent for it.
             let request = RefCell::new(&mut *request);
             let environ = || self.environs.borrow_mut().build(py, &mut request.borrow_mut());
-            call::call(py, app, self.lender, environ, sink, || super::name(&request.borrow()))
+            call::call(py, app, self.lender, environ, sink, || super::label(&request.borrow()))
         });
         output.flush().await;
         if let Some(mut running) = running {

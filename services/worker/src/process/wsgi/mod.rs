@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 
 use self::{environ::Environs, lend::Lender};
 pub use self::{hooks::Hooks, inline::Inline, pool::Pool};
-use super::{request::Request, trust::Trust};
+use super::{logger::Label, request::Request, trust::Trust};
 use crate::config::Config;
 
 /// The application, and what its environs are made from.
@@ -51,7 +51,7 @@ impl App {
 }
 
 /// What the log calls a request.
-fn name(request: &Request) -> String {
+fn label(request: &Request) -> Label {
     let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
-    format!("{}: {} {}", text(request.id()), text(request.method()), text(request.target()))
+    Label { method: text(request.method()), path: text(request.target()), id: text(request.id()) }
 }

@@ -27,6 +27,7 @@ use super::{
 use crate::{
     process::{
         connection::Interface,
+        logger,
         output::Output,
         request::Request,
         response::{self, Head},
@@ -241,11 +242,12 @@ impl Thread {
             };
             let exchange = self.hooks.as_ref().map(|hooks| hooks.begin(py, &job.request));
             let app = exchange.as_ref().map_or(&self.app, |exchange| exchange.callable());
+            logger::works_on(job.request.id());
             let running = {
                 // The body goes into the environ, so the request is only lent for it.
                 let request = RefCell::new(&mut job.request);
                 let environ = || environs.build(py, &mut request.borrow_mut());
-                call::call(py, app, self.lender, environ, &mut sink, || super::name(&request.borrow()))
+                call::call(py, app, self.lender, environ, &mut sink, || super::label(&request.borrow()))
             };
             if let Some(mut running) = running {
                 loop {
@@ -271,6 +273,7 @@ impl Thread {
             if let Some(exchange) = exchange {
                 exchange.finish(py, sink.sent, sink.started);
             }
+            logger::works_on(b"-");
             if sink.is_behind() {
                 py.detach(|| sink.catch_up());
             }
