@@ -93,6 +93,11 @@ class Worker:
     def err(self) -> str:
         return (self.folder / "stderr").read_text()
 
+    def told(self) -> str:
+        """What was said anywhere: on stderr and, with exceptions, in the log."""
+        lines = [f"{line.get('message', '')}\n{line.get('exception', '')}" for line in list(self.log)]
+        return self.err() + "\n".join(lines)
+
     def hears(self, part: str) -> dict:
         """The first line of the log that has `part` in its message, once it is there."""
         return until(lambda: self.said(part), f"{part!r} in the log")[0]

@@ -253,7 +253,7 @@ def on_exit(server):
     one.signal(signal.SIGTERM)
     assert one.wait() == 0
     for hook in ("nworkers_changed", "child_exit", "worker_exit", "on_exit"):
-        assert f"the hook {hook} of " in one.err(), hook
+        until(lambda: f"the hook {hook} of " in one.told(), hook)
 
 
 def test_a_reload_whose_hook_fails_is_refused(hooked):

@@ -52,8 +52,9 @@ def test_an_exception_is_a_500_and_a_traceback(server, client):  # noqa: F811
     answer = client.get("/fails", "X-Request-ID: find-me-17")
     assert answer.status == 500
     assert b"on purpose" not in answer.body
-    assert "find-me-17: GET /fails" in server.err()
-    assert "ValueError: on purpose" in server.err()
+    (line,) = until(lambda: [line for line in list(server.log) if line.get("request_id") == "find-me-17"], "the line")
+    assert line["message"] == "Error handling request GET /fails"
+    assert line["exception"].endswith("ValueError: on purpose")
     assert client.get("/fails_first").status == 500
     assert closed(client, "fails_first") > 0
     assert client.get("/silent").status == 500
@@ -128,7 +129,7 @@ def test_statuses_that_are_none(client, status):  # noqa: F811
 def test_headers_that_are_none(server, client, kind):  # noqa: F811
     answer = client.get(f"/bad_header?{kind}")
     assert (answer.status, answer["x-evil"], answer["x-a"]) == (500, None, None)
-    assert f"/bad_header?{kind}" in server.err()
+    until(lambda: f"/bad_header?{kind}" in server.told(), "the word of it")
     assert client.get("/echo", method="POST", body=b"alive").body == b"alive"
 
 
@@ -143,10 +144,10 @@ def test_exc_info(server):  # noqa: F811
         answer = client.get("/exc_info?replace")
         assert (answer.status, answer.reason, answer["x-first"], answer["x-second"]) == (500, "Replaced", None, "2")
         assert client.get("/exc_info?twice").status == 500
-        assert "a second time without exc_info" in server.err()
+        until(lambda: "a second time without exc_info" in server.told(), "the word of it")
         answer = client.get("/exc_info?late")
         assert (answer.status, answer.body, answer.complete) == (200, b"out already", False)
-        assert "KeyError: 'inner'" in server.err()
+        until(lambda: "KeyError: 'inner'" in server.told(), "the word of it")
 
 
 def test_write(client):  # noqa: F811
@@ -223,7 +224,7 @@ def test_a_panic_costs_its_request_alone(client, server):  # noqa: F811
     assert (answer.status, answer.body, answer.complete) == (200, b"one", False)
     with server.connect() as other:
         assert other.get("/panics?close").body == b"one"
-        until(lambda: "in close()" in server.err(), "the word of it")
+        until(lambda: "in close()" in server.told(), "the word of it")
         answer = other.get("/environ")
         assert (answer.status, answer["x-monodon-process"]) == (200, before)
 
