@@ -76,6 +76,7 @@ class Worker:
     def write(self, source: str, name="app.py"):
         # A new time stamp of at least a second: else Python may take the compiled file for current.
         path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(textwrap.dedent(source))
         cached = self.folder / "__pycache__"
         for file in cached.glob(f"{path.stem}.*") if cached.exists() else ():
