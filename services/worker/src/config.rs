@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bind::Bind;
-use crate::settings::Life;
 use crate::settings::logs::Logs;
 use crate::settings::mechanics::Mechanics;
 use crate::settings::proxy_protocol::ProxyProtocol;
 use crate::settings::sockets::Sockets;
+use crate::settings::{Develop, Life};
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Config {
@@ -38,6 +38,7 @@ pub struct Config {
     pub max_requests: u64,
     pub max_requests_jitter: u64,
     pub life: Life,
+    pub develop: Develop,
     pub preload_app: bool,
     pub reload_surge: usize,
     pub limit_request_line: usize,
@@ -90,6 +91,7 @@ impl Default for Config {
             max_requests: 0,
             max_requests_jitter: 0,
             life: Life::default(),
+            develop: Develop::default(),
             preload_app: false,
             reload_surge: 1,
             limit_request_line: 8190,

@@ -97,6 +97,7 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
         max_requests: count("max_requests"),
         max_requests_jitter: count("max_requests_jitter"),
         life: crate::settings::Life::read(values),
+        develop: crate::settings::Develop::read(values),
         preload_app: values.bool("preload_app"),
         reload_surge: count("reload_surge") as usize,
         limit_request_line: count("limit_request_line") as usize,

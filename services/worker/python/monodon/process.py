@@ -40,13 +40,18 @@ def work(zygote, entry: int, generation: int, worker) -> int:
             found.call("post_worker_init", worker)
         except BaseException as error:
             words = hooks.explain(error)[-LONGEST:]
+            if zygote.files is not None:
+                zygote.files.look(error)
             code = EXIT_BOOT
             # gunicorn ends with the same code, whether a hook or the import has failed.
             blame = code if isinstance(error, hooks.Failed) else None
             zygote.tell(boot_failed=entry, pid=os.getpid(), traceback=words, hook=blame)
             return code
         worker.booted = True
-        zygote.channel.close()
+        if zygote.files is None:
+            zygote.channel.close()
+        else:
+            zygote.files.keep_looking()
         exchanges = Exchanges(found, worker) if "pre_request" in found or "post_request" in found else None
         abandon = functools.partial(_abandon, found, server, worker) if hears_abort(found) else None
         try:

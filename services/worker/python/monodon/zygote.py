@@ -36,6 +36,11 @@ class Zygote:
         self.setup = setup
         self.entries: dict[int, int] = {}
         self.threads: list[str] = []
+        self.files = None
+        if setup["config"]["develop"]["reload"]:
+            from monodon import develop
+
+            self.files = develop.Files(self.tell)
 
     def tell(self, **message) -> None:
         self.channel.send(json.dumps(message).encode())
@@ -47,6 +52,20 @@ class Zygote:
             self.tell(failed=f"logging cannot be configured: {error}"[-LONGEST:], hook=None)
             return False
         return True
+
+    def load(self):
+        """The application; with `--reload` the traceback, as an application, when it cannot be imported."""
+        try:
+            return importer.load(self.setup["config"]["app"])
+        except BaseException as error:
+            if self.files is None:
+                raise
+            from monodon import develop
+
+            text = importer.explain(error)[-LONGEST:]
+            self.files.look(error)
+            self.tell(broken=text)
+            return develop.page(text)
 
     def serve(self) -> int:
         if not self.prepare():
@@ -83,7 +102,7 @@ class Zygote:
             location = config["gunicorn_conf"]
             self.hooks = hooks.Hooks(gunicorn_conf.load(location) if location else {}, location)
             cfg = Config(config, self.hooks)
-            app = Application(cfg, config["app"], lambda: importer.load(config["app"]))
+            app = Application(cfg, config["app"], self.load)
             log = Logger(config["log_level"])
             setup = self.setup
             self.server = Arbiter(cfg, log, app, self.hooks, setup["supervisor"], setup["listeners"], self.tell)
@@ -96,7 +115,11 @@ class Zygote:
                 self.hooks.call("on_reload", self.server)
             if setup["first"]:
                 self.hooks.call("when_ready", self.server)
+            if self.files is not None:
+                self.files.look()
         except BaseException as error:
+            if self.files is not None:
+                self.files.look(error)
             self.tell(failed=hooks.explain(error)[-LONGEST:], hook=hooks.blame(error))
             return False
         return True

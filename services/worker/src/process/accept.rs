@@ -28,6 +28,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub async fn run<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, listener: AsyncFd<OwnedFd>) {
     loop {
         let Ok(mut ready) = listener.readable().await else { return };
+        if shared.superseded() {
+            return;
+        }
         shared.room().await;
         let mut waited = 0;
         while waited < PATIENCE && !shared.may_accept(interface.full()) {
@@ -62,6 +65,9 @@ fn is_about_the_client(error: &io::Error) -> bool {
 pub async fn adopt<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, socket: Rc<AsyncFd<OwnedFd>>) {
     loop {
         let Ok(mut ready) = socket.readable().await else { return };
+        if shared.superseded() {
+            return;
+        }
         // What is here is waiting already: it is left to others until it can be answered at once.
         interface.free().await;
         match ready.try_io(handover::receive) {

@@ -207,7 +207,8 @@ async fn next_head<I: Interface>(shared: &Shared, interface: &I, link: &mut Link
         }
         watch.arm(shared.idle_limit());
         if berth.is_none()
-            && let Some(relief) = shared.relief.as_ref().filter(|relief| relief.wanted())
+            && let Some(relief) =
+                shared.relief.as_ref().filter(|relief| relief.wanted() && !shared.config.develop.reload)
         {
             // Without it the connection only has to wait longer at times.
             *berth = relief.add(&*stream, watch).ok();
@@ -254,15 +255,18 @@ async fn next_head<I: Interface>(shared: &Shared, interface: &I, link: &mut Link
         }
         let read = match berth {
             Some(berth) if idle => berth.first(stream.read(&mut request.bytes, watch)).await,
-            _ if idle && shared.relief.is_none() => match stream.readable(watch).await {
-                // Unread, so that whoever is free first can take it.
-                Ok(()) if interface.full() && !refused && shared.has_siblings() => return Next::GiveAway,
-                Ok(()) => {
-                    interface.room().await;
-                    stream.read(&mut request.bytes, watch).await
+            _ if idle && (shared.relief.is_none() || shared.config.develop.reload) => {
+                match stream.readable(watch).await {
+                    Ok(()) if shared.superseded() && !refused => return Next::GiveAway,
+                    // Unread, so that whoever is free first can take it.
+                    Ok(()) if interface.full() && !refused && shared.has_siblings() => return Next::GiveAway,
+                    Ok(()) => {
+                        interface.room().await;
+                        stream.read(&mut request.bytes, watch).await
+                    }
+                    Err(stopped) => Err(stopped),
                 }
-                Err(stopped) => Err(stopped),
-            },
+            }
             _ => stream.read(&mut request.bytes, watch).await,
         };
         match read {

@@ -151,11 +151,17 @@ impl Shared {
         }
     }
 
-    /// Whether another process takes connections.
+    /// With `--reload`: the code has changed, and nothing new is to meet the old.
+    pub fn superseded(&self) -> bool {
+        self.config.develop.reload && self.scoreboard.superseded(self.entry.generation())
+    }
+
+    /// Whether another process takes connections, or will.
     pub fn has_siblings(&self) -> bool {
         let others = self.scoreboard.entries().iter().enumerate();
         !self.scoreboard.draining()
-            && others.into_iter().any(|(index, other)| index != self.entry.index() && other.state().accepts())
+            && (self.superseded()
+                || others.into_iter().any(|(index, other)| index != self.entry.index() && other.state().accepts()))
     }
 
     /// Whether an answer tells the client not to use the connection again. `more` if the next request is already here.

@@ -37,6 +37,8 @@ pub struct Header {
     draining: AtomicU32,
     /// Processes that left and wait for a sibling to take their connections are of no use once nobody is left.
     serving: AtomicU32,
+    /// With `--reload`: the generation to which all before it leave their connections, though it may not be there yet.
+    succession: AtomicU32,
 }
 
 /// A mapping of the scoreboard; clones share it.
@@ -157,6 +159,15 @@ impl Scoreboard {
 
     pub fn set_serving(&self, serving: u32) {
         self.header().serving.store(serving, Relaxed);
+    }
+
+    /// With `--reload`: whether connections are to be left to a later generation, which will come.
+    pub fn superseded(&self, generation: u32) -> bool {
+        self.header().succession.load(Relaxed) > generation
+    }
+
+    pub fn supersede(&self, by: u32) {
+        self.header().succession.store(by, Relaxed);
     }
 
     /// Whether a process with `connections` may accept now: it holds no more than any sibling that could accept, and has

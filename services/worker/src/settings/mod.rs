@@ -2,6 +2,7 @@
 //! Where gunicorn has a setting, it has gunicorn's name.
 
 mod application;
+mod develop;
 mod http;
 mod life;
 pub mod logs;
@@ -14,6 +15,7 @@ pub mod sockets;
 
 use monodon_settings::Schema;
 
+pub use develop::Develop;
 pub use life::Life;
 
 pub static SCHEMA: Schema = Schema {
@@ -29,6 +31,7 @@ pub static SCHEMA: Schema = Schema {
         proxy_protocol::SECTION,
         logs::SECTION,
         observe::SECTION,
+        develop::SECTION,
     ],
     tables: &[],
     refused: &[],

@@ -5,6 +5,7 @@ mod admin;
 mod background;
 pub mod capacity;
 mod control;
+mod develop;
 mod herd;
 mod mechanics;
 mod metrics;
@@ -23,6 +24,7 @@ pub mod zygote;
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +45,8 @@ pub enum Event {
     ZygoteGone(u64),
     Signal(i32),
     Control(control::Command),
+    /// With `--reload`: these files have.
+    Changed(Vec<PathBuf>),
     /// A process has written its Python stacks.
     Stacks {
         writer: stacks::Writer,
@@ -117,6 +121,7 @@ async fn supervise(config: crate::config::Config, start: Start) -> ExitCode {
         herd.config.app,
         herd.wanted * herd.config.threads
     );
+    herd.watch_files();
     herd.start_zygote();
     let sweeping = tokio::task::spawn_local(sweep_app_metrics(herd.shared.clone()));
     let code = loop {

@@ -75,14 +75,14 @@ impl Herd {
         self.start_zygote();
     }
 
-    fn next_generation(&self) -> u32 {
+    pub fn next_generation(&self) -> u32 {
         let latest = self.processes.values().map(|process| process.generation).max().unwrap_or(0);
         let zygotes = self.zygotes.iter().map(|zygote| zygote.generation).max().unwrap_or(0);
         latest.max(zygotes).max(self.generation) + 1
     }
 
     /// Sockets and shared memory stay as they are; what would need others is said and left.
-    fn acceptable(&self, mut config: Config) -> Config {
+    pub fn acceptable(&self, mut config: Config) -> Config {
         let before = &self.config;
         let kept = [
             ("bind", config.bind != before.bind),

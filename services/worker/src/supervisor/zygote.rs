@@ -108,6 +108,14 @@ pub enum Message {
     Signal {
         signal: i32,
     },
+    /// With `--reload`: files of imported modules.
+    Files {
+        files: Vec<PathBuf>,
+    },
+    /// With `--reload`: the application cannot be imported, and the traceback is served instead.
+    Broken {
+        broken: String,
+    },
     Forked {
         forked: usize,
         pid: u32,

@@ -24,7 +24,10 @@ impl Herd {
             return;
         }
         let seen: Vec<Seen> = self.processes.iter().filter_map(|(entry, process)| self.seen(*entry, process)).collect();
-        for action in plan(&seen, self.wanted, self.config.reload_surge) {
+        // Those that leave at a change of a file hold up nobody.
+        let leaving = seen.iter().filter(|one| one.leaving).count();
+        let surge = self.config.reload_surge + if self.changes.is_some() { leaving } else { 0 };
+        for action in plan(&seen, self.wanted, surge) {
             match action {
                 Action::Fork if now >= self.hold_until => self.fork(),
                 Action::Fork => {}

@@ -90,19 +90,32 @@ impl Herd {
         }
     }
 
-    /// The application could not be imported, or died of it; or a hook has failed, which may ask for an exit code.
-    pub(super) fn boot_failed(&mut self, words: &str, hook: Option<u8>, generation: u32) {
+    /// A traceback that many processes have.
+    pub fn print_once(&mut self, words: &str) {
         if self.printed.as_deref() != Some(words) && self.exit.is_none() {
             eprintln!("{words}");
             self.printed = Some(words.to_owned());
         }
+    }
+
+    /// Nothing that was is held against what comes.
+    pub fn begin_anew(&mut self) {
+        self.failures = 0;
+        self.hold_until = 0;
+        self.printed = None;
+        self.broken = None;
+    }
+
+    /// The application could not be imported, or died of it; or a hook has failed, which may ask for an exit code.
+    pub(super) fn boot_failed(&mut self, words: &str, hook: Option<u8>, generation: u32) {
+        self.print_once(words);
         if generation != self.generation || self.stop.is_some() {
             return;
         }
         let summary = words.lines().last().unwrap_or_default().to_owned();
         if self.reload.is_some() && !self.proven {
             self.reload_failed(&summary);
-        } else if self.proven {
+        } else if self.proven || self.changes.is_some() && hook.is_none() {
             self.failures += 1;
             self.back_off();
             self.shared.set_trouble(Some(format!("a process cannot start: {summary}")));

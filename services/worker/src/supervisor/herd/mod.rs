@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::develop::Changes;
 use super::oom::Kills;
 use super::pidfile::Pidfile;
 use super::process::{Phase, Process};
@@ -63,6 +64,10 @@ pub struct Herd {
     age: u64,
     /// Adopted processes (pid, age) whose end no zygote has heard of.
     unheard: Vec<(u32, u64)>,
+    /// With `--reload`.
+    pub changes: Option<Changes>,
+    /// The generation that shows a traceback instead of the application.
+    pub broken: Option<u32>,
     /// No process and no zygote is started before this.
     hold_until: u64,
     failures: u32,
@@ -117,6 +122,8 @@ impl Herd {
             dumps: Vec::new(),
             age: 0,
             unheard: Vec::new(),
+            changes: None,
+            broken: None,
             hold_until: 0,
             failures: 0,
             oom: Kills::new(),
@@ -141,6 +148,7 @@ impl Herd {
             Event::Zygote(id, message) => self.told(id, message),
             Event::ZygoteGone(id) => self.zygote_gone(id),
             Event::Signal(signal) => self.signal(signal),
+            Event::Changed(files) => self.changed(&files),
             Event::Control(command) => self.command(command),
             Event::Stacks { writer, name, text } => self.stacks(writer, &name, &text),
         }

@@ -58,7 +58,14 @@ impl Herd {
     pub(super) fn became_ready(&mut self, index: usize) {
         self.failures = 0;
         self.hold_until = 0;
+        if self.broken == Some(self.generation) {
+            // What it serves is the traceback.
+            return self.proven = true;
+        }
         self.printed = None;
+        if let Some(changes) = &self.changes {
+            changes.broken(false);
+        }
         if self.processes.get(&index).is_some_and(|process| process.generation == self.generation) {
             self.proven = true;
             if self.reload.is_none() {

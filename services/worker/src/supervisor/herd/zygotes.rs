@@ -91,6 +91,8 @@ impl Herd {
                     process.hook = hook;
                 }
             }
+            Message::Files { files } => self.imported(files),
+            Message::Broken { broken } => self.broken(&broken, self.generation_of(id)),
             Message::Forked { forked, pid } => {
                 if let Some(process) = self.processes.get_mut(&forked) {
                     process.pid = Some(pid);
@@ -133,7 +135,9 @@ impl Herd {
         if let Some(metrics) = self.shared.app_metrics.get() {
             metrics.left(&format!("z{}", zygote.place));
         }
-        self.lost_zygotes.push(zygote.pid);
+        if zygote.late.is_none() {
+            self.lost_zygotes.push(zygote.pid);
+        }
         if self.breeder == Some(id) {
             self.breeder = None;
             if self.stop.is_none() {
