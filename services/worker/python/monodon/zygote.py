@@ -153,6 +153,12 @@ class Zygote:
         elif "reaped" in message:
             self.server.WORKERS.setdefault(message["reaped"], self.worker(message["age"], message["reaped"]))
             self.gone(message["reaped"])
+        elif "pre_exec" in message:
+            done = False
+            with hooks.logged(log):
+                self.hooks.call("pre_exec", self.server)
+                done = True
+            self.tell(pre_executed=done)
         elif "close" in message:
             self.close()
         elif "end" in message:

@@ -159,15 +159,17 @@ impl Shared {
     /// Whether another process takes connections, or will.
     pub fn has_siblings(&self) -> bool {
         let others = self.scoreboard.entries().iter().enumerate();
-        !self.scoreboard.draining()
-            && (self.superseded()
-                || others.into_iter().any(|(index, other)| index != self.entry.index() && other.state().accepts()))
+        let siblings = || {
+            self.superseded()
+                || others.into_iter().any(|(index, other)| index != self.entry.index() && other.state().accepts())
+        };
+        self.scoreboard.heir() || !self.scoreboard.draining() && siblings()
     }
 
     /// Whether an answer tells the client not to use the connection again. `more` if the next request is already here.
     pub fn says_close(&self, more: bool) -> bool {
         self.config.keepalive.is_zero()
-            || self.scoreboard.draining()
+            || (self.scoreboard.draining() && !self.scoreboard.heir())
             || (self.leaving() && (more || !self.has_siblings()))
     }
 

@@ -35,6 +35,8 @@ pub struct Header {
     slots: AtomicU32,
     /// Set while the whole worker drains, so that answers say `Connection: close` (see `stop` in the design).
     draining: AtomicU32,
+    /// Set while another supervisor serves on the same sockets, which takes what leaving processes give away.
+    heir: AtomicU32,
     /// Processes that left and wait for a sibling to take their connections are of no use once nobody is left.
     serving: AtomicU32,
     /// With `--reload`: the generation to which all before it leave their connections, though it may not be there yet.
@@ -150,6 +152,15 @@ impl Scoreboard {
 
     pub fn set_draining(&self, draining: bool) {
         self.header().draining.store(u32::from(draining), Relaxed);
+    }
+
+    /// Another supervisor's processes take connections, too.
+    pub fn heir(&self) -> bool {
+        self.header().heir.load(Relaxed) != 0
+    }
+
+    pub fn set_heir(&self, heir: bool) {
+        self.header().heir.store(u32::from(heir), Relaxed);
     }
 
     /// Processes that accept connections: with none, a leaving process has nobody to hand its own to.

@@ -47,37 +47,32 @@ struct Row {
     in_hand: Option<String>,
 }
 
-/// Removes the socket when it is dropped.
-pub struct Socket(Option<PathBuf>);
+/// Ends the listening and removes the socket when it is dropped.
+pub struct Socket {
+    path: PathBuf,
+    task: tokio::task::JoinHandle<()>,
+}
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            let _ = std::fs::remove_file(path);
-        }
+        self.task.abort();
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
 /// Without it the worker serves all the same.
-pub fn listen(path: &Path, events: UnboundedSender<Event>) -> Socket {
-    match bind(path) {
-        Ok(listener) => {
+pub fn listen(path: &Path, events: UnboundedSender<Event>) -> io::Result<Socket> {
+    let listener = bind(path)?;
+    let task = tokio::task::spawn_local(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let events = events.clone();
             tokio::task::spawn_local(async move {
-                while let Ok((stream, _)) = listener.accept().await {
-                    let events = events.clone();
-                    tokio::task::spawn_local(async move {
-                        // Whoever asked and left does not matter.
-                        let _ = talk(stream, &events).await;
-                    });
-                }
+                // Whoever asked and left does not matter.
+                let _ = talk(stream, &events).await;
             });
-            Socket(Some(path.to_owned()))
         }
-        Err(error) => {
-            tracing::warn!("no control socket, so no `status` and `reload`: {}: {error}", path.display());
-            Socket(None)
-        }
-    }
+    });
+    Ok(Socket { path: path.to_owned(), task })
 }
 
 fn bind(path: &Path) -> io::Result<UnixListener> {

@@ -1,19 +1,33 @@
 //! What the supervisor leaves where others find it: its number in a file, its name, files that its processes write to.
 
+use std::path::PathBuf;
+
 use super::herd::Herd;
 use super::pidfile::Pidfile;
+use super::upgrade::Upgrade;
 use crate::config::Config;
 use crate::title;
 
 /// Before anything is started.
-pub fn begin(config: &Config) -> Result<Option<Pidfile>, String> {
+pub fn begin(config: &Config, upgrade: &Upgrade) -> Result<Option<Pidfile>, String> {
     own_files(config);
-    name(config);
-    config.mechanics.pidfile.clone().map(Pidfile::write).transpose()
+    name(config, upgrade);
+    pidfile(config, upgrade).map(Pidfile::write).transpose()
 }
 
-fn name(config: &Config) {
-    title::set(&format!("monodon: master [{}]", config.mechanics.proc_name.as_ref().unwrap_or(&config.app)));
+/// While the supervisor before this one lives, it has the name and the file; as in gunicorn, this one's end in `.2`.
+fn name(config: &Config, upgrade: &Upgrade) {
+    let name = config.mechanics.proc_name.as_ref().unwrap_or(&config.app);
+    let second = if upgrade.has_predecessor() { ".2" } else { "" };
+    title::set(&format!("monodon: master [{name}{second}]"));
+}
+
+fn pidfile(config: &Config, upgrade: &Upgrade) -> Option<PathBuf> {
+    let mut path = config.mechanics.pidfile.clone()?.into_os_string();
+    if upgrade.has_predecessor() {
+        path.push(".2");
+    }
+    Some(path.into())
 }
 
 /// Log files are opened by processes that may not be allowed to make them where root could: they get them made.
@@ -29,16 +43,16 @@ fn own_files(config: &Config) {
 }
 
 impl Herd {
-    /// After a reload.
+    /// After a reload, and when the supervisor before this one has ended.
     pub fn renew_mechanics(&mut self) {
         own_files(&self.config);
-        name(&self.config);
-        let wanted = &self.config.mechanics.pidfile;
+        name(&self.config, &self.upgrade);
+        let wanted = pidfile(&self.config, &self.upgrade);
         if self.pidfile.as_ref().map(Pidfile::path) == wanted.as_deref() {
             return;
         }
         self.pidfile = None;
-        match wanted.clone().map(Pidfile::write).transpose() {
+        match wanted.map(Pidfile::write).transpose() {
             Ok(file) => self.pidfile = file,
             Err(error) => tracing::error!("{error}"),
         }

@@ -6,6 +6,7 @@ mod background;
 pub mod capacity;
 mod control;
 mod develop;
+mod doors;
 mod herd;
 mod mechanics;
 mod metrics;
@@ -20,6 +21,7 @@ mod sockets;
 pub mod stacks;
 mod stop;
 mod systemd;
+mod upgrade;
 pub mod zygote;
 
 use std::ffi::OsString;
@@ -47,6 +49,8 @@ pub enum Event {
     Control(control::Command),
     /// With `--reload`: these files have.
     Changed(Vec<PathBuf>),
+    /// The supervisor that was started by SIGUSR2.
+    SuccessorServes(u32),
     /// A process has written its Python stacks.
     Stacks {
         writer: stacks::Writer,
@@ -104,19 +108,18 @@ async fn supervise(config: crate::config::Config, start: Start) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let admin = match admin::serve(&herd.config, herd.shared.clone()).await {
-        Ok(admin) => admin,
+    let mut doors = match doors::Doors::open(&herd).await {
+        Ok(doors) => doors,
         Err(message) => {
             eprintln!("monodon-worker: {message}");
             return ExitCode::from(2);
         }
     };
-    let control = control::listen(&herd.config.control, herd.events.clone());
     tracing::info!(
         processes = herd.wanted,
         threads = herd.config.threads,
         listen = herd.listeners.addresses().join(", "),
-        admin = admin.address,
+        admin = doors.address(),
         "serving {} (up to {} requests at a time)",
         herd.config.app,
         herd.wanted * herd.config.threads
@@ -129,6 +132,7 @@ async fn supervise(config: crate::config::Config, start: Start) -> ExitCode {
         if let Some(code) = herd.finished() {
             break code;
         }
+        doors.step(&herd).await;
         tokio::select! {
             event = inbox.recv() => {
                 if let Some(event) = event {
@@ -142,8 +146,7 @@ async fn supervise(config: crate::config::Config, start: Start) -> ExitCode {
             () = tokio::time::sleep(herd.pause()) => {}
         }
     };
-    drop(control);
-    admin.stop().await;
+    doors.close().await;
     sweeping.abort();
     if let Some(metrics) = herd.shared.app_metrics.get() {
         metrics.end();
@@ -160,10 +163,13 @@ fn prepare(
     // Whatever outlives a zygote is ours to reap.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| broken("cannot become the subreaper", error.into()))?;
-    let pidfile = mechanics::begin(&config).map_err(|message| (1, message))?;
-    let passed = systemd::listen_fds().map_err(|message| (2, message))?;
-    let listeners = sockets::Listeners::open(&config, &passed, sockets::PATIENCE).map_err(|message| (2, message))?;
-    let handover = sockets::handover().map_err(|error| broken("hand-over sockets", error))?;
+    let passed = upgrade::passed().map_err(|message| (1, message))?;
+    let upgrade = passed.as_ref().map(upgrade::Upgrade::of).transpose();
+    let upgrade = upgrade.map_err(|error| broken("descriptors", error))?.unwrap_or_default();
+    let pidfile = mechanics::begin(&config, &upgrade).map_err(|message| (1, message))?;
+    let open = || sockets::Listeners::open(&config, &systemd::listen_fds()?, passed.as_ref(), sockets::PATIENCE);
+    let listeners = open().map_err(|message| (2, message))?;
+    let handover = sockets::handover(passed.as_ref()).map_err(|error| broken("hand-over sockets", error))?;
     // Twice as many as processes, and room for a few more by SIGTTIN.
     let entries = 2 * config.workers.max(4);
     let board = Scoreboard::create(entries).map_err(|error| broken("scoreboard", error))?;
@@ -182,6 +188,7 @@ fn prepare(
     }
     let mut herd = Herd::new(config, start, events, shared, listeners, handover, alive, hold);
     herd.pidfile = pidfile;
+    herd.upgrade = upgrade;
     Ok(herd)
 }
 

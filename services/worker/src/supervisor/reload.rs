@@ -69,6 +69,10 @@ impl Herd {
         if self.config.workers != self.reload.as_ref().map_or(0, |before| before.config.workers) {
             self.wanted = self.config.workers;
         }
+        if self.wanted == 0 {
+            // SIGWINCH has sent all of them away.
+            self.wanted = self.config.workers;
+        }
         self.generation = self.next_generation();
         self.proven = false;
         tracing::info!(generation = self.generation, "reloading");

@@ -51,8 +51,8 @@ impl Herd {
                 self.zygotes.iter().for_each(Zygote::reopen);
                 self.processes.values().for_each(|process| process.signal(libc::SIGUSR1));
             }
-            libc::SIGUSR2 => tracing::warn!("SIGUSR2 does nothing: replace the container, or reload by SIGHUP"),
-            libc::SIGWINCH => tracing::debug!("SIGWINCH does nothing"),
+            libc::SIGUSR2 => self.upgrade(),
+            libc::SIGWINCH => self.stand_down(),
             // SIGCHLD: the next step reaps.
             _ => {}
         }

@@ -4,11 +4,12 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::upgrade::Passed;
 use crate::bind::Bind;
 use crate::config::Config;
 
@@ -23,33 +24,59 @@ pub struct Patience {
 pub const PATIENCE: Patience = Patience { tries: 5, pause: Duration::from_secs(1) };
 
 pub struct Listeners {
-    sockets: Vec<Socket>,
-    /// Removed when the worker stops.
-    paths: Vec<PathBuf>,
+    sockets: Vec<(Bind, Socket)>,
+    /// systemd has opened them.
+    pub systemd: bool,
 }
 
 impl Listeners {
-    /// `passed`: sockets that systemd has opened; they take the place of `bind`.
-    pub fn open(config: &Config, passed: &[RawFd], patience: Patience) -> Result<Self, String> {
-        let mut listeners = Self { sockets: Vec::new(), paths: Vec::new() };
-        let passed: Vec<Bind> = passed.iter().map(|fd| Bind::Fd(*fd)).collect();
-        let binds = if passed.is_empty() { &config.bind } else { &passed };
+    /// `activated`: sockets that systemd has opened; they take the place of `bind`. `passed`: those of the supervisor
+    /// before this one, which stand where `bind` has not changed.
+    pub fn open(
+        config: &Config,
+        activated: &[RawFd],
+        passed: Option<&Passed>,
+        patience: Patience,
+    ) -> Result<Self, String> {
+        let mut there: Vec<(Bind, RawFd)> = passed.map(|passed| passed.sockets.clone()).unwrap_or_default();
+        there.extend(activated.iter().map(|fd| (Bind::Fd(*fd), *fd)));
+        let systemd = !activated.is_empty() || passed.is_some_and(|passed| passed.systemd);
+        let binds = if systemd { there.iter().map(|(bind, _)| bind.clone()).collect() } else { config.bind.clone() };
+        let mut sockets = Vec::new();
         for bind in binds {
-            listeners.sockets.push(patiently(bind, config, patience).map_err(|error| wrong(bind, &error))?);
-            if let Bind::Unix(path) = bind {
-                listeners.paths.push(path.clone());
-            }
+            let known = there.iter().position(|(other, _)| *other == bind);
+            let socket = match known.map(|place| there.swap_remove(place)) {
+                Some((_, fd)) => inherited(fd),
+                None => patiently(&bind, config, patience),
+            };
+            let listening = socket.and_then(|socket| {
+                // systemd's listen already, and a security policy may forbid to say it again.
+                if !socket.is_listener().unwrap_or(false) {
+                    socket.listen(config.backlog as i32)?;
+                }
+                Ok(socket)
+            });
+            sockets.push((bind.clone(), listening.map_err(|error| wrong(&bind, &error))?));
         }
-        Ok(listeners)
+        // Binds that are no longer wanted.
+        for (_, fd) in there {
+            drop(crate::sys::take(fd));
+        }
+        Ok(Self { sockets, systemd })
+    }
+
+    /// For a new supervisor.
+    pub fn passed(&self) -> Vec<(Bind, RawFd)> {
+        self.sockets.iter().map(|(bind, socket)| (bind.clone(), socket.as_raw_fd())).collect()
     }
 
     pub fn fds(&self) -> Vec<RawFd> {
-        self.sockets.iter().map(AsRawFd::as_raw_fd).collect()
+        self.sockets.iter().map(|(_, socket)| socket.as_raw_fd()).collect()
     }
 
     /// Lets executed processes inherit them.
     pub fn share(&self) -> io::Result<()> {
-        self.sockets.iter().try_for_each(|socket| super::zygote::inheritable(socket.as_fd(), true))
+        self.sockets.iter().try_for_each(|(_, socket)| super::zygote::inheritable(socket.as_fd(), true))
     }
 
     /// As bound: port 0 has become a real one.
@@ -59,14 +86,17 @@ impl Listeners {
             let unix = || address.as_pathname().map(|path| format!("unix:{}", path.display()));
             address.as_socket().map(|address| format!("http://{address}")).or_else(unix)
         };
-        self.sockets.iter().filter_map(name).collect()
+        self.sockets.iter().filter_map(|(_, socket)| name(socket)).collect()
     }
 
-    /// Connections are refused once all processes have closed theirs too.
-    pub fn close(&mut self) {
-        self.sockets.clear();
-        for path in self.paths.drain(..) {
-            let _ = std::fs::remove_file(path);
+    /// Connections are refused once all processes have closed theirs too. `alone`: no other supervisor uses them, so the
+    /// paths of unix sockets go, too.
+    pub fn close(&mut self, alone: bool) {
+        for (bind, socket) in self.sockets.drain(..) {
+            drop(socket);
+            if let (Bind::Unix(path), true) = (bind, alone) {
+                let _ = std::fs::remove_file(path);
+            }
         }
     }
 }
@@ -89,23 +119,18 @@ fn patiently(bind: &Bind, config: &Config, patience: Patience) -> io::Result<Soc
 }
 
 fn open(bind: &Bind, config: &Config) -> io::Result<Socket> {
-    let socket = match bind {
-        Bind::Tcp(address) => tcp(*address, config)?,
+    match bind {
+        Bind::Tcp(address) => tcp(*address, config),
         Bind::Name(name, port) => {
             // IPv4 first, as gunicorn, which looks for nothing else.
             let mut found: Vec<SocketAddr> = (name.as_str(), *port).to_socket_addrs()?.collect();
             found.sort_by_key(SocketAddr::is_ipv6);
             let first = found.first().ok_or_else(|| io::Error::other("the name has no address"))?;
-            tcp(*first, config)?
+            tcp(*first, config)
         }
-        Bind::Unix(path) => unix(path, config)?,
-        Bind::Fd(fd) => inherited(*fd)?,
-    };
-    // systemd's listen already, and a security policy may forbid to say it again.
-    if !socket.is_listener().unwrap_or(false) {
-        socket.listen(config.backlog as i32)?;
+        Bind::Unix(path) => unix(path, config),
+        Bind::Fd(fd) => inherited(*fd),
     }
-    Ok(socket)
 }
 
 fn tcp(address: SocketAddr, config: &Config) -> io::Result<Socket> {
@@ -173,8 +198,13 @@ fn wrong(bind: &Bind, error: &io::Error) -> String {
     format!("bind {bind}: {hint} ({error})")
 }
 
-/// A pair that all processes inherit: a leaving one sends its idle connections, every other receives.
-pub fn handover() -> io::Result<(OwnedFd, OwnedFd)> {
+/// A pair that all processes inherit: a leaving one sends its idle connections, every other receives. It is the pair of the
+/// supervisor before this one, whose processes can so send theirs.
+pub fn handover(passed: Option<&Passed>) -> io::Result<(OwnedFd, OwnedFd)> {
+    if let Some(passed) = passed {
+        let [rx, tx] = passed.handover;
+        return Ok((crate::sys::take(rx)?, crate::sys::take(tx)?));
+    }
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?)
@@ -187,9 +217,9 @@ mod tests {
     #[test]
     fn what_is_in_the_way_is_named() {
         let once = Patience { tries: 1, pause: Duration::ZERO };
-        let open = |bind| Listeners::open(&Config { bind: vec![bind], ..Config::default() }, &[], once);
+        let open = |bind| Listeners::open(&Config { bind: vec![bind], ..Config::default() }, &[], None, once);
         let first = open(Bind::Tcp(([127, 0, 0, 1], 0).into())).ok().unwrap();
-        let taken = first.sockets[0].local_addr().unwrap().as_socket().unwrap();
+        let taken = first.sockets[0].1.local_addr().unwrap().as_socket().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (socket, file) = (folder.path().join("socket"), folder.path().join("file"));
         let _other = std::os::unix::net::UnixListener::bind(&socket).unwrap();

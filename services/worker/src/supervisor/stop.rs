@@ -53,7 +53,7 @@ impl Herd {
     }
 
     fn close(&mut self) {
-        self.listeners.close();
+        self.listeners.close(self.upgrade.alone());
         for zygote in &self.zygotes {
             zygote.tell(&Order::Close { close: true });
         }

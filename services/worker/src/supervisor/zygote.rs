@@ -15,7 +15,7 @@ use tokio::net::UnixDatagram;
 
 use super::Start;
 use super::stacks::Writer;
-use super::{background, systemd};
+use super::{background, systemd, upgrade};
 use crate::config::Config;
 
 /// What every process inherits.
@@ -116,6 +116,10 @@ pub enum Message {
     Broken {
         broken: String,
     },
+    /// `pre_exec` has been called; false if it has failed.
+    PreExecuted {
+        pre_executed: bool,
+    },
     Forked {
         forked: usize,
         pid: u32,
@@ -157,6 +161,10 @@ pub enum Order {
     /// Its log files are to be opened anew, for processes that it forks later.
     Reopen {
         reopen: bool,
+    },
+    /// A new supervisor is about to be executed: `pre_exec`.
+    PreExec {
+        pre_exec: bool,
     },
     /// The listening sockets are closed.
     Close {
@@ -246,7 +254,7 @@ impl Zygote {
             crate::users::run_as(&mut command, owner);
         }
         // They were for the supervisor.
-        for name in systemd::LISTEN.into_iter().chain([background::MARK]) {
+        for name in systemd::LISTEN.into_iter().chain([background::MARK, upgrade::VARIABLE]) {
             command.env_remove(name);
         }
         command.envs(start.exports.iter().map(|(name, value)| (name, value)));

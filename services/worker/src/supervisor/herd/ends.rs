@@ -11,6 +11,9 @@ impl Herd {
     pub(super) fn reap(&mut self) {
         while let Some((pid, status, peak)) = sys::reap() {
             let end = End::of(status);
+            if self.successor_ended(pid, end) {
+                continue;
+            }
             let entry = self.processes.iter().find(|(_, process)| process.pid == Some(pid)).map(|(entry, _)| *entry);
             if let Some(entry) = entry {
                 self.unhear(entry, pid);

@@ -23,6 +23,7 @@ use super::shared::Shared;
 use super::sockets::Listeners;
 use super::stacks::{self, Dump, Writer};
 use super::stop::Stop;
+use super::upgrade::Upgrade;
 use super::zygote::Zygote;
 use super::{BRISK, CALM, Event, Start};
 use crate::config::Config;
@@ -53,8 +54,8 @@ pub struct Herd {
     pub processes: BTreeMap<usize, Process>,
     /// Entries that no process holds; the one that has been free longest is taken first.
     free: VecDeque<usize>,
-    handover: (OwnedFd, OwnedFd),
-    alive: OwnedFd,
+    pub handover: (OwnedFd, OwnedFd),
+    pub alive: OwnedFd,
     /// Held open as long as we live.
     _hold: OwnedFd,
     next_zygote: u64,
@@ -81,6 +82,7 @@ pub struct Herd {
     /// The last traceback that was printed, so that many processes print it once.
     printed: Option<String>,
     pub pidfile: Option<Pidfile>,
+    pub upgrade: Upgrade,
 }
 
 impl Herd {
@@ -133,6 +135,7 @@ impl Herd {
             exit: None,
             printed: None,
             pidfile: None,
+            upgrade: Upgrade::default(),
         }
     }
 
@@ -150,6 +153,7 @@ impl Herd {
             Event::Signal(signal) => self.signal(signal),
             Event::Changed(files) => self.changed(&files),
             Event::Control(command) => self.command(command),
+            Event::SuccessorServes(pid) => self.successor_serves(pid),
             Event::Stacks { writer, name, text } => self.stacks(writer, &name, &text),
         }
     }
@@ -170,6 +174,7 @@ impl Herd {
         self.watch_dumps(now);
         self.tell_of_kills(now);
         self.hand_over();
+        self.upgrade_step();
         self.reload_step();
         if self.stop_step(now) {
             self.breed(now);

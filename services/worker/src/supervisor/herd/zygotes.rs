@@ -107,6 +107,8 @@ impl Herd {
                     zygote.taking_over = false;
                 }
             }
+            Message::PreExecuted { pre_executed: true } => self.start_successor(),
+            Message::PreExecuted { .. } => tracing::error!("no new supervisor is started: pre_exec has failed"),
             Message::Scale { scale } => self.scale(scale),
             Message::Signal { signal } => self.signal_of_a_hook(signal),
             Message::Exited { exited, entry, status, peak_kb } => {
