@@ -134,6 +134,14 @@ pub fn is_host(host: &[u8]) -> bool {
     !name.is_empty() && (port.is_empty() || port_number(port).is_some())
 }
 
+/// The name or address of a valid host:port, without the brackets of an IPv6 address.
+pub fn name_of(host: &[u8]) -> &[u8] {
+    match host {
+        [b'[', rest @ ..] => rest.split(|&b| b == b']').next().unwrap_or_default(),
+        _ => host.split(|&b| b == b':').next().unwrap_or_default(),
+    }
+}
+
 /// The port of a valid host:port, if it has one.
 pub fn port_of(host: &[u8]) -> Option<u16> {
     let at = memchr::memrchr(b':', host)?;

@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bind::Bind;
+use crate::settings::http::Http;
 use crate::settings::logs::Logs;
 use crate::settings::mechanics::Mechanics;
+use crate::settings::proxies::Proxies;
 use crate::settings::proxy_protocol::ProxyProtocol;
 use crate::settings::sockets::Sockets;
 use crate::settings::{Develop, Life};
@@ -49,6 +51,8 @@ pub struct Config {
     pub body_limit: u64,
     /// Networks (CIDR), addresses, `unix`, or `*`; see `MONODON_WORKER_FORWARDED_ALLOW_IPS` in the reference.
     pub forwarded_allow_ips: Vec<String>,
+    pub proxies: Proxies,
+    pub http: Http,
     pub proxy_protocol: ProxyProtocol,
     /// `-` is stdout; none: no access log.
     pub accesslog: Option<String>,
@@ -110,6 +114,8 @@ impl Default for Config {
             ]
             .map(str::to_owned)
             .to_vec(),
+            proxies: Proxies::default(),
+            http: Http::default(),
             proxy_protocol: ProxyProtocol::default(),
             accesslog: None,
             admin: SocketAddr::from(([127, 0, 0, 1], 9102)),

@@ -12,7 +12,9 @@ use monodon_settings::{Address, Problem, Problems, Values};
 use crate::config::Config;
 use crate::gunicorn;
 use crate::settings::SCHEMA;
+use crate::settings::http::{self, Http};
 use crate::settings::mechanics::Mechanics;
+use crate::settings::proxies::Proxies;
 use crate::settings::proxy_protocol::ProxyProtocol;
 use crate::settings::sockets::{self, Sockets};
 
@@ -78,6 +80,7 @@ fn application(values: &Values, problems: &mut Problems) -> String {
 
 fn common(values: &Values, problems: &mut Problems) -> Config {
     let count = |key: &str| values.int(key).unsigned_abs();
+    let [limit_request_line, limit_request_fields, limit_request_field_size, head_limit] = http::limits(values);
     let config = Config {
         app: String::new(),
         bind: sockets::binds(values, std::env::var("PORT").ok().as_deref(), problems),
@@ -100,12 +103,14 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
         develop: crate::settings::Develop::read(values),
         preload_app: values.bool("preload_app"),
         reload_surge: count("reload_surge") as usize,
-        limit_request_line: count("limit_request_line") as usize,
-        limit_request_fields: count("limit_request_fields") as usize,
-        limit_request_field_size: count("limit_request_field_size") as usize,
-        head_limit: values.size("head_limit") as usize,
+        limit_request_line,
+        limit_request_fields,
+        limit_request_field_size,
+        head_limit,
         body_limit: values.size("body_limit"),
         forwarded_allow_ips: values.list("forwarded_allow_ips").to_vec(),
+        proxies: Proxies::read(values, problems),
+        http: Http::read(values),
         proxy_protocol: ProxyProtocol::read(values, problems),
         accesslog: crate::settings::logs::accesslog(values),
         admin: admin(values, problems),

@@ -252,8 +252,14 @@ def test_files(client):  # noqa: F811
     assert (answer["content-length"], answer.body) == ("299995", whole[5:])
     answer = client.get("/file?length")
     assert (answer["content-length"], answer.body) == ("12", whole[:12])
+    assert client.get("/file?passing").body == whole
     assert client.get("/file?foreign").body == whole.replace(b"0", b"x")
     assert closed(client, "foreign") > 0
+
+
+def test_files_are_sent_by_the_kernel(client):  # noqa: F811
+    assert len(client.get("/reads").body) == 300_000
+    assert client.get("/stands").body == b"0"
 
 
 def test_a_big_response(client):  # noqa: F811

@@ -360,7 +360,33 @@ def file(environ, start_response):
     made.seek(5 if how == "seek" else 0)
     headers = [("Content-Length", "12")] if how == "length" else []
     start_response("200 OK", headers)
-    return environ["wsgi.file_wrapper"](Foreign(made) if how == "foreign" else made, 5000)
+    wrapped = {"foreign": Foreign, "passing": Passing}.get(how, lambda file: file)(made)
+    return environ["wsgi.file_wrapper"](wrapped, 5000)
+
+
+class Passing:
+    """As Django's File: what is asked of it is the inner file's."""
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+def reads(environ, start_response):
+    """Whether the file was read by Python, or stands where it stood."""
+    made = tempfile.TemporaryFile()
+    made.write(b"0123456789" * 30_000)
+    made.seek(0)
+    kept["reads"] = made
+    made.close = lambda: None
+    start_response("200 OK", [])
+    return environ["wsgi.file_wrapper"](Passing(made), 5000)
+
+
+def stands(environ, start_response):
+    return text(start_response, str(kept["reads"].tell()))
 
 
 class Foreign:
@@ -442,4 +468,8 @@ paths = {name: value for name, value in globals().items() if callable(value) and
 
 
 def app(environ, start_response):
+    if "HTTP_X_SHOW" in environ:
+        return paths["environ"](environ, start_response)
+    if environ["PATH_INFO"] == "" and environ["SCRIPT_NAME"]:
+        return paths[environ["SCRIPT_NAME"].strip("/")](environ, start_response)
     return paths[environ["PATH_INFO"].strip("/").split("/")[0]](environ, start_response)

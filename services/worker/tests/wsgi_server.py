@@ -11,8 +11,8 @@ SOURCE = "from wsgi_app import app as application\n"
 
 
 class Server(Worker):
-    def __init__(self, folder, *flags):
-        super().__init__(folder, SOURCE, "--workers", "1", *flags, env={"PYTHONPATH": str(HERE)})
+    def __init__(self, folder, *flags, env=None):
+        super().__init__(folder, SOURCE, "--workers", "1", *flags, env={"PYTHONPATH": str(HERE)} | (env or {}))
 
     def connect(self):
         return Client(self.address)

@@ -154,3 +154,12 @@ fn paths_are_decoded_once_and_bad_escapes_stay() {
     assert_eq!(*decoded(b"/caf%C3%A9"), *b"/caf\xc3\xa9");
     assert_eq!(*decoded(b"/plain"), *b"/plain");
 }
+
+#[test]
+fn names_without_ports() {
+    for (host, name) in
+        [("a", "a"), ("a.b:80", "a.b"), ("1.2.3.4:5", "1.2.3.4"), ("[::1]:8080", "::1"), ("[fe80::]", "fe80::")]
+    {
+        assert_eq!(crate::target::name_of(host.as_bytes()), name.as_bytes(), "{host}");
+    }
+}

@@ -15,6 +15,7 @@ pub struct Peer {
     pub remote_host: String,
     pub remote_port: String,
     pub local_host: String,
+    /// Empty for a Unix socket.
     pub local_port: String,
     /// Whether the forwarded headers of this peer are believed.
     pub trusted: bool,
@@ -39,7 +40,7 @@ impl Peer {
                 remote_host: String::new(),
                 remote_port: String::new(),
                 local_host: "localhost".to_owned(),
-                local_port: "80".to_owned(),
+                local_port: String::new(),
                 trusted: trust.unix(),
                 proxied: None,
             },

@@ -3,13 +3,13 @@
 
 mod application;
 mod develop;
-mod http;
+pub mod http;
 mod life;
 pub mod logs;
 pub mod mechanics;
 mod observe;
 mod processes;
-mod proxies;
+pub mod proxies;
 pub mod proxy_protocol;
 pub mod sockets;
 

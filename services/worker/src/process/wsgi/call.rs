@@ -10,6 +10,7 @@ use pyo3::{
 };
 
 use super::{
+    environ::Unfit,
     file::{FileWrapper, Sendable},
     lend::Lender,
     start::StartResponse,
@@ -43,6 +44,15 @@ pub trait Sink: Send {
     fn wants_nothing(&self) -> bool;
     /// An exception came out of the application.
     fn count_exception(&self);
+    /// The application was not asked.
+    fn count_refusal(&self);
+}
+
+/// How a thread calls the application.
+#[derive(Clone, Copy)]
+pub struct Caller {
+    pub lender: &'static Lender,
+    pub sendfile: bool,
 }
 
 /// What an application has returned and still has to give.
@@ -51,6 +61,7 @@ pub struct Running {
     iterable: Py<PyAny>,
     iterator: Option<Py<PyIterator>>,
     label: Label,
+    sendfile: bool,
 }
 
 pub enum Step {
@@ -67,11 +78,12 @@ pub enum Step {
 pub fn call<'py>(
     py: Python<'py>,
     app: &Py<PyAny>,
-    lender: &'static Lender,
-    environ: impl FnOnce() -> PyResult<Bound<'py, PyDict>>,
+    caller: &Caller,
+    environ: impl FnOnce() -> Result<Bound<'py, PyDict>, Unfit>,
     sink: &mut impl Sink,
     label: impl FnOnce() -> Label,
 ) -> Option<Running> {
+    let Caller { lender, sendfile } = *caller;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         let number = lender.next_call();
         let start = Bound::new(py, StartResponse::new(lender, number))?;
@@ -81,11 +93,24 @@ pub fn call<'py>(
     }));
     match outcome {
         Ok(Ok(None)) => None,
-        Ok(Ok(Some((start, iterable)))) => {
-            Some(Running { start: start.unbind(), iterable: iterable.unbind(), iterator: None, label: label() })
-        }
-        Ok(Err(error)) => {
+        Ok(Ok(Some((start, iterable)))) => Some(Running {
+            start: start.unbind(),
+            iterable: iterable.unbind(),
+            iterator: None,
+            label: label(),
+            sendfile,
+        }),
+        Ok(Err(Unfit::Failed(error))) => {
             failed(py, &error, sink, &label());
+            None
+        }
+        Ok(Err(Unfit::Refused(status, reason))) => {
+            let Label { method, path, id } = label();
+            tracing::info!(reason, method, path, request_id = id, "request refused");
+            sink.count_refusal();
+            let (mut head, body) = Head::plain(status);
+            head.close = true;
+            sink.whole(&mut head, &[&body]);
             None
         }
         Err(_panic) => {
@@ -151,7 +176,8 @@ impl Running {
     }
 
     fn advance(&mut self, py: Python<'_>, sink: &mut impl Sink) -> PyResult<Step> {
-        if self.iterator.is_none()
+        if self.sendfile
+            && self.iterator.is_none()
             && !sink.started()
             && let Some(step) = self.give_file(py, sink)?
         {

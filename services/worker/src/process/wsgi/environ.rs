@@ -1,6 +1,6 @@
 //! The environ of a request: a prepared dictionary is copied, and what the request says is put in.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use monodon_http1::{Version, target};
 use pyo3::{
@@ -14,8 +14,9 @@ use super::{
     hints::EarlyHints,
     input::Input,
     lend::Lender,
-    names::{Forwarded, Kind, Names, Seen},
+    names::{Kind, Names, Seen},
     text,
+    told::Told,
 };
 use crate::{
     config::Config,
@@ -30,6 +31,8 @@ use crate::{
 pub struct Environs {
     template: Py<PyDict>,
     names: Names,
+    /// Where the application is mounted, unless the proxy says so.
+    mount: Vec<u8>,
     trust: Arc<Trust>,
     remote_host: Kept,
     remote_port: Kept,
@@ -59,42 +62,16 @@ impl Kept {
     }
 }
 
-/// What the forwarded headers of a trusted peer say.
-#[derive(Default)]
-struct Told<'r> {
-    chain: Vec<&'r [u8]>,
-    proto: Option<&'r [u8]>,
-    host: Option<&'r [u8]>,
-    port: Option<&'r [u8]>,
+/// Why a request gets no environ.
+pub enum Unfit {
+    /// Status, and the reason for the log.
+    Refused(u16, &'static str),
+    Failed(PyErr),
 }
 
-impl<'r> Told<'r> {
-    fn note(&mut self, what: Forwarded, value: &'r [u8]) {
-        // Of several, the nearest proxy's, which is the last.
-        let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
-        match what {
-            Forwarded::For => self.chain.push(value),
-            Forwarded::Proto => self.proto = Some(last),
-            Forwarded::Host => self.host = Some(last).filter(|host| target::is_host(host)),
-            Forwarded::Port => {
-                self.port = Some(last).filter(|port| !port.is_empty() && port.iter().all(u8::is_ascii_digit));
-            }
-            Forwarded::Other => {}
-        }
-    }
-
-    fn https(&self) -> bool {
-        self.proto.is_some_and(|proto| proto.eq_ignore_ascii_case(b"https") || proto.eq_ignore_ascii_case(b"wss"))
-    }
-
-    fn port(&self) -> Option<Cow<'static, [u8]>> {
-        if let Some(port) = self.port {
-            return Some(Cow::Owned(port.to_vec()));
-        }
-        if let Some(port) = self.host.and_then(target::port_of) {
-            return Some(Cow::Owned(port.to_string().into_bytes()));
-        }
-        self.proto.map(|_| Cow::Borrowed(if self.https() { b"443".as_slice() } else { b"80" }))
+impl From<PyErr> for Unfit {
+    fn from(error: PyErr) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -102,7 +79,8 @@ impl Environs {
     pub fn new(py: Python<'_>, config: &Config, trust: Arc<Trust>, lender: &'static Lender) -> PyResult<Self> {
         let template = PyDict::new(py);
         template.set_item(intern!(py, "REQUEST_METHOD"), intern!(py, "GET"))?;
-        template.set_item(intern!(py, "SCRIPT_NAME"), intern!(py, ""))?;
+        let mount = mount(py, config)?;
+        template.set_item(intern!(py, "SCRIPT_NAME"), text::latin1(py, &mount)?)?;
         template.set_item(intern!(py, "QUERY_STRING"), intern!(py, ""))?;
         template.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.1"))?;
         template.set_item(intern!(py, "SERVER_SOFTWARE"), concat!("monodon/", env!("CARGO_PKG_VERSION")))?;
@@ -118,7 +96,8 @@ impl Environs {
         template.set_item(intern!(py, "wsgi.early_hints"), Py::new(py, EarlyHints::new(lender))?)?;
         Ok(Self {
             template: template.unbind(),
-            names: Names::new(),
+            names: Names::new(&config.proxies),
+            mount,
             trust,
             remote_host: Kept::default(),
             remote_port: Kept::default(),
@@ -129,7 +108,7 @@ impl Environs {
     }
 
     /// The environ of this request, whose body goes into it.
-    pub fn build<'py>(&mut self, py: Python<'py>, request: &mut Request) -> PyResult<Bound<'py, PyDict>> {
+    pub fn build<'py>(&mut self, py: Python<'py>, request: &mut Request) -> Result<Bound<'py, PyDict>, Unfit> {
         let environ = self.template.bind(py).copy()?;
         let body = std::mem::take(&mut request.body);
         let framed = !matches!(request.head.framing, monodon_http1::Framing::None);
@@ -139,9 +118,12 @@ impl Environs {
         if !matches!(body, Body::Empty) {
             environ.set_item(intern!(py, "wsgi.input"), Py::new(py, Input::new(body))?)?;
         }
-        request_line(&environ, request)?;
         let mut told = Told::default();
         self.fields(&environ, request, &mut told)?;
+        if told.contradicts() {
+            return Err(Unfit::Refused(400, "the proxy's header fields contradict each other about the scheme"));
+        }
+        self.request_line(&environ, request, &told)?;
         self.addresses(&environ, request, &told)?;
         if self.keeps {
             request.kept = Some(Box::new(KeptEnviron(environ.clone().into_any().unbind())));
@@ -149,20 +131,28 @@ impl Environs {
         Ok(environ)
     }
 
-    fn fields<'r>(&mut self, environ: &Bound<'_, PyDict>, request: &'r Request, told: &mut Told<'r>) -> PyResult<()> {
+    fn fields<'r>(
+        &mut self,
+        environ: &Bound<'_, PyDict>,
+        request: &'r Request,
+        told: &mut Told<'r>,
+    ) -> Result<(), Unfit> {
         let py = environ.py();
         let trusted = request.peer.trusted;
         let mut seen = Seen::default();
         for field in &request.head.fields {
             let bytes = request.of(field.value);
             let (number, name) = self.names.find(py, request.of(field.name));
-            let joint = match name.kind {
+            let joint = match if trusted { name.kind } else { name.strangers } {
                 Kind::Plain => ",",
                 Kind::Cookie => "; ",
                 Kind::Framing | Kind::Dropped => continue,
-                Kind::Forwarded(_) if !trusted => continue,
+                Kind::Refused => return Err(Unfit::Refused(400, "the name of a header field has an underscore")),
                 Kind::Forwarded(what) => {
                     told.note(what, bytes);
+                    if let Some(secure) = &name.secure {
+                        told.scheme(bytes, secure);
+                    }
                     ","
                 }
             };
@@ -176,6 +166,46 @@ impl Environs {
                 Some(before) => environ.set_item(key, before.add(joint)?.add(value)?)?,
                 None => environ.set_item(key, value)?,
             }
+        }
+        Ok(())
+    }
+
+    fn request_line(&self, environ: &Bound<'_, PyDict>, request: &Request, told: &Told<'_>) -> Result<(), Unfit> {
+        let py = environ.py();
+        let key = intern!(py, "REQUEST_METHOD");
+        match request.method() {
+            b"GET" => {}
+            b"POST" => environ.set_item(key, intern!(py, "POST"))?,
+            b"HEAD" => environ.set_item(key, intern!(py, "HEAD"))?,
+            other => environ.set_item(key, text::latin1(py, other)?)?,
+        }
+        if matches!(request.head.version, Version::Http10) {
+            environ.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.0"))?;
+        }
+        let raw = request.target();
+        let whole = text::latin1(py, raw)?;
+        environ.set_item(intern!(py, "RAW_URI"), &whole)?;
+        environ.set_item(intern!(py, "REQUEST_URI"), &whole)?;
+        // The codec has accepted the target, so taking it apart cannot fail.
+        let (path, query) = target::split(raw).map_or((raw, None), |parts| (parts.path, parts.query));
+        if let Some(query) = query.filter(|query| !query.is_empty()) {
+            environ.set_item(intern!(py, "QUERY_STRING"), text::latin1(py, query)?)?;
+        }
+        let path = match told.script.map_or(self.mount.as_slice(), |script| without_slash(script)) {
+            b"" => path,
+            mount => {
+                let below = path.strip_prefix(mount).filter(|below| matches!(below.first(), None | Some(b'/')));
+                below.ok_or(Unfit::Refused(404, "the path is not below SCRIPT_NAME"))?
+            }
+        };
+        if let Some(script) = told.script {
+            environ.set_item(intern!(py, "SCRIPT_NAME"), text::latin1(py, without_slash(script))?)?;
+        }
+        let key = intern!(py, "PATH_INFO");
+        if path.len() == raw.len() && !path.contains(&b'%') {
+            environ.set_item(key, whole)?;
+        } else {
+            environ.set_item(key, text::latin1(py, &target::decoded(path))?)?;
         }
         Ok(())
     }
@@ -196,9 +226,13 @@ impl Environs {
                 }
             }
         }
-        environ.set_item(intern!(py, "SERVER_NAME"), self.local_host.get(py, peer.local_host.as_bytes())?)?;
-        let told_port = told.port();
-        let port = told_port.as_deref().unwrap_or(peer.local_port.as_bytes());
+        // A unix socket has neither name nor port: then they are what the client asked for, as with gunicorn.
+        let asked = request.head.host.map(|host| request.of(host)).filter(|_| peer.local_port.is_empty());
+        let name = asked.map_or(peer.local_host.as_bytes(), target::name_of);
+        environ.set_item(intern!(py, "SERVER_NAME"), self.local_host.get(py, name)?)?;
+        let told_port = told.port().or_else(|| Some(target::port_of(asked?)?.to_string().into_bytes().into()));
+        let local = if peer.local_port.is_empty() { "80" } else { &peer.local_port };
+        let port = told_port.as_deref().unwrap_or(local.as_bytes());
         environ.set_item(intern!(py, "SERVER_PORT"), self.local_port.get(py, port)?)?;
         if told.https() {
             environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
@@ -245,51 +279,19 @@ impl request::Kept for KeptEnviron {
     }
 }
 
-fn request_line(environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
-    let py = environ.py();
-    let key = intern!(py, "REQUEST_METHOD");
-    match request.method() {
-        b"GET" => {}
-        b"POST" => environ.set_item(key, intern!(py, "POST"))?,
-        b"HEAD" => environ.set_item(key, intern!(py, "HEAD"))?,
-        other => environ.set_item(key, text::latin1(py, other)?)?,
-    }
-    if matches!(request.head.version, Version::Http10) {
-        environ.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.0"))?;
-    }
-    let raw = request.target();
-    let whole = text::latin1(py, raw)?;
-    environ.set_item(intern!(py, "RAW_URI"), &whole)?;
-    environ.set_item(intern!(py, "REQUEST_URI"), &whole)?;
-    // The codec has accepted the target, so taking it apart cannot fail.
-    let (path, query) = target::split(raw).map_or((raw, None), |parts| (parts.path, parts.query));
-    if let Some(query) = query.filter(|query| !query.is_empty()) {
-        environ.set_item(intern!(py, "QUERY_STRING"), text::latin1(py, query)?)?;
-    }
-    let key = intern!(py, "PATH_INFO");
-    if path.len() == raw.len() && !path.contains(&b'%') {
-        environ.set_item(key, whole)?;
-    } else {
-        environ.set_item(key, text::latin1(py, &target::decoded(path))?)?;
-    }
-    Ok(())
+/// `root_path`, or as gunicorn has it the environment's SCRIPT_NAME, into which `raw_env` or the configuration file may
+/// have put it.
+fn mount(py: Python<'_>, config: &Config) -> PyResult<Vec<u8>> {
+    let mount = match &config.proxies.root_path {
+        Some(path) => path.clone(),
+        None => py.import("os")?.getattr("environ")?.call_method1("get", ("SCRIPT_NAME", ""))?.extract()?,
+    };
+    Ok(without_slash(mount.as_bytes()).to_vec())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_port_follows_from_what_the_proxy_says() {
-        let mut told = Told::default();
-        assert_eq!(told.port(), None);
-        told.note(Forwarded::Proto, b"https");
-        assert_eq!(told.port().as_deref(), Some(b"443".as_slice()));
-        told.note(Forwarded::Host, b"example.org:8443");
-        assert_eq!(told.port().as_deref(), Some(b"8443".as_slice()));
-        told.note(Forwarded::Port, b"9443");
-        assert_eq!(told.port().as_deref(), Some(b"9443".as_slice()));
-        told.note(Forwarded::Port, b"x");
-        assert_eq!(told.port, None);
+fn without_slash(mut path: &[u8]) -> &[u8] {
+    while let [rest @ .., b'/'] = path {
+        path = rest;
     }
+    path
 }

@@ -24,9 +24,10 @@ pub struct Sendable {
 impl FileWrapper {
     /// The file behind it from where it stands now, if it is a regular one.
     pub fn sendable(&self, py: Python<'_>) -> Option<Sendable> {
-        let filelike = self.filelike.bind(py);
         // An object that translates what it reads (gzip, text) may have a descriptor too: only the two plain readers
-        // are known to give the file's own bytes.
+        // are known to give the file's own bytes. Wrappers such as Django's `File` pass on the method of one.
+        let filelike =
+            &self.filelike.bind(py).getattr(intern!(py, "read")).ok()?.getattr(intern!(py, "__self__")).ok()?;
         let io = py.import(intern!(py, "io")).ok()?;
         let plain = [intern!(py, "BufferedReader"), intern!(py, "FileIO"), intern!(py, "BufferedRandom")];
         let is = |name| io.getattr(name).is_ok_and(|class| filelike.get_type().is(&class));

@@ -12,10 +12,9 @@ use pyo3::prelude::*;
 
 use super::{
     App,
-    call::{self, Running, Sink, Step},
+    call::{self, Caller, Running, Sink, Step},
     environ::Environs,
     hooks::{Exchange, Hooks},
-    lend::Lender,
 };
 use crate::{
     process::{
@@ -44,7 +43,7 @@ pub struct Inline {
     entry: Own,
     relief: Rc<Relief>,
     abandon: Option<Py<PyAny>>,
-    lender: &'static Lender,
+    caller: Caller,
 }
 
 /// The connection, for as long as the watchdog has not taken it.
@@ -64,10 +63,10 @@ impl Inline {
         relief: Rc<Relief>,
         abandon: Option<Py<PyAny>>,
     ) -> std::io::Result<Self> {
-        let lender = Lender::leak();
-        let environs = RefCell::new(app.environs(py, lender)?);
+        let caller = app.caller();
+        let environs = RefCell::new(app.environs(py, caller.lender)?);
         logger::follows_entry(&entry);
-        Ok(Self { app: app.callable, hooks: app.hooks, environs, lane, entry, relief, abandon, lender })
+        Ok(Self { app: app.callable, hooks: app.hooks, environs, lane, entry, relief, abandon, caller })
     }
 
     /// Runs a part of the application under the watchdog's eyes.
@@ -115,7 +114,7 @@ impl Interface for Inline {
             // The body goes into the environ, so the request is only lent for it.
             let request = RefCell::new(&mut *request);
             let environ = || self.environs.borrow_mut().build(py, &mut request.borrow_mut());
-            call::call(py, app, self.lender, environ, sink, || super::label(&request.borrow()))
+            call::call(py, app, &self.caller, environ, sink, || super::label(&request.borrow()))
         });
         output.flush().await;
         if let Some(mut running) = running {
@@ -235,5 +234,9 @@ impl Sink for Guarded<'_, '_> {
 
     fn count_exception(&self) {
         self.entry.add_exceptions(1);
+    }
+
+    fn count_refusal(&self) {
+        self.entry.add_rejected(1);
     }
 }

@@ -12,12 +12,13 @@ mod names;
 mod pool;
 mod start;
 mod text;
+mod told;
 
 use std::{io, sync::Arc};
 
 use pyo3::prelude::*;
 
-use self::{environ::Environs, lend::Lender};
+use self::{call::Caller, environ::Environs, lend::Lender};
 pub use self::{hooks::Hooks, inline::Inline, pool::Pool};
 use super::{logger::Label, request::Request, trust::Trust};
 use crate::config::Config;
@@ -42,6 +43,11 @@ impl App {
             return Err(io::Error::other("the application is not callable"));
         }
         Ok(Self { callable, hooks, config: Arc::clone(config), trust })
+    }
+
+    /// What calls it, for one thread.
+    fn caller(&self) -> Caller {
+        Caller { lender: Lender::leak(), sendfile: self.config.http.sendfile }
     }
 
     fn environs(&self, py: Python<'_>, lender: &'static Lender) -> io::Result<Environs> {

@@ -5,7 +5,8 @@
 
 use pyo3::{prelude::*, types::PyString};
 
-use super::text;
+use super::{text, told::Forwarded};
+use crate::settings::proxies::{HeaderMap, Proxies};
 
 /// How many names are remembered; whoever sends more names than that pays for them himself.
 const MOST: usize = 192;
@@ -19,27 +20,27 @@ pub enum Kind {
     Plain,
     /// Several are joined by `; ` (RFC 9113 section 8.2.3).
     Cookie,
-    /// Speaks for the client; believed from trusted peers only, dropped from others.
+    /// Speaks for the client.
     Forwarded(Forwarded),
     /// The framing is decided, and the application must not decide anew.
     Framing,
     /// Not for the application.
     Dropped,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Forwarded {
-    For,
-    Proto,
-    Host,
-    Port,
-    Other,
+    /// Not to be answered at all.
+    Refused,
 }
 
 pub struct Name {
     bytes: Box<[u8]>,
     pub key: Py<PyString>,
+    /// What it is when a trusted peer sends it.
     pub kind: Kind,
+    /// And when another does.
+    pub strangers: Kind,
+    /// The number of the name that becomes the same key, if `header_map` lets both pass.
+    twin: Option<usize>,
+    /// The value that means HTTPS, if it is one of `secure_scheme_headers`.
+    pub secure: Option<Box<[u8]>>,
     /// Whether values are likely to come again, and are no secrets.
     keeps: bool,
     last: Vec<u8>,
@@ -47,19 +48,22 @@ pub struct Name {
 }
 
 impl Name {
-    fn new(py: Python<'_>, bytes: &[u8]) -> Self {
+    fn new(py: Python<'_>, bytes: &[u8], proxies: &Proxies) -> Self {
         let lower = bytes.to_ascii_lowercase();
+        let secure = proxies.secure_scheme_headers.iter().find(|(name, _)| name.as_bytes() == lower);
         let kind = match lower.as_slice() {
             b"cookie" => Kind::Cookie,
             b"content-length" | b"transfer-encoding" => Kind::Framing,
             // httpoxy: HTTP_PROXY would configure the application's own clients.
             b"proxy" => Kind::Dropped,
-            b"x-forwarded-for" => Kind::Forwarded(Forwarded::For),
-            b"x-forwarded-proto" => Kind::Forwarded(Forwarded::Proto),
-            b"x-forwarded-host" => Kind::Forwarded(Forwarded::Host),
-            b"x-forwarded-port" => Kind::Forwarded(Forwarded::Port),
+            name if name.starts_with(b"x-monodon-") => Kind::Dropped,
+            _ if secure.is_some() => Kind::Forwarded(Forwarded::Other),
+            b"x-forwarded-for" if proxies.all => Kind::Forwarded(Forwarded::For),
+            b"x-forwarded-host" if proxies.all => Kind::Forwarded(Forwarded::Host),
+            b"x-forwarded-port" if proxies.all => Kind::Forwarded(Forwarded::Port),
             b"forwarded"
             | b"x-real-ip"
+            | b"x-forwarded-proto"
             | b"x-forwarded-prefix"
             | b"x-forwarded-server"
             | b"x-forwarded-ssl"
@@ -68,9 +72,14 @@ impl Name {
             | b"x-forwarded-by"
             | b"x-scheme"
             | b"x-request-start" => Kind::Forwarded(Forwarded::Other),
-            // `_` and `-` become the same key: one of them could speak in the other's name.
-            name if name.contains(&b'_') || name.starts_with(b"x-monodon-") => Kind::Dropped,
+            name if name.contains(&b'_') => underscored(name, proxies),
             _ => Kind::Plain,
+        };
+        let strangers = match kind {
+            Kind::Forwarded(_) if lower.contains(&b'_') => mapped(proxies),
+            Kind::Forwarded(_) if proxies.all => Kind::Dropped,
+            Kind::Forwarded(_) => Kind::Plain,
+            kind => kind,
         };
         let mut key = String::with_capacity(5 + lower.len());
         if !matches!(lower.as_slice(), b"content-type" | b"content-length") {
@@ -81,6 +90,9 @@ impl Name {
             bytes: bytes.into(),
             key: PyString::intern(py, &key).unbind(),
             kind,
+            strangers,
+            twin: None,
+            secure: secure.map(|(_, value)| value.as_bytes().into()),
             keeps: !matches!(
                 lower.as_slice(),
                 b"cookie"
@@ -117,11 +129,32 @@ pub struct Names {
     known: Vec<Name>,
     /// For a name that there was no room for.
     spare: Option<Name>,
+    proxies: Proxies,
+}
+
+/// `_` and `-` become the same key: one of them could speak in the other's name.
+fn underscored(lower: &[u8], proxies: &Proxies) -> Kind {
+    let listed =
+        proxies.forwarder_headers.iter().any(|name| name == "*" || name.as_bytes().eq_ignore_ascii_case(lower));
+    match lower {
+        b"script_name" if listed => Kind::Forwarded(Forwarded::Script),
+        _ if listed => Kind::Forwarded(Forwarded::Other),
+        _ => mapped(proxies),
+    }
+}
+
+/// What is not listed, or does not come from a trusted peer.
+fn mapped(proxies: &Proxies) -> Kind {
+    match proxies.header_map {
+        HeaderMap::Drop => Kind::Dropped,
+        HeaderMap::Refuse => Kind::Refused,
+        HeaderMap::Dangerous => Kind::Plain,
+    }
 }
 
 impl Names {
-    pub fn new() -> Self {
-        Self { places: Box::new([0; PLACES]), known: Vec::with_capacity(MOST), spare: None }
+    pub fn new(proxies: &Proxies) -> Self {
+        Self { places: Box::new([0; PLACES]), known: Vec::with_capacity(MOST), spare: None, proxies: proxies.clone() }
     }
 
     /// What the name becomes, and its number if it is remembered.
@@ -141,7 +174,9 @@ impl Names {
         let number = match stored.checked_sub(1) {
             Some(number) => Some(number),
             None if self.known.len() < MOST => {
-                self.known.push(Name::new(py, bytes));
+                let mut name = Name::new(py, bytes, &self.proxies);
+                name.twin = self.known.iter().position(|known| same_key(&known.bytes, bytes));
+                self.known.push(name);
                 if let (Some(slot), Ok(stored)) = (self.places.get_mut(place), u8::try_from(self.known.len())) {
                     *slot = stored;
                 }
@@ -150,10 +185,15 @@ impl Names {
             None => None,
         };
         match number.and_then(|number| self.known.get_mut(number)) {
-            Some(name) => (number, name),
-            None => (None, self.spare.insert(Name::new(py, bytes))),
+            Some(name) => (name.twin.or(number), name),
+            None => (None, self.spare.insert(Name::new(py, bytes, &self.proxies))),
         }
     }
+}
+
+fn same_key(one: &[u8], other: &[u8]) -> bool {
+    let alike = |(a, b): (&u8, &u8)| a.eq_ignore_ascii_case(b) || matches!((a, b), (b'-' | b'_', b'-' | b'_'));
+    one.len() == other.len() && one.iter().zip(other).all(alike)
 }
 
 /// The same for upper and lower case.

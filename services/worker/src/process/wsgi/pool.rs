@@ -18,11 +18,10 @@ use tokio::sync::{Notify, mpsc};
 
 use super::{
     App,
-    call::{self, Sink, Step},
+    call::{self, Caller, Sink, Step},
     environ::Environs,
     file::Sendable,
     hooks::Hooks,
-    lend::Lender,
 };
 use crate::{
     process::{
@@ -121,9 +120,9 @@ impl Pool {
                 lane,
                 entry: entry.clone(),
                 queue: Arc::clone(&queue),
-                lender: Lender::leak(),
+                caller: app.caller(),
             };
-            let environs = Mutex::new(Some((app.environs(py, thread.lender)?, thread)));
+            let environs = Mutex::new(Some((app.environs(py, thread.caller.lender)?, thread)));
             let body = PyCFunction::new_closure(py, None, None, move |args, _| {
                 let taken = environs.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some((environs, thread)) = taken {
@@ -220,7 +219,7 @@ struct Thread {
     lane: Arc<Lane>,
     entry: Own,
     queue: Arc<Queue>,
-    lender: &'static Lender,
+    caller: Caller,
 }
 
 impl Thread {
@@ -247,7 +246,7 @@ impl Thread {
                 // The body goes into the environ, so the request is only lent for it.
                 let request = RefCell::new(&mut job.request);
                 let environ = || environs.build(py, &mut request.borrow_mut());
-                call::call(py, app, self.lender, environ, &mut sink, || super::label(&request.borrow()))
+                call::call(py, app, &self.caller, environ, &mut sink, || super::label(&request.borrow()))
             };
             if let Some(mut running) = running {
                 loop {
@@ -402,5 +401,9 @@ impl Sink for Remote<'_> {
 
     fn count_exception(&self) {
         self.entry.add_exceptions(1);
+    }
+
+    fn count_refusal(&self) {
+        self.entry.add_rejected(1);
     }
 }
