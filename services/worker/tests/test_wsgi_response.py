@@ -187,7 +187,7 @@ def test_an_error_after_write_cannot_replace_the_head(server):  # noqa: F811
     with server.connect() as client:  # noqa: F811
         answer = client.get("/write_fails")
         assert (answer.status, answer.body, answer.complete) == (200, b"out", False)
-        assert "ValueError: after write" in server.err()
+        until(lambda: "ValueError: after write" in server.told(), "the word of it")
 
 
 def test_early_hints(client, tmp_path):  # noqa: F811

@@ -24,7 +24,7 @@ def test_write_waits_without_the_lock_and_ends_after_the_timeout(impatient, tmp_
         # What the sockets hold, and a few blocks: of two hundred.
         assert count < 50
         assert beats > 10
-    assert "write_much" not in impatient.err()
+    assert "write_much" not in impatient.told()
     with impatient.connect() as client:
         assert client.get("/echo", method="POST", body=b"next").body == b"next"
 
