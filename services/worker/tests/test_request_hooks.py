@@ -145,13 +145,13 @@ def test_what_pre_request_raises_is_answered_with_500_and_named(one):
     assert one.request(path="/refused")[0] == 500
     seen = last(one)
     assert seen["resp"] is None and seen["environ"] is None
-    until(lambda: "the hook pre_request of" in one.err() and "ValueError: not this one" in one.err(), "the words")
+    until(lambda: "the hook pre_request of" in one.told() and "ValueError: not this one" in one.told(), "the words")
     assert one.request()[0] == 200
 
 
 def test_what_post_request_raises_is_logged_and_the_client_has_its_answer(one):
     assert one.request(path="/late")[2] == b"hello"
-    until(lambda: "the hook post_request of" in one.err() and "ValueError: too late" in one.err(), "the words")
+    until(lambda: "the hook post_request of" in one.told() and "ValueError: too late" in one.told(), "the words")
     assert one.request()[0] == 200
 
 

@@ -119,10 +119,10 @@ def worker_exit(server, worker):
     one = hanging(conf=conf)
     os.kill(one.pid, signal.SIGINT if hook == "worker_int" else signal.SIGABRT)
     until(lambda: one.events("worker_exit"), "the end")
-    until(lambda: f"the hook {hook} of" in one.err() and "TimeoutError: this took too long" in one.err(), "the words")
+    until(lambda: f"the hook {hook} of" in one.told() and "TimeoutError: this took too long" in one.told(), "the words")
 
 
 def test_a_failing_worker_exit_does_not_keep_the_worker(hanging):
     one = hanging("--timeout", "1s", "--graceful-timeout", "1s", conf="def worker_exit(server, worker):\n    1 / 0\n")
     until(lambda: one.pids() and one.pids() != [one.pid], "the replacement")
-    until(lambda: "the hook worker_exit of" in one.err(), "the words")
+    until(lambda: "the hook worker_exit of" in one.told(), "the words")

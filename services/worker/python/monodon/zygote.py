@@ -103,7 +103,7 @@ class Zygote:
             self.hooks = hooks.Hooks(gunicorn_conf.load(location) if location else {}, location)
             cfg = Config(config, self.hooks)
             app = Application(cfg, config["app"], self.load)
-            log = Logger(config["log_level"])
+            log = Logger()
             setup = self.setup
             self.server = Arbiter(cfg, log, app, self.hooks, setup["supervisor"], setup["listeners"], self.tell)
             self.server.changed(setup["workers"], setup["workers_before"])

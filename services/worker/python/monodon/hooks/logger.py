@@ -1,23 +1,14 @@
 """What hooks know as `server.log` and `worker.log`: gunicorn's two loggers, which are Python's."""
 
 import logging
-import sys
-
-FORM = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
-LEVELS = {"error": logging.ERROR, "warn": logging.WARNING, "info": logging.INFO}
 
 
 class Logger:
-    def __init__(self, level: str = "info"):
+    """Where their records go is `monodon.logs`."""
+
+    def __init__(self):
         self.error_log = logging.getLogger("gunicorn.error")
         self.access_log = logging.getLogger("gunicorn.access")
-        if not self.error_log.handlers:
-            # Nobody has said where it goes: to stderr, as under gunicorn.
-            handler = logging.StreamHandler(sys.stderr)
-            handler.setFormatter(logging.Formatter(FORM, "[%Y-%m-%d %H:%M:%S %z]"))
-            self.error_log.addHandler(handler)
-            self.error_log.setLevel(LEVELS.get(level, logging.DEBUG))
-            self.error_log.propagate = False
 
     @property
     def loglevel(self) -> int:
