@@ -186,6 +186,11 @@ pub fn write(level: Level, line: Vec<u8>) -> bool {
     true
 }
 
+/// Waits until the log's lines are written, at most for `patience`: before a process ends without dropping its [`Guard`].
+pub fn flush(patience: Duration) -> bool {
+    LOG.get().is_none_or(|lines| lines.flush(patience))
+}
+
 /// Messages since the start, by level: `[("error", 0), …]`, for `log_messages_total`.
 pub fn counts() -> impl Iterator<Item = (&'static str, u64)> {
     LEVELS.iter().zip(&COUNTS).map(|(level, count)| (*level, count.load(Ordering::Relaxed)))

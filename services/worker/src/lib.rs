@@ -84,6 +84,12 @@ mod _monodon {
         crate::process::logger::write(level, line)
     }
 
+    /// Before the process ends: what a handler of Python's has made since the worker's own log ended is written.
+    #[pyfunction]
+    fn flush_log(py: Python<'_>) {
+        py.detach(|| monodon_logging::flush(std::time::Duration::from_secs(1)));
+    }
+
     /// The id of the request that this thread works on.
     #[pyfunction]
     fn request_id() -> Option<String> {

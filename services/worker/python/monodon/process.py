@@ -62,8 +62,7 @@ def work(zygote, entry: int, generation: int, worker) -> int:
     finally:
         with hooks.logged(server.log):
             found.call("worker_exit", server, worker)
-    # What the application has registered to run at its end.
-    atexit._run_exitfuncs()
+    _end()
     return code
 
 
@@ -75,10 +74,16 @@ def _abandon(found, server, worker) -> None:
     """The end of a process whose request has taken too long, and came back after all: there is nothing to finish."""
     with hooks.logged(server.log):
         found.call("worker_exit", server, worker)
+    _end()
+    os._exit(1)
+
+
+def _end() -> None:
+    # What the application has registered to run at its end.
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    _monodon.flush_log()
 
 
 def _listen(found, server, worker) -> None:
