@@ -23,6 +23,8 @@ class Server:
     url: str
     commands: list[str]
     environment: dict[str, str] = field(default_factory=dict)
+    # For wrk: a script that says what is sent, where it is not a plain GET.
+    script: str = ""
 
 
 @dataclass
@@ -113,8 +115,9 @@ def milliseconds(text):
     return float(number) * {"us": 0.001, "ms": 1, "s": 1000, "m": 60000}[unit]
 
 
-def wrk(url, connections, seconds):
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", url]
+def wrk(server, connections, seconds):
+    script = ["-s", server.script] if server.script else []
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *script, server.url]
     report = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     return {
         "requests": int(re.search(r"(\d+) requests in", report)[1]),
@@ -128,9 +131,9 @@ def wrk(url, connections, seconds):
 def closed_loop(server, log, connections, seconds):
     """As many requests as `connections` clients get answered, each waiting for its answer."""
     with running(server, log) as roots:
-        wrk(server.url, connections, 1)
+        wrk(server, connections, 1)
         before, _ = usage(roots)
-        report = wrk(server.url, connections, seconds)
+        report = wrk(server, connections, seconds)
         after, memory = usage(roots)
     spent = 1e6 * (after - before) / max(1, report["requests"])
     return Run(report["rate"], spent, report["p50"], report["p99"], memory, report["errors"])
@@ -149,3 +152,12 @@ def open_loop(server, log, generator, rate, connections, seconds):
     failed = "" if said["failed"] == "0" else f"{said['failed']} failed"
     spent = 1e6 * (after - before) / max(1, answered)
     return Run(answered / seconds, spent, float(said["p50_ms"]), float(said["p99_ms"]), memory, failed)
+
+
+def mixed_load(server, log, script, seconds):
+    """Percentiles of the fast requests where one in ten is slow (see mixed.py): (p50, p90, p99) in milliseconds, and what failed."""
+    with running(server, log):
+        command = [script, "--url", server.url, "--secs", str(seconds)]
+        output = subprocess.run(["python3", *command], check=True, stdout=subprocess.PIPE, text=True).stdout
+    said = dict(pair.split("=") for pair in output.split())
+    return float(said["p50_ms"]), float(said["p90_ms"]), float(said["p99_ms"]), int(said["failed"])

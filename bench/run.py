@@ -16,7 +16,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from measure import Server, closed_loop, open_loop
+from measure import Server, closed_loop, mixed_load, open_loop
 
 HERE = Path(__file__).resolve().parent
 EDGE = os.environ.get("MONODON_EDGE", "monodon-edge")
@@ -27,13 +27,25 @@ PLAIN, TLS, DIRECT = "http://127.0.0.1:8080", "https://127.0.0.1:8443", "http://
 
 @dataclass
 class Case:
-    """One row: ours against each peer, and the ratio of CPU per request that we hold ourselves to (None: shown only)."""
+    """One row: ours against each peer, and the ratio that we hold ourselves to (None: shown only), of CPU per request or of `figure`."""
 
     name: str
     ours: Server
     peers: list[tuple[Server, float | None]]
     connections: int = 32
-    half_rate: bool = False
+    # The peers at half of whose top rate latency is compared.
+    half_rate: tuple[str, ...] = ()
+    figure: str = "cpu_us"
+
+
+@dataclass
+class Mixed:
+    """Latency of fast requests while some are slow: ours against the one peer."""
+
+    name: str
+    ours: list[Server]
+    peer: Server
+    limit: float
 
 
 class Room:
@@ -45,6 +57,7 @@ class Room:
         (path / "www").mkdir()
         (path / "www" / "1k.css").write_bytes(b"x" * 1024)
         (path / "www" / "100k.css").write_bytes(b"x" * 102_400)
+        (path / "10m.bin").write_bytes(os.urandom(10 << 20))
         for conf in (HERE / "peers").glob("*.conf"):
             shutil.copy(conf, path)
         subprocess.run(
@@ -52,6 +65,10 @@ class Room:
              "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", path / "key.pem", "-out", path / "cert.pem"],
             check=True, stderr=subprocess.DEVNULL,
         )  # fmt: skip
+
+    def environment(self):
+        """What the applications need."""
+        return {"PYTHONPATH": str(HERE / "apps"), "BENCH_DB": f"{self.path}/bench.sqlite3", "BENCH_FILE": f"{self.path}/10m.bin"}
 
     def nginx(self, conf="nginx.conf"):
         return f"nginx -p {self.path} -c {self.path}/{conf}"
@@ -66,16 +83,16 @@ class Room:
         return self.edge(upstream).replace(" --https 127.0.0.1:8443", "")
 
 
-def worker(application, workers):
-    return f"{WORKER} {application} --bind 127.0.0.1:8000 --workers {workers} --admin 127.0.0.1:9102 --accesslog off"
+def worker(application, workers, more=""):
+    return f"{WORKER} {application} --bind 127.0.0.1:8000 --workers {workers} --admin 127.0.0.1:9102 --accesslog off {more}"
 
 
 def granian(application, workers):
     return f"granian --interface wsgi --workers {workers} --blocking-threads 1 --host 127.0.0.1 --port 8000 --no-access-log {application}"
 
 
-def gunicorn(application, workers):
-    return f"gunicorn --bind 127.0.0.1:8000 --workers {workers} {application}"
+def gunicorn(application, workers, more=""):
+    return f"gunicorn --bind 127.0.0.1:8000 --workers {workers} {more} {application}"
 
 
 def bjoern(application):
@@ -85,10 +102,10 @@ def bjoern(application):
 
 def cases(room):
     fixed = room.nginx("fixed.conf")
-    python = {"PYTHONPATH": str(HERE / "apps"), "BENCH_DB": str(room.path / "bench.sqlite3")}
+    python = room.environment()
 
-    def app(name, command, url):
-        return Server(name, url, [command], python)
+    def app(name, command, url, script=""):
+        return Server(name, url, [command], python, script)
 
     def stack(name, front, command, path):
         return Server(name, TLS + path, [command, front], python)
@@ -111,16 +128,45 @@ def cases(room):
                 Server("monodon edge", f"{url}/static/{size}.css", [ours]),
                 [(Server("nginx", f"{url}/static/{size}.css", [room.nginx()]), None)],
             )
-    for label, target, path, limit in (("raw WSGI", "raw:wsgi", "/", 0.7), ("Django page", "djsite:wsgi", "/hello", None)):
+    pages = (("raw WSGI", "raw:wsgi", "/", 0.55, 1.1), ("Django page", "djsite:wsgi", "/hello", 0.75, 1.05))
+    for label, target, path, of_granian, of_bjoern in pages:
         yield Case(
             f"{label}, one process",
             app("monodon worker", worker(target, 1), DIRECT + path),
             [
-                (app("granian", granian(target, 1), DIRECT + path), limit),
+                (app("granian", granian(target, 1), DIRECT + path), of_granian),
                 (app("gunicorn sync", gunicorn(target, 1), DIRECT + path), None),
-                (app("bjoern", bjoern(target), DIRECT + path), None),
+                (app("bjoern", bjoern(target), DIRECT + path), of_bjoern),
             ],
+            half_rate=("granian", "gunicorn sync"),
         )
+    script = str(HERE / "upload.lua")
+    yield Case(
+        "a 1 MB upload that the application reads, one process",
+        app("monodon worker", worker("work:upload", 1), DIRECT + "/", script),
+        [
+            (app("granian", granian("work:upload", 1), DIRECT + "/", script), 0.8),
+            (app("gunicorn sync", gunicorn("work:upload", 1), DIRECT + "/", script), None),
+        ],
+        connections=8,
+    )
+    yield Case(
+        "a 10 MB file through wsgi.file_wrapper, one process",
+        app("monodon worker", worker("work:file", 1), DIRECT + "/"),
+        [(app("gunicorn sync", gunicorn("work:file", 1), DIRECT + "/"), 0.5)],
+        connections=8,
+    )
+    yield Case(
+        "4 threads, an application that sleeps 20 ms",
+        app("monodon worker", worker("work:waits", 1, "--threads 4"), DIRECT + "/"),
+        [(app("gunicorn gthread", gunicorn("work:waits", 1, "--threads 4"), DIRECT + "/"), 0.6)],
+    )
+    yield Case(
+        "memory (MiB, PSS) of 4 Django processes with --preload",
+        app("monodon worker", worker("djsite:wsgi", 4, "--preload"), DIRECT + "/hello"),
+        [(app("gunicorn sync", gunicorn("djsite:wsgi", 4, "--preload"), DIRECT + "/hello"), 0.9)],
+        figure="memory_mib",
+    )
     for label, target, path, limits in (("raw WSGI", "raw:wsgi", "/", (None, None)), ("Django page", "djsite:wsgi", "/hello", (0.75, 0.4))):
         yield Case(
             f"whole stack over TLS, {label}, two processes",
@@ -129,8 +175,23 @@ def cases(room):
                 (stack("nginx + granian", room.nginx(), granian(target, 2), path), limits[0]),
                 (stack("nginx + gunicorn", room.nginx(), gunicorn(target, 2), path), limits[1]),
             ],
-            half_rate=label == "Django page",
+            half_rate=("nginx + granian", "nginx + gunicorn") if label == "Django page" else (),
         )
+
+
+def mixed_cases(room):
+    def stack(name, front, command):
+        return Server(name, PLAIN + "/", [command, front], room.environment())
+
+    yield Mixed(
+        "4 processes",
+        [
+            stack("monodon edge + worker", room.edge_plain("127.0.0.1:8000"), worker("work:mixed", 4)),
+            stack("nginx + monodon worker", room.nginx(), worker("work:mixed", 4)),
+        ],
+        stack("nginx + gunicorn sync", room.nginx(), gunicorn("work:mixed", 4)),
+        1.05,
+    )
 
 
 def median(runs):
@@ -152,13 +213,15 @@ def sitting(case, room, options):
     rows = [f"| {case.name} | {case.ours.name} | {ours.cpu_us:.1f} | {ours.rate:,.0f} | {ours.p99_ms:.2f} | {ours.memory_mib:.0f} | | |"]
     for peer, limit in case.peers:
         theirs = median(runs[peer.name])
-        ratio = statistics.median(a.cpu_us / b.cpu_us for a, b in zip(runs[case.ours.name], runs[peer.name]))
+        pairs = zip(runs[case.ours.name], runs[peer.name])
+        ratio = statistics.median(getattr(a, case.figure) / getattr(b, case.figure) for a, b in pairs)
         verdict = "" if limit is None else f"≤ {limit}: {'met' if ratio <= limit else 'MISSED'}"
         errors = f" ({theirs.errors})" if theirs.errors else ""
         rows.append(
             f"| | {peer.name}{errors} | {theirs.cpu_us:.1f} | {theirs.rate:,.0f} | {theirs.p99_ms:.2f} | {theirs.memory_mib:.0f} | {ratio:.2f} | {verdict} |"
         )
-    latency = [row for peer, _ in case.peers for row in at_half_rate(case, peer, median(runs[peer.name]).rate, room, options)] if case.half_rate else []
+    compared = [peer for peer, _ in case.peers if peer.name in case.half_rate]
+    latency = [row for peer in compared for row in at_half_rate(case, peer, median(runs[peer.name]).rate, room, options)]
     return rows, latency
 
 
@@ -176,6 +239,22 @@ def at_half_rate(case, peer, top, room, options):
     verdict = "met" if p99[case.ours.name] <= p99[peer.name] else "MISSED"
     for name in (case.ours.name, peer.name):
         yield f"| {case.name} | {rate:,} | {name} | {p50[name]:.2f} | {p99[name]:.2f} | {'≤ the peer: ' + verdict if name == case.ours.name else ''} |"
+
+
+def mixed_sitting(case, room, options):
+    """Rows for one case of `Mixed`: the same random moments for everybody, in turn."""
+    servers = [case.peer, *case.ours]
+    runs = {server.name: [] for server in servers}
+    for _ in range(options.rounds):
+        for server in servers:
+            *figures, failed = mixed_load(server, room.log, str(HERE / "mixed.py"), options.seconds * 5)
+            runs[server.name].append(figures)
+            print(f"  mixed, {case.name}: {server.name}: p99 {figures[2]} ms, {failed} failed", file=sys.stderr, flush=True)
+    for server in servers:
+        p50, p90, p99 = (statistics.median(column) for column in zip(*runs[server.name]))
+        ratio = statistics.median(a[2] / b[2] for a, b in zip(runs[server.name], runs[case.peer.name]))
+        verdict = "" if server is case.peer else f"≤ {case.limit}: {'met' if ratio <= case.limit else 'MISSED'}"
+        yield f"| {case.name} | {server.name} | {p50:.2f} | {p90:.2f} | {p99:.2f} | {ratio:.2f} | {verdict} |"
 
 
 def versions():
@@ -197,14 +276,16 @@ def main():
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="monodon-bench-") as folder:
         room = Room(Path(folder))
-        python = {**os.environ, "PYTHONPATH": str(HERE / "apps"), "BENCH_DB": f"{folder}/bench.sqlite3"}
-        subprocess.run(["python3", str(HERE / "apps" / "djsite.py")], check=True, env=python)
-        rows, latency = [], []
+        subprocess.run(["python3", str(HERE / "apps" / "djsite.py")], check=True, env={**os.environ, **room.environment()})
+        rows, latency, mixed = [], [], []
         for case in cases(room):
             if options.only in case.name:
                 more, half = sitting(case, room, options)
                 rows += more
                 latency += half
+        for case in mixed_cases(room):
+            if options.only in f"mixed, {case.name}":
+                mixed += mixed_sitting(case, room, options)
     page = [
         "# What a request costs",
         "",
@@ -221,6 +302,9 @@ def main():
     if latency:
         page += ["", "Latency at half the peer's top rate, open loop (from the moment a request was due):", ""]
         page += ["| what | req/s | server | p50 ms | p99 ms | target |", "|---|---|---|---|---|---|", *latency]
+    if mixed:
+        page += ["", "Fast requests while one in ten takes 100 ms, 200 a second at random moments (mixed.py); the ratio is that of the p99:", ""]
+        page += ["| what | server | p50 ms | p90 ms | p99 ms | ratio | target |", "|---|---|---|---|---|---|---|", *mixed]
     text = "\n".join(page) + "\n"
     print(text)
     if not options.only:

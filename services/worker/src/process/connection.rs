@@ -78,7 +78,7 @@ impl Link {
         }
     }
 
-    /// Reads at most `most` bytes into `part`, which is empty.
+    /// Reads at most `most` bytes more into `part`.
     pub async fn read_at_most(&mut self, part: &mut Vec<u8>, most: usize) -> Result<(), UploadError> {
         self.watch.arm(self.body_timeout);
         match self.stream.read_at_most(part, most, &self.watch).await? {

@@ -66,9 +66,12 @@ impl Stream {
     }
 
     pub fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write_vectored(parts),
-            Self::Unix(stream) => stream.try_write_vectored(parts),
+        match (self, parts) {
+            // The kernel sends one part sooner than it looks through a list of one.
+            (Self::Tcp(stream), [part]) => stream.try_write(part),
+            (Self::Unix(stream), [part]) => stream.try_write(part),
+            (Self::Tcp(stream), _) => stream.try_write_vectored(parts),
+            (Self::Unix(stream), _) => stream.try_write_vectored(parts),
         }
     }
 

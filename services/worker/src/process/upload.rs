@@ -48,7 +48,12 @@ async fn sized(link: &mut Link, begin: usize, len: u64) -> Result<(Body, usize),
     proceed(link).await?;
     while body.len() < len {
         // Never read past the body: what follows belongs to the next request.
-        let room = usize::try_from(len - body.len()).unwrap_or(MEMORY).min(MEMORY);
+        let left = usize::try_from(len - body.len()).unwrap_or(usize::MAX);
+        if let Some(memory) = body.memory() {
+            link.read_at_most(memory, left).await?;
+            continue;
+        }
+        let room = left.min(MEMORY);
         let mut part = std::mem::take(&mut link.scratch);
         part.clear();
         part.reserve_exact(room.min(64 * 1024));

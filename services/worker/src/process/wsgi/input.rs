@@ -10,10 +10,10 @@ use pyo3::{
     types::{PyBytes, PyList},
 };
 
-use crate::process::body::Body;
+use crate::process::body::{Body, Memory};
 
 enum Source {
-    Memory(Cursor<Vec<u8>>),
+    Memory(Cursor<Memory>),
     File(BufReader<File>),
 }
 
@@ -28,7 +28,7 @@ impl Input {
         let left = body.len();
         let source = match body {
             Body::Empty => Source::Memory(Cursor::default()),
-            Body::Memory(bytes) => Source::Memory(Cursor::new(bytes)),
+            Body::Memory(memory) => Source::Memory(Cursor::new(memory)),
             Body::File { file, .. } => Source::File(BufReader::with_capacity(64 * 1024, file)),
         };
         Self { source, left }
@@ -51,7 +51,7 @@ impl Input {
     fn line<'py>(&mut self, py: Python<'py>, most: usize) -> PyResult<Bound<'py, PyBytes>> {
         let line = if let Source::Memory(memory) = &mut self.source {
             let at = usize::try_from(memory.position()).unwrap_or(usize::MAX);
-            let rest = memory.get_ref().get(at..).unwrap_or_default();
+            let rest = memory.get_ref().as_ref().get(at..).unwrap_or_default();
             let rest = rest.get(..most.min(rest.len())).unwrap_or_default();
             let len = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
             let line = PyBytes::new(py, rest.get(..len).unwrap_or_default());
@@ -72,7 +72,16 @@ impl Input {
     #[pyo3(signature = (size=None, /))]
     fn read<'py>(&mut self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         let amount = self.amount(size);
-        let bytes = PyBytes::new_with(py, amount, |bytes| Ok(self.reader().read_exact(bytes)?))?;
+        let bytes = match &mut self.source {
+            Source::Memory(memory) => {
+                let at = usize::try_from(memory.position()).unwrap_or(usize::MAX);
+                let rest = memory.get_ref().as_ref().get(at..).unwrap_or_default();
+                let bytes = PyBytes::new(py, rest.get(..amount).unwrap_or_default());
+                memory.set_position((at + amount) as u64);
+                bytes
+            }
+            Source::File(file) => PyBytes::new_with(py, amount, |bytes| Ok(file.read_exact(bytes)?))?,
+        };
         self.left = self.left.saturating_sub(amount as u64);
         Ok(bytes)
     }
