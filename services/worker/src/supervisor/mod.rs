@@ -189,6 +189,7 @@ fn prepare(
     let mut herd = Herd::new(config, start, events, shared, listeners, handover, alive, hold);
     herd.pidfile = pidfile;
     herd.upgrade = upgrade;
+    herd.notifier = systemd::Notifier::new(passed.as_ref().map(|passed| passed.pid));
     Ok(herd)
 }
 

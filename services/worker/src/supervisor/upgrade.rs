@@ -28,7 +28,7 @@ const SMALL_INITS: [&str; 5] = ["tini", "docker-init", "dumb-init", "catatonit",
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Passed {
-    pid: u32,
+    pub pid: u32,
     pub sockets: Vec<(Bind, RawFd)>,
     /// systemd has opened them.
     pub systemd: bool,
@@ -66,6 +66,10 @@ impl Upgrade {
 
     pub fn has_successor(&self) -> bool {
         self.successor.is_some()
+    }
+
+    pub fn successor(&self) -> Option<u32> {
+        self.successor
     }
 
     /// What both use belongs to neither alone.

@@ -23,6 +23,7 @@ use super::shared::Shared;
 use super::sockets::Listeners;
 use super::stacks::{self, Dump, Writer};
 use super::stop::Stop;
+use super::systemd::Notifier;
 use super::upgrade::Upgrade;
 use super::zygote::Zygote;
 use super::{BRISK, CALM, Event, Start};
@@ -83,6 +84,7 @@ pub struct Herd {
     printed: Option<String>,
     pub pidfile: Option<Pidfile>,
     pub upgrade: Upgrade,
+    pub notifier: Notifier,
 }
 
 impl Herd {
@@ -136,6 +138,7 @@ impl Herd {
             printed: None,
             pidfile: None,
             upgrade: Upgrade::default(),
+            notifier: Notifier::new(None),
         }
     }
 
@@ -180,6 +183,7 @@ impl Herd {
             self.breed(now);
         }
         self.publish();
+        self.notify();
     }
 
     /// What the workers and the admin port read.
@@ -201,6 +205,7 @@ impl Herd {
             && self.stop.is_none()
             && self.breeder.is_some()
             && self.processes.len() >= self.wanted;
-        if settled { CALM } else { BRISK }
+        let pause = if settled { CALM } else { BRISK };
+        self.notifier.longest_pause().map_or(pause, |longest| pause.min(Duration::from_micros(longest)))
     }
 }
