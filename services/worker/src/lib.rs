@@ -21,7 +21,8 @@ mod users;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What `monodon/__main__.py` and `monodon/zygote.py` call.
-#[pyo3::pymodule]
+// Free-threaded Python keeps its lock off: nothing here counts on it, see `process::gil`.
+#[pyo3::pymodule(gil_used = false)]
 mod _monodon {
     use std::ffi::OsString;
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from monodon import _monodon, app_metrics, hooks, title
+from monodon import _monodon, app_metrics, hooks, interpreter, title
 from monodon.hooks.exchange import Exchanges
 
 EXIT_BOOT = 3
@@ -37,6 +37,8 @@ def work(zygote, entry: int, generation: int, worker) -> int:
             found.call("post_fork", server, worker)
             _listen(found, server, worker)
             worker.wsgi = server.app.wsgi()
+            if entry == 0 and (words := interpreter.warning(setup["config"]["threads"])):
+                server.log.warning("%s", words)
             found.call("post_worker_init", worker)
         except BaseException as error:
             words = hooks.explain(error)[-LONGEST:]

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 
-from monodon import _monodon, app_metrics, gunicorn_conf, hooks, importer, logs, process, title
+from monodon import _monodon, app_metrics, gunicorn_conf, hooks, importer, interpreter, logs, process, title
 from monodon.hooks.cfg import Config
 from monodon.hooks.logger import Logger
 from monodon.hooks.server import Application, Arbiter
@@ -74,7 +74,7 @@ class Zygote:
             # What is there now stays for good: no collection need visit it, so the pages stay shared after a fork.
             gc.collect()
             gc.freeze()
-        self.tell(up=True, threads=self.threads, hooks=list(self.hooks))
+        self.tell(up=True, threads=self.threads, hooks=list(self.hooks), python=interpreter.describe())
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.wakeup = (reader, writer)
         signal.signal(signal.SIGCHLD, lambda *_: None)

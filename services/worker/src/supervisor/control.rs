@@ -1,50 +1,23 @@
 //! The control socket (unix, mode 0600): what changes state goes through it, never through the admin port. One line in,
-//! one answer out: `status`; `reload`, which answers when it is done; `dump PID`, which answers with Python stacks.
+//! one answer out: `status`, or `status pss`; `reload`, which answers when it is done; `dump PID`, which answers with Python stacks.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use super::Event;
-use super::herd::Herd;
-use super::process::{Phase, in_hand};
+use super::status::Status;
 
 pub enum Command {
-    Status(oneshot::Sender<Status>),
+    /// With each process's proportional share of memory, if asked for: that takes milliseconds for each.
+    Status(bool, oneshot::Sender<Status>),
     Reload(oneshot::Sender<Result<String, String>>),
     /// The Python stacks of the process with this number.
     Dump(u32, oneshot::Sender<Result<String, String>>),
-}
-
-#[derive(Serialize)]
-pub struct Status {
-    app: String,
-    version: &'static str,
-    pid: u32,
-    generation: u32,
-    processes_wanted: usize,
-    draining: bool,
-    reloading: bool,
-    listen: Vec<String>,
-    trouble: Option<String>,
-    processes: Vec<Row>,
-}
-
-#[derive(Serialize)]
-struct Row {
-    worker: usize,
-    pid: Option<u32>,
-    generation: u32,
-    state: &'static str,
-    age_seconds: u64,
-    requests: u64,
-    connections: u32,
-    in_hand: Option<String>,
 }
 
 /// Ends the listening and removes the socket when it is dropped.
@@ -98,9 +71,9 @@ async fn talk(stream: UnixStream, events: &UnboundedSender<Event>) -> io::Result
     tokio::io::AsyncReadExt::take(&mut stream, 256).read_line(&mut line).await?;
     let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
     let answer = match line.trim() {
-        "status" => {
+        line @ ("status" | "status pss") => {
             let (waiter, answer) = oneshot::channel();
-            events.send(Command::Status(waiter).into()).map_err(|_| gone())?;
+            events.send(Command::Status(line == "status pss", waiter).into()).map_err(|_| gone())?;
             serde_json::to_string(&answer.await.map_err(|_| gone())?)?
         }
         "reload" => {
@@ -136,40 +109,5 @@ async fn answer_with(mut stream: BufReader<UnixStream>, answer: &str) -> io::Res
 pub fn answer(waiter: Option<oneshot::Sender<Result<String, String>>>, words: Result<String, String>) {
     if let Some(waiter) = waiter {
         let _ = waiter.send(words);
-    }
-}
-
-impl Herd {
-    pub fn status(&self) -> Status {
-        let rows = self.processes.iter().filter_map(|(index, process)| {
-            let entry = self.shared.board.entry(*index)?;
-            let state = match process.phase {
-                Phase::Booting => "starting",
-                Phase::Leaving(_) => "draining",
-                Phase::Serving | Phase::Killing { .. } => entry.state().name(),
-            };
-            Some(Row {
-                worker: *index,
-                pid: process.pid,
-                generation: process.generation,
-                state,
-                age_seconds: crate::scoreboard::now().saturating_sub(process.forked) / 1_000_000,
-                requests: entry.served(),
-                connections: entry.connections(),
-                in_hand: in_hand(entry),
-            })
-        });
-        Status {
-            app: self.config.app.clone(),
-            version: env!("CARGO_PKG_VERSION"),
-            pid: std::process::id(),
-            generation: self.generation,
-            processes_wanted: self.wanted,
-            draining: self.stop.is_some(),
-            reloading: self.reload.is_some(),
-            listen: self.listeners.addresses(),
-            trouble: self.shared.trouble(),
-            processes: rows.collect(),
-        }
     }
 }

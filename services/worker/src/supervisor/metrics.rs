@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use monodon_admin::text::Family;
 
 use super::shared::Shared;
+use super::usage::Usage;
 use crate::scoreboard::{BOUNDS, Class, Entry, METHODS, Snapshot, State, now};
 
 const PREFIX: &str = "monodon_worker";
@@ -188,25 +189,6 @@ fn reloads(shared: &Shared, out: &mut String) {
 
 fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
-}
-
-/// From `/proc`, without asking the process.
-struct Usage {
-    resident: u64,
-    cpu: f64,
-}
-
-impl Usage {
-    fn of(pid: u32) -> Option<Self> {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name may hold anything, parentheses too; what counts begins after the last one.
-        let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
-        let number = |place: usize| fields.get(place).and_then(|field| field.parse::<u64>().ok());
-        let ticks = number(11)? + number(12)?;
-        let page = rustix::param::page_size() as u64;
-        let per_second = rustix::param::clock_ticks_per_second() as f64;
-        Some(Self { resident: number(21)? * page, cpu: ticks as f64 / per_second })
-    }
 }
 
 #[cfg(test)]

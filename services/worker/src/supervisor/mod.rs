@@ -19,9 +19,11 @@ mod shared;
 mod signals;
 mod sockets;
 pub mod stacks;
+mod status;
 mod stop;
 mod systemd;
 mod upgrade;
+mod usage;
 pub mod zygote;
 
 use std::ffi::OsString;

@@ -182,8 +182,8 @@ impl Herd {
         match command {
             Command::Reload(waiter) => self.reload(Some(waiter)),
             Command::Dump(pid, waiter) => self.dump(pid, waiter),
-            Command::Status(waiter) => {
-                let _ = waiter.send(self.status());
+            Command::Status(pss, waiter) => {
+                let _ = waiter.send(self.status(pss));
             }
         }
     }

@@ -75,6 +75,8 @@ pub enum Message {
         #[allow(dead_code, reason = "its presence is the message")]
         up: bool,
         threads: Vec<String>,
+        /// The interpreter: `3.13.1`, and whether it is free-threaded.
+        python: String,
         /// gunicorn's hooks that the configuration has.
         hooks: Vec<String>,
     },

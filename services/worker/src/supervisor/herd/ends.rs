@@ -3,6 +3,7 @@
 use super::{Herd, SECOND};
 use crate::scoreboard::{Reason, State, now};
 use crate::supervisor::process::{End, Phase, in_hand};
+use crate::supervisor::status::{Obituary, REMEMBERED};
 use crate::supervisor::{EXIT_IMPORT, oom};
 use crate::sys;
 
@@ -67,6 +68,8 @@ impl Herd {
         }
         let Some(process) = self.forget(index) else { return };
         self.shared.count_end(reason);
+        let words = was.clone().unwrap_or_else(|| end.to_string());
+        self.remember(Obituary { worker: index, pid, reason: reason.name(), at: now(), words });
         let why = if oom { format!(": {}", out_of_memory(peak)) } else { String::new() };
         let reason_name = reason.name();
         if reason.is_orderly() && matches!(end, End::Code(0) | End::Signal(libc::SIGKILL | libc::SIGTERM)) {
@@ -91,6 +94,13 @@ impl Herd {
                 self.back_off();
             }
         }
+    }
+
+    fn remember(&mut self, one: Obituary) {
+        if self.ended.len() >= REMEMBERED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(one);
     }
 
     /// A traceback that many processes have.

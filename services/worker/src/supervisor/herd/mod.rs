@@ -22,6 +22,7 @@ use super::reload::Reload;
 use super::shared::Shared;
 use super::sockets::Listeners;
 use super::stacks::{self, Dump, Writer};
+use super::status::Obituary;
 use super::stop::Stop;
 use super::systemd::Notifier;
 use super::upgrade::Upgrade;
@@ -62,6 +63,11 @@ pub struct Herd {
     next_zygote: u64,
     next_writer: Writer,
     pub dumps: Vec<Dump>,
+    /// The last ends, for `status`.
+    pub ended: VecDeque<Obituary>,
+    /// The interpreter's version.
+    pub python: Option<String>,
+    pub since: u64,
     /// Processes forked so far.
     age: u64,
     /// Adopted processes (pid, age) whose end no zygote has heard of.
@@ -124,6 +130,9 @@ impl Herd {
             next_zygote: 1,
             next_writer: 1,
             dumps: Vec::new(),
+            ended: VecDeque::new(),
+            python: None,
+            since: now(),
             age: 0,
             unheard: Vec::new(),
             changes: None,

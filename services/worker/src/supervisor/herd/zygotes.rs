@@ -58,7 +58,8 @@ impl Herd {
 
     pub(super) fn told(&mut self, id: u64, message: Message) {
         match message {
-            Message::Up { threads, hooks, .. } => {
+            Message::Up { threads, hooks, python, .. } => {
+                self.python = Some(python);
                 if let Some(zygote) = self.zygotes.iter_mut().find(|zygote| zygote.id == id) {
                     zygote.up = true;
                     zygote.hooks = hooks;

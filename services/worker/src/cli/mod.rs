@@ -1,6 +1,8 @@
 //! The command line: serving is what it does without a verb; `healthcheck`, `status`, `dump` and `reload` talk to a worker
 //! that runs. (`init` and `release` are about Python projects and are written in Python.)
 
+mod status;
+
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -19,7 +21,7 @@ Monodon's worker serves a WSGI application in supervised processes.
 
 Usage: monodon-worker [SETTINGS] APPLICATION     for example: monodon-worker mysite.wsgi:application
        monodon-worker healthcheck                exit 0 when the worker that runs here is ready
-       monodon-worker status [--json]            what its processes do
+       monodon-worker status [--watch] [--json]  what its processes do, once or again and again
        monodon-worker dump [PID]                 where its Python threads are: one process, or all
        monodon-worker reload                     new code, without losing a request
        monodon-worker init [--force]             write Dockerfile and compose.yaml for the project in this folder
@@ -33,7 +35,7 @@ pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
         arguments.split_first().map_or(("", arguments), |(verb, rest)| (verb.to_str().unwrap_or(""), rest));
     match verb {
         "healthcheck" => with_config(rest, &python, |config| monodon_admin::healthcheck(config.admin)),
-        "status" => status(rest, &python),
+        "status" => status::run(rest, &python),
         "dump" => dump(rest, &python),
         "reload" => with_config(rest, &python, |config| reload(&config.control)),
         "help" => help(),
@@ -143,65 +145,4 @@ fn processes(control: &Path) -> Result<Vec<String>, String> {
     let status: Value = serde_json::from_str(&ask(control, "status")?).map_err(|error| error.to_string())?;
     let rows = status.get("processes").and_then(Value::as_array).into_iter().flatten();
     Ok(rows.filter_map(|row| row.get("pid").and_then(Value::as_u64)).map(|pid| pid.to_string()).collect())
-}
-
-fn status(arguments: &[OsString], python: &[OsString]) -> ExitCode {
-    let (json, rest): (Vec<OsString>, Vec<OsString>) = arguments.iter().cloned().partition(|word| word == "--json");
-    with_config(&rest, python, |config| match ask(&config.control, "status") {
-        Ok(answer) if !json.is_empty() => {
-            tell(answer.trim_end());
-            ExitCode::SUCCESS
-        }
-        Ok(answer) => match serde_json::from_str(&answer) {
-            Ok(status) => {
-                tell(&table(&status));
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("monodon-worker: the answer cannot be read: {error}");
-                ExitCode::FAILURE
-            }
-        },
-        Err(words) => {
-            eprintln!("monodon-worker: {words}");
-            ExitCode::FAILURE
-        }
-    })
-}
-
-fn table(status: &Value) -> String {
-    let text = |value: &Value, key: &str| match value.get(key) {
-        None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    };
-    let listen: Vec<&str> =
-        status.get("listen").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-    let mut out = format!(
-        "{} on {}, generation {}, {} processes wanted{}{}\n",
-        text(status, "app"),
-        listen.join(", "),
-        text(status, "generation"),
-        text(status, "processes_wanted"),
-        if status.get("reloading") == Some(&Value::Bool(true)) { ", reloading" } else { "" },
-        if status.get("draining") == Some(&Value::Bool(true)) { ", stopping" } else { "" },
-    );
-    if let Some(trouble) = status.get("trouble").and_then(Value::as_str) {
-        out.push_str(&format!("! {trouble}\n"));
-    }
-    out.push_str("worker     pid  gen  state      age s   requests  connections  in hand\n");
-    for row in status.get("processes").and_then(Value::as_array).into_iter().flatten() {
-        out.push_str(&format!(
-            "{:>6} {:>7} {:>4}  {:<9} {:>6} {:>10} {:>12}  {}\n",
-            text(row, "worker"),
-            text(row, "pid"),
-            text(row, "generation"),
-            text(row, "state"),
-            text(row, "age_seconds"),
-            text(row, "requests"),
-            text(row, "connections"),
-            text(row, "in_hand"),
-        ));
-    }
-    out.trim_end().to_owned()
 }
