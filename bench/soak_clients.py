@@ -26,6 +26,8 @@ class Loss:
     what: str
     request_id: str
     fresh: bool
+    # The head of the answer was there.
+    cut: bool = False
 
     def __str__(self):
         kept = "a new" if self.fresh else "a kept"
@@ -71,6 +73,19 @@ class Site:
     def __init__(self, http_port, https_port, ca):
         self.http, self.https = http_port, https_port
         self.tls = ssl.create_default_context(cadata=ca)
+        self.tls_http2 = ssl.create_default_context(cadata=ca)
+        self.tls_http2.set_alpn_protocols(["h2"])
+
+    def http2_connection(self):
+        raw = socket.create_connection(("127.0.0.1", self.https), PATIENCE)
+        try:
+            sock = self.tls_http2.wrap_socket(raw, server_hostname="localhost")
+        except OSError:
+            raw.close()
+            raise
+        if sock.selected_alpn_protocol() != "h2":
+            raise RuntimeError("the edge does not speak HTTP/2")
+        return sock
 
     def connection(self, tls, buffer=None):
         raw = socket.socket()
@@ -116,8 +131,10 @@ class Client(threading.Thread):
             self.ask("GET", "page")
         elif draw < 0.93:
             self.ask("POST", "echo", self.random.randbytes(self.random.choice((10, 1000, 30_000))))
-        elif draw < 0.98:
+        elif draw < 0.97:
             self.ask("GET", "big")
+        elif draw < 0.98:
+            self.ask("GET", "grow")
         else:
             self.ask("GET", "slow")
 
@@ -129,11 +146,11 @@ class Client(threading.Thread):
     def ask(self, method, kind, body=None, expected_status=200, buffer=None, pace=None):
         token = uuid.UUID(int=self.random.getrandbits(128)).hex
         fresh = self.connection is None or self.random.random() < 0.02
-        request_id, began = "", time.time()
+        request_id, began, status = "", time.time(), None
 
         def lost(what):
             self.drop()
-            self.record.lost(began, time.time(), method, kind, token, what, request_id, fresh)
+            self.record.lost(began, time.time(), method, kind, token, what, request_id, fresh, status == expected_status)
 
         try:
             if fresh:
@@ -141,7 +158,7 @@ class Client(threading.Thread):
                 self.connection = self.site.connection(self.random.random() < 0.5, buffer)
             self.connection.request(method, f"/{kind}/{token}", body=body)
             response = self.connection.getresponse()
-            request_id = response.getheader("X-Request-Id", "")
+            request_id, status = response.getheader("X-Request-Id", ""), response.status
             data = response.read() if pace is None else self.read_slowly(response, pace)
             leaves = response.will_close
         except (OSError, http.client.HTTPException) as error:

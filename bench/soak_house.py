@@ -1,5 +1,6 @@
 """The servers of bench/soak.py: starts them in a folder of their own, reads their figures, looks at their processes in /proc."""
 
+import json
 import os
 import signal
 import socket
@@ -131,9 +132,10 @@ class Server:
 class Worker(Server):
     def __init__(self, name, folder, binary, host, port, admin_port, processes, options):
         ledger = {"SOAK_LEDGER": str(folder / "ledger")}
-        self.address = f"{host}:{port}"
-        command = [binary, "soaked:application", "--chdir", HERE / "apps", "--bind", self.address, "--admin", f"{host}:{admin_port}"]
-        command += ["--control", folder / f"{name}.sock", "--workers", processes, "--accesslog", folder / f"{name}-access.log", *options]
+        self.address, self.socket, self.control = f"{host}:{port}", f"unix:{folder}/{name}-app.sock", folder / f"{name}.sock"
+        command = [binary, "soaked:application", "--chdir", HERE / "apps", "--admin", f"{host}:{admin_port}"]
+        command += ["--bind", self.address, "--bind", self.socket, "--control", self.control, "--workers", processes]
+        command += ["--accesslog", folder / f"{name}-access.log", *options]
         super().__init__(name, folder, command, f"{host}:{admin_port}", ledger)
 
     def zygotes(self):
@@ -143,6 +145,22 @@ class Worker(Server):
     def processes(self):
         """Also those that the supervisor has adopted from a zygote that is gone."""
         return [pid for pid in descendants(self.pid) if not leads(pid)]
+
+
+    def kill(self, pid):
+        """Kills a process of its own. Returns how many requests it had in hand: it is stopped first, so that the figure is exact."""
+        os.kill(pid, signal.SIGSTOP)
+        until(lambda: family().get(pid, (0, "T"))[1] in "TZ", "it has stopped", 5)
+        try:
+            with socket.socket(socket.AF_UNIX) as control:
+                control.settimeout(5)
+                control.connect(str(self.control))
+                control.sendall(b"status\n")
+                with control.makefile() as answer:
+                    rows = json.load(answer)["processes"]
+        finally:
+            os.kill(pid, signal.SIGKILL)
+        return next((row["in_flight"] for row in rows if row["pid"] == pid), 0)
 
 
 class Edge(Server):

@@ -1,7 +1,7 @@
 """What bench/soak.py serves: each answer can be computed from its request's token, so the driver knows every byte that it must get.
 
-POST bodies and hanging requests are written down in the file SOAK_LEDGER (one line at the beginning, one at the end), so that the driver sees
-what was begun, by which process, and whether anything was given to the application twice.
+Each request is written down in the file SOAK_LEDGER (one line at the beginning, one at the end), so that the driver sees what was begun, by which
+process, and whether anything was given to the application twice.
 """
 
 import hashlib
@@ -9,8 +9,10 @@ import os
 import time
 
 LEDGER = os.open(os.environ.get("SOAK_LEDGER", os.devnull), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-SIZES = {"fast": 600, "page": 4000, "slow": 4000, "big": 2 << 20, "hang": 10}
+SIZES = {"fast": 600, "page": 4000, "slow": 4000, "big": 2 << 20, "hang": 10, "grow": 600}
 WAITS = {"page": 0.02, "slow": 1.0, "hang": 3600}
+# What a careless application never lets go.
+KEPT = []
 
 
 def content(token: str, size: int) -> bytes:
@@ -26,14 +28,13 @@ def note(*words):
 
 def application(environ, start_response):
     kind, _, token = environ["PATH_INFO"].strip("/").partition("/")
-    noted = kind in ("echo", "hang")
-    if noted:
-        note("begin", kind, token, os.getpid())
+    note("begin", kind, token, os.getpid())
     body = environ["wsgi.input"].read()
     time.sleep(WAITS.get(kind, 0))
     answer = hashlib.sha256(token.encode() + body).hexdigest().encode() if kind == "echo" else content(token, SIZES[kind])
-    if noted:
-        note("end", kind, token, os.getpid())
+    if kind == "grow":
+        KEPT.append(os.urandom(2 << 20))
+    note("end", kind, token, os.getpid())
     start_response(
         "200 OK",
         [

@@ -17,6 +17,8 @@ mod sys;
 mod title;
 mod users;
 
+// A sanitizer watches its own.
+#[cfg(not(fuzzing))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -45,6 +45,8 @@ struct Row {
     cpu_seconds: Option<f64>,
     requests: u64,
     connections: u32,
+    /// Requests that it works on, or that wait in it for a thread.
+    in_flight: u32,
     in_hand: Option<String>,
 }
 
@@ -92,6 +94,7 @@ impl Herd {
                 cpu_seconds: usage.as_ref().map(|usage| usage.cpu),
                 requests: entry.served(),
                 connections: entry.connections(),
+                in_flight: entry.in_flight(),
                 in_hand: in_hand(entry),
             })
         });
