@@ -191,6 +191,30 @@ def test_the_users_folder_stays_his(worker, tmp_path):
     assert file.exists()
 
 
+def test_a_folder_that_the_configuration_names_is_read_and_keeps_to_pids(worker, tmp_path):
+    folder = tmp_path / "named"
+    folder.mkdir()
+    (tmp_path / "conf.py").write_text(
+        f"""
+import os
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = {str(folder)!r}
+from prometheus_client import multiprocess
+
+def child_exit(server, worker):
+    multiprocess.mark_process_dead(worker.pid)
+"""
+    )
+    server = worker(METRICS, "--config", str(tmp_path / "conf.py"))
+    pids, count, seen = visit(server)
+    assert seen == folder
+    assert server.metric('hits_total{path="/"}') == count and server.metric("busy") == 2
+    assert {file.name for file in folder.glob("counter*")} == {f"counter_{pid}.db" for pid in pids}
+    dead = pids.pop()
+    os.kill(dead, signal.SIGKILL)
+    until(lambda: server.metric("busy") == 1, "the hook")
+    assert server.metric('hits_total{path="/"}') == count
+
+
 FORKS = """
 import multiprocessing, os
 from prometheus_client import Counter

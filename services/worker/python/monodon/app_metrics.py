@@ -2,15 +2,20 @@
 
 Files of a pid are left behind by each process that dies; those of an entry are taken up by the next one. What a process
 starts itself (a fork of it, another program) must not write into its files: it goes by its pid.
+
+Who sets PROMETHEUS_MULTIPROC_DIR in Python (in gunicorn.conf.py, say) has housekeeping of his own, which goes by pids: his
+files are left as they are, and the supervisor is told where to read them.
 """
 
 import os
 import sys
 
 MODULE = "prometheus_client.values"
+VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _pid = 0
 _name = ""
+_folder = ""
 
 
 def identify(name: str) -> None:
@@ -24,9 +29,17 @@ def identifier():
     return _name if pid == _pid else pid
 
 
-def install(name: str) -> None:
+def elsewhere() -> str | None:
+    """Where the metrics are, if the application has set another folder than `install` was told."""
+    folder = os.environ.get(VARIABLE, _folder)
+    return os.path.abspath(folder) if folder != _folder and MODULE in sys.modules else None
+
+
+def install(name: str, folder: str) -> None:
     """Before anything of the application's is imported."""
+    global _folder
     identify(name)
+    _folder = folder
     if MODULE in sys.modules:
         _adopt(sys.modules[MODULE])
     else:
@@ -34,6 +47,8 @@ def install(name: str) -> None:
 
 
 def _adopt(values) -> None:
+    if os.environ.get(VARIABLE) != _folder:
+        return
     # What makes a metric looks this up each time. Very old ones have no such function; they go by their pids.
     make = getattr(values, "MultiProcessValue", None)
     if make is not None:

@@ -50,6 +50,8 @@ def work(zygote, entry: int, generation: int, worker) -> int:
             zygote.tell(boot_failed=entry, pid=os.getpid(), traceback=words, hook=blame)
             return code
         worker.booted = True
+        if folder := app_metrics.elsewhere():
+            zygote.tell(app_metrics=folder)
         if zygote.files is None:
             zygote.channel.close()
         else:

@@ -74,6 +74,8 @@ class Zygote:
             # What is there now stays for good: no collection need visit it, so the pages stay shared after a fork.
             gc.collect()
             gc.freeze()
+        if folder := app_metrics.elsewhere():
+            self.tell(app_metrics=folder)
         self.tell(up=True, threads=self.threads, hooks=list(self.hooks), python=interpreter.describe())
         reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.wakeup = (reader, writer)
@@ -291,7 +293,7 @@ def main() -> int:
     # What the application prints is seen when it prints it.
     sys.stdout.reconfigure(line_buffering=True)
     if names := setup["app_metrics"]:
-        app_metrics.install(names["zygote"])
+        app_metrics.install(names["zygote"], names["folder"])
     importer.prepare_path(setup["config"]["pythonpath"], setup["config"]["folder"])
     zygote = Zygote(channel, setup)
     try:

@@ -20,11 +20,11 @@ mod names;
 pub mod place;
 mod text;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -43,6 +43,8 @@ const MOST_FILES: usize = 20_000;
 
 pub struct AppMetrics {
     place: Place,
+    /// Folders that the application has named in Python: only read.
+    others: Mutex<BTreeSet<PathBuf>>,
     /// Odd while what is in the files moves from one to another.
     moves: AtomicU64,
     moving: Mutex<()>,
@@ -72,6 +74,7 @@ impl AppMetrics {
     fn at(place: Place) -> Self {
         Self {
             place,
+            others: Mutex::new(BTreeSet::new()),
             moves: AtomicU64::new(0),
             moving: Mutex::new(()),
             scraped: Mutex::new(None),
@@ -89,6 +92,15 @@ impl AppMetrics {
     /// What a process puts behind its `w3` or `z0`.
     pub fn tag(&self) -> &str {
         &self.place.tag
+    }
+
+    /// Reads this folder too.
+    pub fn also(&self, folder: PathBuf) {
+        const MOST: usize = 8;
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if folder != self.folder() && others.len() < MOST {
+            others.insert(folder);
+        }
     }
 
     /// The worker ends.
@@ -121,7 +133,7 @@ impl AppMetrics {
     /// For now and then: files of processes that we do not know, which are gone; and whether there is room.
     pub fn sweep(&self) {
         if self.place.is_our_own() {
-            let mut dead: Vec<String> = self.files().into_iter().filter_map(|file| gone(&file)).collect();
+            let mut dead: Vec<String> = files_in(self.folder()).iter().filter_map(gone).collect();
             dead.sort();
             dead.dedup();
             dead.iter().for_each(|pid| self.bury(pid));
@@ -172,20 +184,6 @@ impl AppMetrics {
         Moving { moves: &self.moves, _lock: lock }
     }
 
-    /// Names of files that hold metrics; those of processes before the archive, for what they say of a metric is newer.
-    fn files(&self) -> Vec<OsString> {
-        let entries = fs::read_dir(self.folder()).into_iter().flatten().flatten().map(|entry| entry.file_name());
-        let mut files: Vec<(bool, OsString)> = entries
-            .filter_map(|name| {
-                let process = Kind::of(name.to_str()?)?.1;
-                Some((process.starts_with("archive"), name))
-            })
-            .take(MOST_FILES)
-            .collect();
-        files.sort();
-        files.into_iter().map(|(_, name)| name).collect()
-    }
-
     /// Adds the application's families, and figures about them, to a page. `page` is what stands there already: none of
     /// its names is used again.
     pub fn render(&self, page: &mut String) {
@@ -230,15 +228,18 @@ impl AppMetrics {
     fn read_all(&self) -> (usize, Merge) {
         let mut merge = Merge::new(Limits::default());
         let mut buffer = Vec::new();
-        let files = self.files();
-        for name in &files {
-            let Some((kind, process)) = name.to_str().and_then(Kind::of) else { continue };
-            let path = self.folder().join(name);
-            let read = file::read(&path, &mut buffer).and_then(|()| file::check(&buffer));
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let folders = std::iter::once(self.folder()).chain(others.iter().map(PathBuf::as_path));
+        let files: Vec<PathBuf> =
+            folders.flat_map(|folder| files_in(folder).into_iter().map(|name| folder.join(name))).collect();
+        for path in &files {
+            let name = path.file_name().and_then(|name| name.to_str());
+            let Some((kind, process)) = name.and_then(Kind::of) else { continue };
+            let read = file::read(path, &mut buffer).and_then(|()| file::check(&buffer));
             match read.and_then(|()| file::values(&buffer)) {
                 Ok(values) => merge.add(kind, process, values.flatten()),
                 Err(Trouble::Gone) => {}
-                Err(trouble) => self.note(&path, &trouble),
+                Err(trouble) => self.note(path, &trouble),
             }
         }
         (files.len(), merge)
@@ -285,6 +286,20 @@ impl Drop for Moving<'_> {
     fn drop(&mut self) {
         self.moves.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// Names of files that hold metrics; those of processes before the archive, for what they say of a metric is newer.
+fn files_in(folder: &Path) -> Vec<OsString> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let mut files: Vec<(bool, OsString)> = entries
+        .filter_map(|name| {
+            let process = Kind::of(name.to_str()?)?.1;
+            Some((process.starts_with("archive"), name))
+        })
+        .take(MOST_FILES)
+        .collect();
+    files.sort();
+    files.into_iter().map(|(_, name)| name).collect()
 }
 
 /// The pid in a file's name, of a process that is no more.

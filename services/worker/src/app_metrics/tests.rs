@@ -133,7 +133,7 @@ fn files_of_a_pid_are_archived_when_it_is_gone() {
     let page = page(&metrics);
     assert!(has(&page, r#"hits_total{page="a"} 2.0"#), "{page}");
     assert!(!page.contains("busy"));
-    let names = metrics.files();
+    let names = files_in(metrics.folder());
     assert_eq!(names, ["counter_archive.db"]);
     metrics.end();
     assert!(!metrics.folder().exists());

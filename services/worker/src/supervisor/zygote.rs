@@ -86,6 +86,10 @@ pub enum Message {
         /// The exit code that a hook's failure asks for.
         hook: Option<u8>,
     },
+    /// The application keeps its metrics in a folder of its own.
+    AppMetrics {
+        app_metrics: PathBuf,
+    },
     ForkFailed {
         fork_failed: usize,
         error: String,

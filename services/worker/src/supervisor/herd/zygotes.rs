@@ -76,6 +76,11 @@ impl Herd {
                 self.boot_failed(&failed, hook, self.generation_of(id));
                 self.dismiss(id);
             }
+            Message::AppMetrics { app_metrics } => {
+                if let Some(metrics) = self.shared.app_metrics.get() {
+                    metrics.also(app_metrics);
+                }
+            }
             Message::ForkFailed { fork_failed, error, hook: Some(code) } => {
                 self.forget(fork_failed);
                 self.boot_failed(&error, Some(code), self.generation_of(id));
