@@ -180,3 +180,29 @@ def test_worker_connections(worker):
         third.socket.settimeout(10)
         assert third.answer().status == 200
     until(lambda: one.status()["processes"][0]["connections"] == 0, "the end of all connections")
+
+
+def test_a_reload_opens_and_closes_what_has_changed(worker, start, tmp_path):
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    binds = "bind = ['127.0.0.1:0', 'unix:%s']\nbacklog = %d"
+    one = worker(HELLO, *ONE, files={"gunicorn.conf.py": binds % (first, 11)}, bind=False)
+    address, configuration = one.address, one.folder / "gunicorn.conf.py"
+    with Client(first) as old:
+        assert old.get("/").status == 200
+        configuration.write_text(binds % (second, 12))
+        assert one.tell("reload").startswith("ok")
+        assert get(address) == get(second) == old.get("/").status == 200
+    assert not os.path.exists(first)
+    assert one.status()["listen"] == ["http://%s:%d" % address, f"unix:{second}"]
+    # A socket that cannot be opened, or code that cannot be imported: everything stays as it was.
+    configuration.write_text(binds % (tmp_path / "none" / "socket", 12))
+    assert "the folder does not exist" in one.tell("reload")
+    assert get(second) == 200
+    configuration.write_text(binds % (first, 12))
+    one.write("import nothing_of_that_name")
+    assert one.tell("reload").startswith("failed")
+    assert get(address) == get(second) == 200
+    assert not os.path.exists(first)
+    one.signal(signal.SIGTERM)
+    assert one.wait() == 0
+    assert not os.path.exists(second)

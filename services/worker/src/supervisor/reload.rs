@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::Event;
 use super::control::{self, Command};
 use super::herd::Herd;
+use super::sockets::Listeners;
 use crate::config::Config;
 use crate::load::{Loaded, load};
 use crate::scoreboard::Reason;
@@ -21,10 +22,16 @@ pub struct Reload {
     config: Arc<Config>,
     wanted: usize,
     exports: Vec<(String, String)>,
+    listeners: Listeners,
     waiting: Vec<oneshot::Sender<Result<String, String>>>,
 }
 
 impl Reload {
+    /// The worker stops in the midst of it.
+    pub fn close(&mut self, alone: bool) {
+        self.listeners.close(alone);
+    }
+
     /// How many processes there were.
     pub fn wanted(&self) -> usize {
         self.wanted
@@ -58,12 +65,22 @@ impl Herd {
             tracing::warn!("{warning}");
         }
         let config = self.acceptable(config);
+        let listeners = match self.listeners.renewed(&config) {
+            Ok(listeners) => listeners,
+            Err(message) => {
+                tracing::error!("not reloaded: {message}");
+                self.shared.reload_failures.fetch_add(1, Relaxed);
+                self.shared.set_trouble(Some(format!("the last reload was refused: {message}")));
+                return control::answer(waiter, Err(message));
+            }
+        };
         self.reload = Some(Reload {
             generation: self.generation,
             breeder: self.breeder.take(),
             config: std::mem::replace(&mut self.config, Arc::new(config)),
             wanted: self.wanted,
             exports: std::mem::replace(&mut self.start.exports, exports),
+            listeners: std::mem::replace(&mut self.listeners, listeners),
             waiting: waiter.into_iter().collect(),
         });
         if self.config.workers != self.reload.as_ref().map_or(0, |before| before.config.workers) {
@@ -85,20 +102,13 @@ impl Herd {
         latest.max(zygotes).max(self.generation) + 1
     }
 
-    /// Sockets and shared memory stay as they are; what would need others is said and left.
+    /// Shared memory and what the supervisor is asked by stay as they are; what would need others is said and left.
     pub fn acceptable(&self, mut config: Config) -> Config {
         let before = &self.config;
-        let kept = [
-            ("bind", config.bind != before.bind),
-            ("backlog", config.backlog != before.backlog),
-            ("admin", config.admin != before.admin),
-            ("control", config.control != before.control),
-        ];
+        let kept = [("admin", config.admin != before.admin), ("control", config.control != before.control)];
         for (name, _) in kept.iter().filter(|(_, changed)| *changed) {
             tracing::warn!("{name} has changed: that needs a restart, the old value stays");
         }
-        config.bind.clone_from(&before.bind);
-        config.backlog = before.backlog;
         config.admin = before.admin;
         config.control.clone_from(&before.control);
         let most = self.most();
@@ -133,8 +143,12 @@ impl Herd {
     }
 
     fn reload_done(&mut self) {
-        let Some(reload) = self.reload.take() else { return };
+        let Some(mut reload) = self.reload.take() else { return };
         tracing::info!(generation = self.generation, "reloaded");
+        if reload.config.bind != self.config.bind {
+            tracing::info!("listening on {}", self.listeners.addresses().join(", "));
+        }
+        reload.listeners.close_but(&self.listeners, self.upgrade.alone());
         self.renew_mechanics();
         self.shared.reloads.fetch_add(1, Relaxed);
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -165,6 +179,7 @@ impl Herd {
         self.config = reload.config;
         self.wanted = reload.wanted;
         self.start.exports = reload.exports;
+        std::mem::replace(&mut self.listeners, reload.listeners).close_but(&self.listeners, self.upgrade.alone());
         self.proven = true;
         self.reload_again = false;
         let broken = self.processes.iter().filter(|(_, process)| process.generation == failed);

@@ -65,6 +65,47 @@ impl Listeners {
         Ok(Self { sockets, systemd })
     }
 
+    /// Those that a changed configuration wants: sockets whose bind has not changed are the same ones. Nothing changes here;
+    /// what systemd has opened stands as long as the service.
+    pub fn renewed(&self, config: &Config) -> Result<Self, String> {
+        let mut there: Vec<&(Bind, Socket)> = self.sockets.iter().collect();
+        let binds: Vec<&Bind> =
+            if self.systemd { there.iter().map(|(bind, _)| bind).collect() } else { config.bind.iter().collect() };
+        let mut sockets = Vec::new();
+        for bind in binds {
+            let known = there.iter().position(|(other, _)| other == bind).map(|place| there.swap_remove(place));
+            let socket = match (known, bind) {
+                (Some((_, socket)), _) => socket.try_clone(),
+                // Whatever has this number now, it was not inherited.
+                (None, Bind::Fd(_)) => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+                (None, bind) => open(bind, config),
+            };
+            let listening = socket.and_then(|socket| {
+                // Said again, it changes the length of the queue.
+                socket.listen(config.backlog as i32)?;
+                super::zygote::inheritable(socket.as_fd(), true)?;
+                Ok(socket)
+            });
+            match listening {
+                Ok(socket) => sockets.push((bind.clone(), socket)),
+                Err(error) => {
+                    Self { sockets, systemd: self.systemd }.close_but(self, true);
+                    return Err(wrong(bind, &error));
+                }
+            }
+        }
+        Ok(Self { sockets, systemd: self.systemd })
+    }
+
+    /// As [`Listeners::close`], but the paths of binds that are `kept` stay.
+    pub fn close_but(&mut self, kept: &Self, alone: bool) {
+        let stays = |bind: &Bind| kept.sockets.iter().any(|(other, _)| other == bind);
+        let gone = |(bind, _): &mut (Bind, Socket)| !stays(bind);
+        let gone: Vec<_> = self.sockets.extract_if(.., gone).collect();
+        self.sockets.clear();
+        Self { sockets: gone, systemd: self.systemd }.close(alone);
+    }
+
     /// For a new supervisor.
     pub fn passed(&self) -> Vec<(Bind, RawFd)> {
         self.sockets.iter().map(|(bind, socket)| (bind.clone(), socket.as_raw_fd())).collect()

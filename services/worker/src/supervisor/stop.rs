@@ -53,7 +53,11 @@ impl Herd {
     }
 
     fn close(&mut self) {
-        self.listeners.close(self.upgrade.alone());
+        let alone = self.upgrade.alone();
+        self.listeners.close(alone);
+        if let Some(reload) = &mut self.reload {
+            reload.close(alone);
+        }
         for zygote in &self.zygotes {
             zygote.tell(&Order::Close { close: true });
         }
