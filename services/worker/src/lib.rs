@@ -12,6 +12,7 @@ mod load;
 pub mod process;
 pub mod scoreboard;
 mod settings;
+mod statsd;
 mod supervisor;
 mod sys;
 mod title;

@@ -140,6 +140,20 @@ pub fn take(number: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
+/// How many connections wait on a listening TCP socket, and how many may: what `ss` shows as Recv-Q and Send-Q.
+pub fn backlog(socket: BorrowedFd<'_>) -> Option<(u32, u32)> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: `tcp_info` is plain data, for which zeros are valid.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = libc::socklen_t::try_from(size_of_val(&info)).ok()?;
+    // SAFETY: the pointers are to locals that live through the call, and `length` is the size of what the first is to.
+    let failed = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &raw mut length)
+    };
+    // For a socket that listens (state 10) the kernel puts its queue into these two fields (tcp_get_info).
+    (failed == 0 && info.tcpi_state == 10).then_some((info.tcpi_unacked, info.tcpi_sacked))
+}
+
 /// The signal's name, for people.
 pub fn signal_name(signal: i32) -> String {
     let known = match signal {

@@ -325,3 +325,70 @@ def test_syslogs_address_and_facility_are_checked(start):
     assert server.wait() == 2
     assert "expected unix://PATH, udp://HOST:PORT or tcp://HOST:PORT" in server.err()
     assert "expected one of auth, authpriv" in server.err()
+
+
+class Stats(Collector):
+    """A StatsD that keeps the metrics it hears, one by one."""
+
+    def __init__(self, path=None):
+        if path is None:
+            super().__init__()
+            self.address = self.address.removeprefix("udp://")
+            return
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(str(path))
+        self.socket.settimeout(20)
+        self.address = f"unix://{path}"
+        self.heard = []
+
+    def hears(self, part):
+        while True:
+            found = [metric for metric in self.heard if part in metric]
+            if found:
+                return found[0]
+            self.heard += self.socket.recv(65536).decode().split("\n")
+
+
+@pytest.mark.parametrize("place", ["udp", "unix"])
+def test_statsd_hears_what_gunicorn_tells(worker, tmp_path, place):
+    stats = Stats(tmp_path / "statsd.sock" if place == "unix" else None)
+    flags = ["--statsd-host", stats.address, "--statsd-prefix", "shop", "--dogstatsd-tags", "env:test,team:a"]
+    server = worker(app(), "--workers", "1", *flags, "--enable-backlog-metric")
+    tags = "|#env:test,team:a"
+    get(server, "/fails")
+    assert stats.hears("request.status") == f"shop.gunicorn.request.status.500:1|c|@1.0{tags}"
+    assert stats.hears("gunicorn.requests") == f"shop.gunicorn.requests:1|c|@1.0{tags}"
+    name, _, value = stats.hears("request.duration").partition(":")
+    assert name == "shop.gunicorn.request.duration" and value.endswith(f"|ms{tags}") and float(value.partition("|")[0]) > 0
+    assert stats.hears("gunicorn.workers:1") == f"shop.gunicorn.workers:1|g{tags}"
+    assert stats.hears("gunicorn.backlog") == f"shop.gunicorn.backlog:0|h{tags}"
+    assert stats.hears("log.exception") == f"shop.gunicorn.log.exception:1|c|@1.0{tags}"
+    get(server, "/log")
+    assert stats.hears("log.warning") == f"shop.gunicorn.log.warning:1|c|@1.0{tags}"
+    assert not any("log.error" in metric for metric in stats.heard)
+
+
+def test_gunicorn_itself_tells_statsd_the_same(tmp_path):
+    """The names and forms that the test above expects of us."""
+    stats = Stats()
+    (tmp_path / "logged.py").write_text(SOURCE)
+    with gunicorn(tmp_path, "--statsd-host", stats.address, "--statsd-prefix", "shop", "--dogstatsd-tags", "a:b") as address:
+        ask_all(address)
+        assert stats.hears("request.status.404") == "shop.gunicorn.request.status.404:1|c|@1.0|#a:b"
+        assert stats.hears("gunicorn.requests") == "shop.gunicorn.requests:1|c|@1.0|#a:b"
+        assert stats.hears("request.duration").endswith("|ms|#a:b")
+        assert stats.hears("gunicorn.workers") == "shop.gunicorn.workers:1|g|#a:b"
+
+
+def test_statsd_that_nobody_listens_to_costs_nothing(worker, tmp_path):
+    server = worker(HELLO, "--workers", "1", "--statsd-host", f"unix://{tmp_path}/nobody.sock")
+    assert server.request()[0] == 200
+    stats = Stats(tmp_path / "nobody.sock")
+    server.request()
+    assert stats.hears("gunicorn.workers") == "gunicorn.workers:1|g"
+
+
+def test_statsds_settings_are_checked(start):
+    server = start(HELLO, "--statsd-host", "udp://x", "--statsd-prefix", "a:b")
+    assert server.wait() == 2
+    assert "--statsd-host: expected unix://PATH or HOST:PORT" in server.err()

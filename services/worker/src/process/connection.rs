@@ -151,21 +151,21 @@ async fn requests<I: Interface>(shared: &Shared, interface: &I, link: &mut Link)
             }
             Next::Moved => return End::Elsewhere,
             Next::Refused(reject) => {
-                shared.entry.add_rejected(1);
+                shared.reject(reject.reason());
                 tracing::info!(reason = reject.reason(), peer = link.request.peer.remote_host, "request refused");
                 answer(shared, link, &mut pending, reject.status(), b"").await;
                 linger(link).await;
                 return End::Here;
             }
             Next::Stranger((status, reason)) => {
-                shared.entry.add_rejected(1);
+                shared.reject(reason);
                 tracing::info!(reason, peer = link.request.peer.remote_host, "connection refused");
                 answer(shared, link, &mut pending, status, b"").await;
                 linger(link).await;
                 return End::Here;
             }
             Next::Slow => {
-                shared.entry.add_rejected(1);
+                shared.reject("head_timeout");
                 answer(shared, link, &mut pending, 408, b"").await;
                 return End::Here;
             }
@@ -288,7 +288,7 @@ async fn next_head<I: Interface>(shared: &Shared, interface: &I, link: &mut Link
 /// Receives the body of the request whose head is there, and has it answered.
 async fn exchange<I: Interface>(shared: &Shared, interface: &I, link: &mut Link, pending: &mut Pending) -> Then {
     if matches!(target::split(link.request.target()), Ok(target::Target { form: target::Form::Authority, .. })) {
-        shared.entry.add_rejected(1);
+        shared.reject("connect");
         answer(shared, link, pending, 501, b"").await;
         return Then::Linger;
     }
@@ -342,20 +342,30 @@ async fn exchange<I: Interface>(shared: &Shared, interface: &I, link: &mut Link,
 }
 
 async fn refuse_upload(shared: &Shared, link: &mut Link, pending: &mut Pending, error: UploadError) -> Then {
-    shared.entry.add_rejected(1);
     let status = match error {
         UploadError::Rejected(reject) => {
+            shared.reject(reject.reason());
             tracing::info!(reason = reject.reason(), peer = link.request.peer.remote_host, "request refused");
             reject.status()
         }
-        UploadError::TooLarge => 413,
+        UploadError::TooLarge => {
+            shared.reject("body_too_large");
+            413
+        }
         UploadError::Disk(error) => {
+            shared.reject("disk");
             tracing::error!(%error, "a request's body could not be stored: is the temporary folder full or read-only?");
             503
         }
-        UploadError::Stopped(Stopped::Interrupted(_)) => 408,
+        UploadError::Stopped(Stopped::Interrupted(_)) => {
+            shared.reject("body_timeout");
+            408
+        }
         // Half a request is no request: the application never hears of it.
-        UploadError::Stopped(Stopped::Io(_)) => return Then::Close,
+        UploadError::Stopped(Stopped::Io(_)) => {
+            shared.reject("body_incomplete");
+            return Then::Close;
+        }
     };
     answer(shared, link, pending, status, b"").await;
     Then::Linger

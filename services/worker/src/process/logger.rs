@@ -21,6 +21,10 @@ pub struct Label {
 /// An exception came out of the application. `note` says where, if not in the call itself.
 pub fn exception(py: Python<'_>, error: &PyErr, label: &Label, note: &str) {
     let Label { method, path, id } = label;
+    if let Some(process) = PROCESS.get() {
+        process.add_exceptions(1);
+        process.board().exceptions().count(&kind(py, error));
+    }
     // With its traceback, which the value alone may lack.
     let value = error.clone_ref(py).into_value(py);
     let told = || py.import("monodon.logs")?.call_method1("exception", (value, method, path, id, note));
@@ -28,6 +32,23 @@ pub fn exception(py: Python<'_>, error: &PyErr, label: &Label, note: &str) {
     if let Err(broken) = told() {
         broken.display(py);
         error.display(py);
+    }
+}
+
+/// A request was refused before the application was asked.
+pub fn refused(reason: &str) {
+    if let Some(process) = PROCESS.get() {
+        process.board().rejections().count(reason);
+    }
+}
+
+/// `ValueError`, `myshop.errors.OutOfStock`
+fn kind(py: Python<'_>, error: &PyErr) -> String {
+    let kind = error.get_type(py);
+    let name = kind.qualname().map_or_else(|_| "unknown".to_owned(), |name| name.to_string_lossy().into_owned());
+    match kind.module().ok().map(|module| module.to_string_lossy().into_owned()) {
+        Some(module) if module != "builtins" => format!("{module}.{name}"),
+        _ => name,
     }
 }
 
@@ -48,9 +69,13 @@ thread_local! {
 
 static PROCESS: OnceLock<Own> = OnceLock::new();
 
-/// This thread works on requests one at a time, and tells of each in the process's entry.
-pub fn follows_entry(entry: &Own) {
+/// The process that all of this is about.
+pub fn begin(entry: &Own) {
     let _ = PROCESS.set(entry.clone());
+}
+
+/// This thread works on requests one at a time, and tells of each in the process's entry.
+pub fn follows_entry() {
     ENTRY.set(true);
 }
 

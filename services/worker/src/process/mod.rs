@@ -10,6 +10,7 @@ mod body;
 mod connection;
 mod fds;
 mod framing;
+mod gc;
 mod gil;
 mod handover;
 mod introduction;
@@ -117,6 +118,8 @@ fn start(py: Python<'_>, app: Py<PyAny>, hooks: Hooks, setup: &Setup) -> io::Res
     let threads = setup.config.threads.max(1);
     let hears_abort = hooks.abandon.is_some();
     let entry = setup.scoreboard.own(setup.entry).ok_or_else(|| io::Error::other("no such entry in the scoreboard"))?;
+    logger::begin(&entry);
+    gc::watch(py, &entry).map_err(|error| io::Error::other(error.to_string()))?;
     let trust = Arc::new(Trust::parse(&setup.config.forwarded_allow_ips).map_err(io::Error::other)?);
     let lanes: Vec<_> = (0..threads).map(|_| Arc::new(Lane::new(setup.config.timeout))).collect();
     let app = wsgi::App::new(py, app, hooks.requests.map(wsgi::Hooks::new), &setup.config, Arc::clone(&trust))?;
@@ -178,9 +181,7 @@ fn serve<I: Interface>(
         }
         Ok(drain(shared, &adopting, &handover, first, &mut signals).await)
     });
-    if let Some(log) = &shared.log {
-        log.flush();
-    }
+    shared.finish_telling();
     reason
 }
 

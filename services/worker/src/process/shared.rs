@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::Config,
     scoreboard::{self, Own, Reason, Scoreboard, method_index},
+    statsd::Statsd,
 };
 
 /// How long idle connections may stay with a process that leaves and has nobody to give them to.
@@ -40,6 +41,7 @@ pub struct Shared {
     /// None where the I/O thread never calls the application.
     pub relief: Option<Rc<Relief>>,
     pub log: Option<Log>,
+    pub statsd: Option<RefCell<Statsd>>,
     /// The header line that names this process to the edge.
     pub process_line: RefCell<Rc<[u8]>>,
     handover: OwnedFd,
@@ -54,6 +56,8 @@ pub struct Shared {
     fewer: Notify,
     /// Lines of logs that are counted as lost already.
     lost: Cell<u64>,
+    /// And messages, by level, that are counted.
+    told: Cell<[u64; monodon_logging::LEVELS.len()]>,
 }
 
 impl Shared {
@@ -83,6 +87,7 @@ impl Shared {
             watches: Watches::new(),
             introductions,
             log,
+            statsd: config.logs.statsd.clone().map(|settings| RefCell::new(Statsd::new(settings))),
             relief,
             process_line: RefCell::new(Rc::from([])),
             handover: fds::duplicate(setup.handover.tx)?,
@@ -94,6 +99,7 @@ impl Shared {
             emptied: Notify::new(),
             fewer: Notify::new(),
             lost: Cell::new(0),
+            told: Cell::default(),
             config,
         };
         shared.name_process();
@@ -119,7 +125,8 @@ impl Shared {
         if let Some(reason) = self.limits_of_life.passed(now) {
             self.entry.retire(reason);
         }
-        self.count_lost();
+        self.count_logs();
+        self.send_metrics();
         self.name_process();
         if self.leaving() && self.has_siblings() {
             // Connections that could not be given away at first.
@@ -127,10 +134,37 @@ impl Shared {
         }
     }
 
-    /// Lines that nobody read, here where the supervisor finds them.
-    fn count_lost(&self) {
+    /// What was logged and what of it nobody read, here where the supervisor finds it.
+    fn count_logs(&self) {
         let lost = monodon_logging::lost() + self.log.as_ref().map_or(0, Log::lost);
         self.entry.add_log_lost(lost.saturating_sub(self.lost.replace(lost)));
+        let mut told = self.told.get();
+        for (level, (told, (_, count))) in told.iter_mut().zip(monodon_logging::counts()).enumerate() {
+            self.entry.add_log_messages(level, count.saturating_sub(*told));
+            *told = count;
+        }
+        self.told.set(told);
+    }
+
+    /// Before the process ends.
+    pub fn finish_telling(&self) {
+        self.count_logs();
+        self.send_metrics();
+        if let Some(log) = &self.log {
+            log.flush();
+        }
+    }
+
+    /// To StatsD, where that is wanted.
+    pub fn send_metrics(&self) {
+        if let Some(statsd) = &self.statsd {
+            statsd.borrow_mut().flush();
+        }
+    }
+
+    /// A request is refused before the application sees it.
+    pub fn reject(&self, reason: &str) {
+        self.scoreboard.rejections().count(reason);
     }
 
     pub fn leaving(&self) -> bool {
@@ -250,6 +284,9 @@ impl Shared {
             self.entry.add_abandoned(1);
         }
         self.entry.count_request(method_index(request.method()), status, micros);
+        if let Some(statsd) = &self.statsd {
+            statsd.borrow_mut().request(status, micros);
+        }
         self.entry.add_bytes_in(received);
         self.entry.add_bytes_out(output.sent());
         if let Some(left) = self.requests_left.get() {

@@ -11,6 +11,10 @@ pub const METHODS: [&str; 10] =
 /// Status codes that are counted exactly are 100 to 599.
 pub const CODES: usize = 500;
 const FIRST_CODE: u16 = 100;
+/// Of `monodon_logging::LEVELS`.
+const LEVELS: usize = 5;
+/// Of Python's collector.
+pub const GENERATIONS: usize = 3;
 
 pub fn method_index(method: &[u8]) -> usize {
     METHODS.iter().position(|name| name.as_bytes() == method).unwrap_or(METHODS.len() - 1)
@@ -171,7 +175,6 @@ pub struct Entry {
 
     served: AtomicU64,
     busy: AtomicU64,
-    gil_wait: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     accepted: AtomicU64,
@@ -179,7 +182,6 @@ pub struct Entry {
     taken_over: AtomicU64,
     abandoned: AtomicU64,
     exceptions: AtomicU64,
-    rejected: AtomicU64,
     log_lost: AtomicU64,
 
     death_reason: AtomicU32,
@@ -189,6 +191,10 @@ pub struct Entry {
     current: Cell,
     durations: [Histogram; Class::NAMES.len()],
     queue: Histogram,
+    gil: Histogram,
+    log_messages: [AtomicU64; LEVELS],
+    collections: [AtomicU64; GENERATIONS],
+    collecting: AtomicU64,
     requests: [[AtomicU64; CODES]; METHODS.len()],
 }
 
@@ -288,14 +294,32 @@ impl Entry {
         self.served.fetch_add(1, Relaxed);
     }
 
+    /// A wait for the interpreter's lock, in microseconds.
+    pub fn observe_gil(&self, micros: u64) {
+        self.gil.observe(micros);
+    }
+
+    /// Messages of the process's log; `level` is a place in `monodon_logging::LEVELS`.
+    pub fn add_log_messages(&self, level: usize, more: u64) {
+        if let Some(counter) = self.log_messages.get(level) {
+            counter.fetch_add(more, Relaxed);
+        }
+    }
+
+    /// Python's collector ran, and took so long.
+    pub fn count_collection(&self, generation: usize, micros: u64) {
+        if let Some(counter) = self.collections.get(generation.min(GENERATIONS - 1)) {
+            counter.fetch_add(1, Relaxed);
+        }
+        self.collecting.fetch_add(micros, Relaxed);
+    }
+
     /// From `X-Request-Start` to the application.
     pub fn observe_queue(&self, micros: u64) {
         self.queue.observe(micros);
     }
 
     counters! {
-        /// Microseconds spent waiting for the interpreter's lock.
-        add_gil_wait, gil_wait, gil_wait;
         add_bytes_in, bytes_in, bytes_in;
         add_bytes_out, bytes_out, bytes_out;
         add_accepted, accepted, accepted;
@@ -307,8 +331,6 @@ impl Entry {
         add_abandoned, abandoned, abandoned;
         /// Exceptions that came out of the application.
         add_exceptions, exceptions, exceptions;
-        /// Requests refused before the application saw them (malformed, too large, too slow).
-        add_rejected, rejected, rejected;
         /// Access log lines lost because nobody read them.
         add_log_lost, log_lost, log_lost;
     }
@@ -401,6 +423,31 @@ impl Entry {
         if let Some(histogram) = self.durations.get(class.0) {
             histogram.add_to(snapshot);
         }
+    }
+
+    /// Microseconds spent waiting for the interpreter's lock.
+    pub fn gil_wait(&self) -> u64 {
+        let mut snapshot = Snapshot::default();
+        self.gil.add_to(&mut snapshot);
+        snapshot.sum
+    }
+
+    pub fn add_gil(&self, snapshot: &mut Snapshot) {
+        self.gil.add_to(snapshot);
+    }
+
+    pub fn log_messages(&self) -> impl Iterator<Item = u64> {
+        self.log_messages.iter().map(|counter| counter.load(Relaxed))
+    }
+
+    /// Runs of Python's collector by generation.
+    pub fn collections(&self) -> impl Iterator<Item = u64> {
+        self.collections.iter().map(|counter| counter.load(Relaxed))
+    }
+
+    /// Microseconds that the collector took.
+    pub fn collecting(&self) -> u64 {
+        self.collecting.load(Relaxed)
     }
 
     pub fn add_queue(&self, snapshot: &mut Snapshot) {

@@ -10,6 +10,7 @@
 mod entry;
 mod histogram;
 mod request;
+mod tally;
 
 #[cfg(test)]
 mod tests;
@@ -19,9 +20,10 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-pub use entry::{CODES, Class, Death, Entry, METHODS, Reason, State, method_index};
+pub use entry::{CODES, Class, Death, Entry, GENERATIONS, METHODS, Reason, State, method_index};
 pub use histogram::{BOUNDS, Histogram, Snapshot};
 pub use request::{Cell as RequestCell, CurrentRequest};
+pub use tally::Tally;
 
 const MILLISECOND: u64 = 1000;
 const MAGIC: u64 = 0x4d4f_4e4f_444f_4e31;
@@ -41,6 +43,10 @@ pub struct Header {
     serving: AtomicU32,
     /// With `--reload`: the generation to which all before it leave their connections, though it may not be there yet.
     succession: AtomicU32,
+    /// Exceptions that came out of the application, by type.
+    exceptions: Tally<50>,
+    /// Requests that were refused, by reason.
+    rejections: Tally<64>,
 }
 
 /// A mapping of the scoreboard; clones share it.
@@ -134,6 +140,16 @@ impl Scoreboard {
     pub fn own(&self, index: usize) -> Option<Own> {
         let entry = NonNull::from(self.entry(index)?);
         Some(Own { entry, index, board: self.clone() })
+    }
+
+    /// Exceptions that came out of the application, by type.
+    pub fn exceptions(&self) -> &Tally<50> {
+        &self.header().exceptions
+    }
+
+    /// Requests that were refused, by reason.
+    pub fn rejections(&self) -> &Tally<64> {
+        &self.header().rejections
     }
 
     /// Slots of all processes that serve.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{COMBINED, Format};
 use crate::config::Config;
+use crate::statsd;
 
 pub const SECTION: Section = Section { title: "Logs", settings: SETTINGS };
 
@@ -130,6 +131,29 @@ const SETTINGS: &[Setting] = &[
         ..Setting::NEW
     },
     Setting {
+        key: "statsd_host",
+        words: "Where StatsD listens, `HOST:PORT` or `unix://PATH`; metrics are sent there under gunicorn's names. (Prometheus \
+                asks `admin` instead.)",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "statsd_prefix",
+        words: "What the names of StatsD's metrics begin with; a dot is put after it.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "dogstatsd_tags",
+        words: "Tags for Datadog's StatsD, such as `env:prod,team:shop`, on each metric.",
+        ..Setting::NEW
+    },
+    Setting {
+        key: "enable_backlog_metric",
+        kind: Kind::Bool,
+        default: "false",
+        words: "Tell StatsD each second how many connections wait to be accepted. (Prometheus is told always.)",
+        ..Setting::NEW
+    },
+    Setting {
         key: "enable_stdio_inheritance",
         kind: Kind::Bool,
         default: "false",
@@ -154,6 +178,7 @@ pub struct Logs {
     pub logconfig_dict: Option<String>,
     pub logconfig_json: Option<PathBuf>,
     pub syslog: Option<Syslog>,
+    pub statsd: Option<statsd::Settings>,
     /// The lines of the access log go through Python's `logging`: the zygote sets it, where `logconfig` has it so.
     pub through_python: bool,
 }
@@ -188,6 +213,7 @@ impl Default for Logs {
             logconfig_dict: None,
             logconfig_json: None,
             syslog: None,
+            statsd: None,
             through_python: false,
         }
     }
@@ -253,6 +279,7 @@ impl Logs {
             logconfig_dict: Some(dict.to_owned()).filter(|dict| !dict.is_empty()),
             logconfig_json,
             syslog: Self::syslog(values, problems),
+            statsd: Self::statsd(values, problems),
             through_python: false,
         }
     }
@@ -276,6 +303,33 @@ impl Logs {
             facility: facility.unwrap_or(1),
             access: !values.bool("disable_redirect_access_to_syslog"),
         })
+    }
+
+    fn statsd(values: &Values, problems: &mut Problems) -> Option<statsd::Settings> {
+        let text = values.text("statsd_host");
+        if text.is_empty() {
+            return None;
+        }
+        let prefix = values.text("statsd_prefix").trim_end_matches('.');
+        let tags = values.text("dogstatsd_tags");
+        // Whatever could end a metric and begin another.
+        for (key, text) in [("statsd_prefix", prefix), ("dogstatsd_tags", tags)] {
+            if text.contains(|c: char| c.is_control() || c == '|') || (key == "statsd_prefix" && text.contains(':')) {
+                problems.push(values.problem(key, format!("{text:?} cannot stand in a metric")));
+            }
+        }
+        match text.parse() {
+            Ok(host) => Some(statsd::Settings {
+                host,
+                prefix: if prefix.is_empty() { String::new() } else { format!("{prefix}.") },
+                tags: tags.to_owned(),
+                backlog: values.bool("enable_backlog_metric"),
+            }),
+            Err(words) => {
+                problems.push(values.problem("statsd_host", words));
+                None
+            }
+        }
     }
 
     /// Whether anybody wants a line of each request.

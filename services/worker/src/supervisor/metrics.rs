@@ -1,5 +1,7 @@
 //! `/metrics`: added up from the scoreboard when somebody asks. A process is named by its entry, never by its pid.
 
+mod python;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
@@ -20,17 +22,36 @@ pub fn render(shared: &Shared) -> String {
     let mut out = String::with_capacity(16 << 10);
     monodon_admin::render_own(PREFIX, env!("CARGO_PKG_VERSION"), &mut out);
     requests(shared, &mut out);
+    let help = "Requests refused before the application saw them, by reason";
+    python::tally(shared.board.rejections(), &mut out, "monodon_worker_requests_rejected_total", help, "reason");
+    python::render(shared, &mut out);
+    backlog(shared, &mut out);
     processes(shared, &mut out);
     per_process(shared, &mut out);
     reloads(shared, &mut out);
-    let mut family = Family::counter(&mut out, "monodon_worker_log_messages_total", "Messages of the supervisor's log");
-    for (level, count) in monodon_logging::counts() {
+    let mut family = Family::counter(&mut out, "monodon_worker_log_messages_total", "Messages of the log by level");
+    for ((level, _), count) in monodon_logging::counts().zip(shared.log_messages()) {
         family.sample(&[("level", level)], count);
     }
     let lost = monodon_logging::lost() + shared.board.entries().iter().map(Entry::log_lost).sum::<u64>();
     Family::counter(&mut out, "monodon_worker_log_lines_lost_total", "Log lines that nobody read in time")
         .sample(&[], lost);
     out
+}
+
+/// Of sockets whose kernel tells it: TCP.
+fn backlog(shared: &Shared, out: &mut String) {
+    let waiting = shared.backlogs();
+    let help = "Connections that wait to be accepted";
+    let mut family = Family::gauge(out, "monodon_worker_backlog", help);
+    for backlog in &waiting {
+        family.sample(&[("listener", &backlog.listener)], backlog.waiting);
+    }
+    let help = "Connections that may wait to be accepted";
+    let mut family = Family::gauge(out, "monodon_worker_backlog_limit", help);
+    for backlog in &waiting {
+        family.sample(&[("listener", &backlog.listener)], backlog.most);
+    }
 }
 
 fn requests(shared: &Shared, out: &mut String) {
@@ -67,10 +88,8 @@ fn requests(shared: &Shared, out: &mut String) {
         "From X-Request-Start, as the proxy set it, to the application",
     )
     .buckets(&[], &bounds, &queue.buckets, seconds(queue.sum));
-    let totals: [Figure; 8] = [
+    let totals: [Figure; 6] = [
         ("requests_abandoned_total", "Requests whose client left before it had its answer", Entry::abandoned),
-        ("requests_rejected_total", "Requests refused before the application saw them", Entry::rejected),
-        ("exceptions_total", "Exceptions that came out of the application", Entry::exceptions),
         ("request_bytes_total", "Bytes of request bodies", Entry::bytes_in),
         ("response_bytes_total", "Bytes of response bodies", Entry::bytes_out),
         ("connections_accepted_total", "Connections accepted", Entry::accepted),

@@ -19,6 +19,7 @@ mod shared;
 mod signals;
 mod sockets;
 pub mod stacks;
+mod statsd;
 mod status;
 mod stop;
 mod systemd;
@@ -128,6 +129,9 @@ async fn supervise(config: crate::config::Config, start: Start) -> ExitCode {
     );
     herd.watch_files();
     herd.start_zygote();
+    if let Some(settings) = herd.config.logs.statsd.clone() {
+        tokio::task::spawn_local(statsd::tell(herd.shared.clone(), settings));
+    }
     let sweeping = tokio::task::spawn_local(sweep_app_metrics(herd.shared.clone()));
     let code = loop {
         herd.step();

@@ -24,6 +24,15 @@ pub struct Shared {
     pub app_metrics: OnceLock<AppMetrics>,
     ends: [AtomicU64; Reason::ALL.len()],
     trouble: Mutex<Option<String>>,
+    backlogs: Mutex<Vec<Backlog>>,
+}
+
+/// Connections of a listening socket that nobody has accepted yet.
+#[derive(Debug, Clone)]
+pub struct Backlog {
+    pub listener: String,
+    pub waiting: u32,
+    pub most: u32,
 }
 
 impl Shared {
@@ -40,6 +49,7 @@ impl Shared {
             app_metrics: OnceLock::new(),
             ends: Default::default(),
             trouble: Mutex::new(None),
+            backlogs: Mutex::default(),
         }
     }
 
@@ -51,6 +61,24 @@ impl Shared {
 
     pub fn ends(&self) -> impl Iterator<Item = (Reason, u64)> {
         Reason::ALL.into_iter().zip(self.ends.iter().map(|counter| counter.load(Relaxed)))
+    }
+
+    /// Messages of the log by level: the supervisor's and those of all processes.
+    pub fn log_messages(&self) -> [u64; monodon_logging::LEVELS.len()] {
+        let mut sums = [0; monodon_logging::LEVELS.len()];
+        sums.iter_mut().zip(monodon_logging::counts()).for_each(|(sum, (_, count))| *sum += count);
+        for entry in self.board.entries() {
+            sums.iter_mut().zip(entry.log_messages()).for_each(|(sum, count)| *sum += count);
+        }
+        sums
+    }
+
+    pub fn backlogs(&self) -> Vec<Backlog> {
+        self.backlogs.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set_backlogs(&self, backlogs: Vec<Backlog>) {
+        *self.backlogs.lock().unwrap_or_else(PoisonError::into_inner) = backlogs;
     }
 
     /// What `/readyz` warns of: the last reload or restart that did not work.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use super::shared::Backlog;
 use super::upgrade::Passed;
 use crate::bind::Bind;
 use crate::config::Config;
@@ -128,6 +129,24 @@ impl Listeners {
             address.as_socket().map(|address| format!("http://{address}")).or_else(unix)
         };
         self.sockets.iter().filter_map(|(_, socket)| name(socket)).collect()
+    }
+
+    /// Of those whose kernel tells it: TCP. Several sockets of one address are one listener.
+    pub fn backlogs(&self) -> Vec<Backlog> {
+        let mut found: Vec<Backlog> = Vec::new();
+        for (_, socket) in &self.sockets {
+            let Some(address) = socket.local_addr().ok().and_then(|address| address.as_socket()) else { continue };
+            let Some((waiting, most)) = crate::sys::backlog(socket.as_fd()) else { continue };
+            let listener = address.to_string();
+            match found.iter_mut().find(|known| known.listener == listener) {
+                Some(known) => {
+                    known.waiting += waiting;
+                    known.most += most;
+                }
+                None => found.push(Backlog { listener, waiting, most }),
+            }
+        }
+        found
     }
 
     /// Connections are refused once all processes have closed theirs too. `alone`: no other supervisor uses them, so the

@@ -42,10 +42,6 @@ pub trait Sink: Send {
     fn started(&self) -> bool;
     /// Nothing more is needed: no body is sent at all, or the client is gone.
     fn wants_nothing(&self) -> bool;
-    /// An exception came out of the application.
-    fn count_exception(&self);
-    /// The application was not asked.
-    fn count_refusal(&self);
 }
 
 /// How a thread calls the application.
@@ -107,7 +103,7 @@ pub fn call<'py>(
         Ok(Err(Unfit::Refused(status, reason))) => {
             let Label { method, path, id } = label();
             tracing::info!(reason, method, path, request_id = id, "request refused");
-            sink.count_refusal();
+            logger::refused(reason);
             let (mut head, body) = Head::plain(status);
             head.close = true;
             sink.whole(&mut head, &[&body]);
@@ -235,13 +231,12 @@ impl Running {
     }
 
     /// Tells the application that its response is no longer needed.
-    pub fn close(self, py: Python<'_>, sink: &impl Sink) {
+    pub fn close(self, py: Python<'_>) {
         let close = || match self.iterable.bind(py).getattr_opt(intern!(py, "close"))? {
             Some(close) => close.call0().map(drop),
             None => Ok(()),
         };
         if let Err(error) = catch_unwind(AssertUnwindSafe(close)).unwrap_or_else(|_panic| Err(panicked())) {
-            sink.count_exception();
             logger::exception(py, &error, &self.label, "in close(), after the response");
         }
     }
@@ -277,7 +272,6 @@ fn failed(py: Python<'_>, error: &PyErr, sink: &mut impl Sink, label: &Label) {
         );
         return sink.abort();
     }
-    sink.count_exception();
     logger::exception(py, error, label, "");
     if sink.started() {
         sink.abort();

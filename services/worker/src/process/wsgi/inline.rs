@@ -19,7 +19,7 @@ use super::{
 use crate::{
     process::{
         connection::Interface,
-        logger,
+        gil, logger,
         output::{Output, Wire},
         relief::Relief,
         request::Request,
@@ -65,7 +65,8 @@ impl Inline {
     ) -> std::io::Result<Self> {
         let caller = app.caller();
         let environs = RefCell::new(app.environs(py, caller.lender)?);
-        logger::follows_entry(&entry);
+        logger::follows_entry();
+        gil::count_waits(&entry);
         Ok(Self { app: app.callable, hooks: app.hooks, environs, lane, entry, relief, abandon, caller })
     }
 
@@ -119,7 +120,7 @@ impl Interface for Inline {
         output.flush().await;
         if let Some(mut running) = running {
             self.stream(&mut running, request, output).await;
-            self.watched(output, |py, sink| running.close(py, sink));
+            self.watched(output, |py, _| running.close(py));
         }
         if let Some(exchange) = exchange {
             self.over(&exchange, output);
@@ -230,13 +231,5 @@ impl Sink for Guarded<'_, '_> {
 
     fn wants_nothing(&self) -> bool {
         self.wire.wants_nothing()
-    }
-
-    fn count_exception(&self) {
-        self.entry.add_exceptions(1);
-    }
-
-    fn count_refusal(&self) {
-        self.entry.add_rejected(1);
     }
 }

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     process::{
         connection::Interface,
-        logger,
+        gil, logger,
         output::Output,
         request::Request,
         response::{self, Head},
@@ -224,8 +224,10 @@ struct Thread {
 
 impl Thread {
     fn run(self, py: Python<'_>, mut environs: Environs) {
+        gil::count_waits(&self.entry);
         loop {
-            let mut job = py.detach(|| self.queue.pop());
+            let (mut job, began) = py.detach(|| (self.queue.pop(), scoreboard::now()));
+            gil::waited_since(began);
             self.lane.name(&job.request);
             self.lane.begin(job.way.fd, false);
             let here = scoreboard::now().saturating_sub(job.arrived);
@@ -233,7 +235,6 @@ impl Thread {
             let mut sink = Remote {
                 way: &job.way,
                 lane: &self.lane,
-                entry: &self.entry,
                 started: false,
                 silent: false,
                 sent: 0,
@@ -267,7 +268,7 @@ impl Thread {
                         }
                     }
                 }
-                running.close(py, &sink);
+                running.close(py);
             }
             if let Some(exchange) = exchange {
                 exchange.finish(py, sink.sent, sink.started);
@@ -294,7 +295,6 @@ impl Thread {
 struct Remote<'r> {
     way: &'r Way,
     lane: &'r Lane,
-    entry: &'r Own,
     started: bool,
     /// No body is sent, whatever the application gives.
     silent: bool,
@@ -397,13 +397,5 @@ impl Sink for Remote<'_> {
 
     fn wants_nothing(&self) -> bool {
         self.silent || self.way.gone.load(Ordering::Relaxed)
-    }
-
-    fn count_exception(&self) {
-        self.entry.add_exceptions(1);
-    }
-
-    fn count_refusal(&self) {
-        self.entry.add_rejected(1);
     }
 }

@@ -204,6 +204,7 @@ impl Herd {
         });
         board.set_serving(if self.leaving_all() { 0 } else { count });
         board.set_slots(slots);
+        self.shared.set_backlogs(self.listeners.backlogs());
         self.shared.generation.store(u64::from(self.generation), Relaxed);
         self.shared.wanted.store(self.wanted as u64, Relaxed);
     }
