@@ -144,6 +144,7 @@ fn one<'a>(
         },
     };
     let (setting, raw) = match meant {
+        Meaning::Refused(refused) if refused.asks_for_nothing(&value) => return,
         Meaning::Refused(refused) => return problems.push(Problem::new(named, refused.words)),
         Meaning::Config => {
             out.config = Some((value.into(), named));

@@ -44,6 +44,7 @@ pub(crate) fn read(
                 match found {
                     Some(found) => found,
                     None if is_service_link(rest, &value) => continue,
+                    None if asks_for_nothing(schema, &key, &value) => continue,
                     None => {
                         problems.push(unknown(schema, &name, &key));
                         continue;
@@ -94,6 +95,10 @@ fn is_service_link(rest: &str, value: &std::ffi::OsStr) -> bool {
             (tail.is_empty() && (value.starts_with("tcp://") || value.starts_with("udp://")))
                 || (tail.starts_with('_') && (tail.contains("_TCP") || tail.contains("_UDP")))
         })
+}
+
+fn asks_for_nothing(schema: &Schema, key: &str, value: &std::ffi::OsStr) -> bool {
+    schema.refused(key).is_some_and(|refused| refused.asks_for_nothing(&value.to_string_lossy()))
 }
 
 fn unknown(schema: &Schema, name: &str, key: &str) -> Problem {

@@ -75,7 +75,15 @@ impl Reader<'_> {
             let found = plain.or_else(|| find(sections, key.strip_suffix("_file")?).map(|setting| (setting, true)));
             let Some((setting, inside)) = found else {
                 if let Some(refused) = self.schema.refused(key).filter(|_| above.is_empty()) {
-                    self.problems.push(Problem::new(place, refused.words));
+                    let value = match value.get_ref() {
+                        DeValue::String(text) => text.to_string(),
+                        DeValue::Integer(number) => number.to_string(),
+                        DeValue::Boolean(value) => value.to_string(),
+                        _ => "a list or table".to_owned(),
+                    };
+                    if !refused.asks_for_nothing(&value) {
+                        self.problems.push(Problem::new(place, refused.words));
+                    }
                     continue;
                 }
                 let known = all(sections).map(|setting| setting.key).chain(tables.iter().map(|table| table.key));

@@ -30,7 +30,7 @@ pub enum Kind {
 
 /// A value that has been read.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub enum Value {
     Bool(bool),
     Int(i64),
     Size(u64),

@@ -21,9 +21,10 @@ mod values;
 
 pub use address::Address;
 pub use arguments::asks_for;
-pub use kind::{Kind, parse_duration, parse_size};
+pub use kind::{Kind, Value, parse_duration, parse_size};
 pub use load::{Foreign, Layer, Reading};
 pub use problem::{Problem, Problems};
+pub use reference::check_page;
 pub use values::{Block, Source, Values};
 
 /// One setting of a service.
@@ -114,15 +115,26 @@ pub struct Schema {
 }
 
 /// A setting of another program that is not accepted here: whoever gives it is told what to use instead.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Refused {
-    /// The key, and other spellings of the flag.
-    pub names: &'static [&'static str],
+    pub key: &'static str,
+    /// Other spellings of the flag.
+    pub aliases: &'static [&'static str],
     pub short: Option<char>,
     /// Its flag takes no value.
     pub switch: bool,
+    /// Values that ask for nothing that is not so anyway: they are accepted. An empty one always is.
+    pub nothing: &'static [&'static str],
     /// The sentence.
     pub words: &'static str,
+}
+
+impl Refused {
+    /// Is it no matter whether this value is given?
+    pub fn asks_for_nothing(&self, value: &str) -> bool {
+        let value = value.trim();
+        value.is_empty() || self.nothing.iter().any(|one| one.eq_ignore_ascii_case(value))
+    }
 }
 
 impl Schema {
@@ -158,7 +170,7 @@ impl Schema {
 
     /// The entry of what is not accepted.
     pub fn refused(&self, name: &str) -> Option<&'static Refused> {
-        self.refused.iter().find(|refused| refused.names.iter().any(|own| same(own, name)))
+        self.refused.iter().find(|one| same(one.key, name) || one.aliases.iter().any(|alias| same(alias, name)))
     }
 
     /// What is wrong with the table itself; each service's tests want it empty.
@@ -166,13 +178,6 @@ impl Schema {
         let mut faults = faults("", self.sections, self.tables, &["config", "help", "version"]);
         for table in self.tables {
             table.faults("", &mut faults);
-        }
-        for refused in self.refused {
-            let taken = refused.names.iter().filter(|name| self.find(name).is_some());
-            faults.extend(taken.map(|name| format!("{name}: refused, and a setting all the same")));
-            if let Some(short) = refused.short.filter(|short| self.settings().any(|one| one.short == Some(*short))) {
-                faults.push(format!("-{short}: refused, and a setting's all the same"));
-            }
         }
         faults
     }

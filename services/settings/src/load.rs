@@ -18,6 +18,15 @@ pub(crate) struct Given {
     pub(crate) source: Source,
 }
 
+impl Given {
+    fn within(mut self, folder: &Path) -> Self {
+        if let Raw::Inside(path) = &mut self.raw {
+            *path = folder.join(&*path).display().to_string();
+        }
+        self
+    }
+}
+
 #[derive(Debug)]
 pub(crate) enum Raw {
     Text(String),
@@ -38,6 +47,7 @@ pub struct Reading {
     below: Vec<Vec<Given>>,
     blocks: Vec<file::Block>,
     file: Option<PathBuf>,
+    folder: PathBuf,
 }
 
 /// A layer that some other program gave; see [`Reading::layer`].
@@ -88,11 +98,25 @@ impl Schema {
         let mut problems = Problems::default();
         let arguments = arguments::read(self, args, "", &mut problems);
         let environment = environment::read(self, env, &mut problems);
-        Reading { schema: self, problems, arguments, environment, below: Vec::new(), blocks: Vec::new(), file: None }
+        Reading {
+            schema: self,
+            problems,
+            arguments,
+            environment,
+            below: Vec::new(),
+            blocks: Vec::new(),
+            file: None,
+            folder: PathBuf::new(),
+        }
     }
 }
 
 impl Reading {
+    /// Where relative names of files begin, if not where the process works.
+    pub fn begin_in(&mut self, folder: &Path) {
+        self.folder = folder.to_owned();
+    }
+
     /// The configuration file that a flag or a variable names, and that flag or variable.
     pub fn config(&self) -> Option<(PathBuf, String)> {
         self.arguments.config.clone().or_else(|| self.environment.config.clone())
@@ -118,15 +142,15 @@ impl Reading {
         read.config
     }
 
-    /// What another program has found.
+    /// What another program has found, in a file or elsewhere.
     pub fn layer(&mut self, layer: Layer, file: Option<PathBuf>) {
         self.below.push(layer.0);
-        self.file = file;
+        self.file = file.or(self.file.take());
     }
 
     /// A TOML file; with no `place` that names it, it may be missing.
     pub fn toml(&mut self, path: &Path, place: Option<&str>) {
-        match (std::fs::read_to_string(path), place) {
+        match (std::fs::read_to_string(self.folder.join(path)), place) {
             (Ok(text), _) => {
                 let read = file::read(self.schema, path, &text, &mut self.problems);
                 self.below.push(read.given);
@@ -145,8 +169,9 @@ impl Reading {
 
     /// All layers on top of the defaults.
     pub fn finish(self) -> Result<Values, Problems> {
-        let Self { schema, mut problems, arguments, environment, below, blocks, file } = self;
+        let Self { schema, mut problems, arguments, environment, below, blocks, file, folder } = self;
         let layers = below.into_iter().rev().chain([environment.given, arguments.given]);
+        let layers = layers.map(|layer| layer.into_iter().map(|given| given.within(&folder)).collect());
         let mut values = values(schema.sections, layers, blocks, &mut problems);
         values.positionals = arguments.positionals;
         values.file = file;

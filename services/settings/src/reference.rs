@@ -48,21 +48,24 @@ impl Schema {
 
     /// For a test in each service: is the committed page what the table says? With `UPDATE_REFERENCE=1` it is rewritten.
     pub fn check_reference(&self, page: &Path) -> Result<(), String> {
-        let wanted = self.reference();
-        if std::env::var_os("UPDATE_REFERENCE").is_some_and(|value| value == "1") {
-            if let Some(folder) = page.parent() {
-                std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
-            }
-            return std::fs::write(page, wanted).map_err(|error| format!("{}: {error}", page.display()));
+        check_page(page, &self.reference())
+    }
+}
+
+/// The same for a page that has more on it than the table.
+pub fn check_page(page: &Path, wanted: &str) -> Result<(), String> {
+    if std::env::var_os("UPDATE_REFERENCE").is_some_and(|value| value == "1") {
+        if let Some(folder) = page.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         }
-        match std::fs::read_to_string(page) {
-            Ok(text) if text == wanted => Ok(()),
-            Ok(_) => Err(format!(
-                "{} is not what the settings table says; run the test with UPDATE_REFERENCE=1",
-                page.display()
-            )),
-            Err(error) => Err(format!("{}: {error}; run the test with UPDATE_REFERENCE=1", page.display())),
+        return std::fs::write(page, wanted).map_err(|error| format!("{}: {error}", page.display()));
+    }
+    match std::fs::read_to_string(page) {
+        Ok(text) if text == wanted => Ok(()),
+        Ok(_) => {
+            Err(format!("{} is not what the settings table says; run the test with UPDATE_REFERENCE=1", page.display()))
         }
+        Err(error) => Err(format!("{}: {error}; run the test with UPDATE_REFERENCE=1", page.display())),
     }
 }
 

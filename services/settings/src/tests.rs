@@ -11,8 +11,22 @@ const SCHEMA: Schema = Schema {
 };
 
 const REFUSED: &[Refused] = &[
-    Refused { names: &["certfile"], short: None, switch: false, words: "TLS is the proxy's." },
-    Refused { names: &["spew", "spew_all"], short: Some('S'), switch: true, words: "use py-spy." },
+    Refused {
+        key: "certfile",
+        aliases: &[],
+        short: None,
+        switch: false,
+        nothing: &["none"],
+        words: "TLS is the proxy's.",
+    },
+    Refused {
+        key: "spew",
+        aliases: &["spew_all"],
+        short: Some('S'),
+        switch: true,
+        nothing: &["false"],
+        words: "use py-spy.",
+    },
 ];
 
 const SETTINGS: &[Setting] = &[
@@ -389,6 +403,12 @@ fn what_is_refused_says_what_to_use_instead() {
             "edge.toml:1: certfile: TLS is the proxy's.",
         ]
     );
+}
+
+#[test]
+fn what_asks_for_nothing_is_not_refused() {
+    let env = [("MONODON_EDGE_SPEW", "False"), ("MONODON_EDGE_CERTFILE", "none")];
+    assert!(load(&["--spew=false", "--certfile="], &env, Some("spew = false\ncertfile = \"\"")).is_ok());
 }
 
 #[test]

@@ -23,6 +23,17 @@ pub enum Source {
     Flag(String),
 }
 
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Default => f.write_str("default"),
+            Source::File { path, line: 0 } => f.write_str(path),
+            Source::File { path, line } => write!(f, "{path}:{line}"),
+            Source::Environment(name) | Source::Flag(name) => f.write_str(name),
+        }
+    }
+}
+
 impl Source {
     /// The place to name in a problem.
     pub(crate) fn place(&self, key: &str) -> String {
@@ -132,6 +143,11 @@ impl Values {
         self.list(key).iter().map(read).collect()
     }
 
+    /// Whatever its kind.
+    pub fn value(&self, key: &str) -> &Value {
+        &self.entry(key).value
+    }
+
     /// Was it given, by flag, environment or file?
     pub fn is_set(&self, key: &str) -> bool {
         *self.source(key) != Source::Default
@@ -167,6 +183,27 @@ impl Values {
     /// A problem with the table as a whole; nothing but the message where these are the service's own settings.
     pub fn problem_here(&self, message: impl Into<String>) -> Problem {
         Problem::new(self.place.clone(), message)
+    }
+
+    /// The value as a TOML file has it; a secret's is hidden.
+    pub fn toml(&self, key: &str) -> String {
+        let entry = self.entry(key);
+        let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
+        if entry.setting.secret && entry.source != Source::Default {
+            return quoted("(hidden)");
+        }
+        match &entry.value {
+            Value::List(list) => {
+                format!("[{}]", list.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
+            }
+            value @ (Value::Bool(_) | Value::Int(_)) => show(value, &entry.setting.kind),
+            value => quoted(&show(value, &entry.setting.kind)),
+        }
+    }
+
+    /// Every key, in the table's order.
+    pub fn keys(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.order.iter().copied()
     }
 
     /// Every setting as text, in the table's order, secrets hidden.

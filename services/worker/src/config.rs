@@ -57,6 +57,7 @@ pub struct Config {
     /// `-` is stdout; none: no access log.
     pub accesslog: Option<String>,
     pub admin: SocketAddr,
+    /// Empty: none is wanted.
     pub control: PathBuf,
     pub app_metrics: bool,
     pub chdir: Option<PathBuf>,

@@ -100,6 +100,19 @@ mod _monodon {
         crate::process::logger::request_id()
     }
 
+    /// gunicorn's settings as the table has them, JSON; a test compares it with gunicorn's own.
+    #[pyfunction]
+    fn gunicorn_table() -> String {
+        crate::gunicorn::table_json()
+    }
+
+    /// What a command line comes to under gunicorn's names, or what is wrong with it; JSON, for the same test.
+    #[pyfunction]
+    #[allow(clippy::needless_pass_by_value, reason = "Python's values are converted, not lent")]
+    fn gunicorn_effective(py: Python<'_>, arguments: Vec<OsString>, python: Vec<OsString>, folder: OsString) -> String {
+        py.detach(|| crate::gunicorn::effective_json(&arguments, &python, folder.as_ref()))
+    }
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use monodon_settings::{Address, Problem, Problems, Values};
 
@@ -23,52 +23,64 @@ pub struct Loaded {
     pub config: Config,
     /// Variables for the application: `raw_env`, and those that were read from `NAME_FILE`.
     pub exports: Vec<(String, String)>,
+    /// What the configuration was made of, each value with where it came from.
+    pub values: Values,
     /// What is not wrong, but most likely not meant.
     pub warnings: Vec<String>,
 }
 
-/// `python`: the interpreter and its flags, for a configuration in Python.
-pub fn load(arguments: &[OsString], python: &[OsString]) -> Result<Loaded, Problems> {
+/// `python`: the interpreter and its flags, for a configuration in Python. Relative names begin in `folder`, where the
+/// worker was started, whatever folder it works in later.
+pub fn load(arguments: &[OsString], python: &[OsString], folder: &Path) -> Result<Loaded, Problems> {
     let mut reading = SCHEMA.read(arguments, std::env::vars_os());
-    let below = gunicorn::read(&mut reading, python, |_| true);
+    let below = gunicorn::read(&mut reading, python, folder, |_| true);
     let values = reading.finish()?;
     let mut problems = Problems::default();
-    let app = application(&values, &mut problems);
-    if app.is_empty() {
-        problems.push(Problem::new(
-            "app",
-            "no application is named: try `monodon-worker mysite.wsgi:application` (or MONODON_WORKER_APP)",
-        ));
-    }
-    let mut config = common(&values, &mut problems);
-    config.app = app;
+    let mut config = common(&values, folder, &mut problems);
+    config.app = application(&values, folder, &mut problems);
     config.gunicorn_conf = below.conf;
-    config.gunicorn = gunicorn::effective(&values);
+    gunicorn::paste::configure_logs(&mut config);
+    config.gunicorn = gunicorn::effective(&values, &config);
     let mut exports = raw_env(&values, &mut problems);
     let given = exports.clone();
     let given = |name: &str| given.iter().rev().find(|(own, _)| own == name).map(|(_, value)| value.clone());
     exports.extend(required(&mut config, &mut problems, |name| given(name).or_else(|| std::env::var(name).ok())));
     let mut warnings = below.warnings;
-    if values.is_set("worker_tmp_dir") {
-        warnings
-            .push("worker_tmp_dir has no meaning here: the sign of life of a process is in shared memory".to_owned());
-    }
-    problems.or(Loaded { config, exports, warnings })
+    warnings.extend(gunicorn::idle(&values));
+    problems.or(Loaded { config, values, exports, warnings })
 }
 
 /// For verbs that talk to a running worker: only where it is matters, so that a configuration in Python is not executed
 /// unless it speaks of that.
 pub fn load_for_verb(arguments: &[OsString], python: &[OsString]) -> Result<Config, Problems> {
+    let folder = std::env::current_dir().unwrap_or_default();
     let mut reading = SCHEMA.read(arguments, std::env::vars_os());
-    gunicorn::read(&mut reading, python, |text| text.contains("admin") || text.contains("control"));
+    gunicorn::read(&mut reading, python, &folder, |text| {
+        ["admin", "control", "chdir"].iter().any(|word| text.contains(word))
+    });
     let values = reading.finish()?;
     let mut problems = Problems::default();
-    let config = common(&values, &mut problems);
+    let config = common(&values, &folder, &mut problems);
     problems.or(config)
 }
 
-fn application(values: &Values, problems: &mut Problems) -> String {
+/// As `monodon/importer.py` takes it: `module:attribute`, or `paste:FILE#name`.
+fn application(values: &Values, folder: &Path, problems: &mut Problems) -> String {
+    match gunicorn::paste::application(values, folder) {
+        Some(Ok(app)) => return app,
+        Some(Err(problem)) => {
+            problems.push(problem);
+            return String::new();
+        }
+        None => {}
+    }
     match values.positionals() {
+        [] if values.text("app").is_empty() => {
+            let message =
+                "no application is named: try `monodon-worker mysite.wsgi:application` (or MONODON_WORKER_APP)";
+            problems.push(Problem::new("app", message));
+            String::new()
+        }
         [] => values.text("app").to_owned(),
         [app] => app.clone(),
         [_, more @ ..] => {
@@ -78,16 +90,18 @@ fn application(values: &Values, problems: &mut Problems) -> String {
     }
 }
 
-fn common(values: &Values, problems: &mut Problems) -> Config {
+fn common(values: &Values, folder: &Path, problems: &mut Problems) -> Config {
     let count = |key: &str| values.int(key).unsigned_abs();
     let [limit_request_line, limit_request_fields, limit_request_field_size, head_limit] = http::limits(values);
+    let chdir = folder.join(values.path("chdir").unwrap_or_default());
+    let chdir = std::path::absolute(&chdir).unwrap_or(chdir);
     let config = Config {
         app: String::new(),
         bind: sockets::binds(values, std::env::var("PORT").ok().as_deref(), problems),
         backlog: count("backlog") as u32,
         socket_mode: sockets::mode(values, problems),
         sockets: Sockets::read(values),
-        mechanics: Mechanics::read(values, problems),
+        mechanics: Mechanics::read(values, &chdir, problems),
         workers: workers(values, problems),
         threads: count("threads") as usize,
         timeout: values.duration("timeout"),
@@ -112,22 +126,28 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
         proxies: Proxies::read(values, problems),
         http: Http::read(values),
         proxy_protocol: ProxyProtocol::read(values, problems),
-        accesslog: crate::settings::logs::accesslog(values),
+        accesslog: crate::settings::logs::accesslog(values, &chdir),
         admin: admin(values, problems),
         control: PathBuf::new(),
         app_metrics: values.bool("app_metrics"),
-        chdir: values.path("chdir"),
+        chdir: values.path("chdir").map(|_| chdir.clone()),
         pythonpath: values.list("pythonpath").to_vec(),
         required_env: values.list("required_env").to_vec(),
         log_level: values.text("log_level").to_owned(),
         log_format: values.text("log_format").to_owned(),
         gunicorn_conf: None,
         gunicorn: serde_json::Map::new(),
-        folder: std::env::current_dir().unwrap_or_default(),
-        logs: crate::settings::logs::Logs::read(values, problems),
+        folder: folder.to_owned(),
+        logs: crate::settings::logs::Logs::read(values, &chdir, problems),
     };
     if let Some(folder) = config.chdir.as_ref().filter(|folder| !folder.is_dir()) {
         problems.push(values.problem("chdir", format!("{} is no folder", folder.display())));
+    }
+    if let Err(message) = gunicorn::worker_class::check(values.text("worker_class")) {
+        problems.push(values.problem("worker_class", message));
+    }
+    for pair in values.list("raw_paste_global_conf").iter().filter(|pair| !pair.contains('=')) {
+        problems.push(values.problem("raw_paste_global_conf", format!("expected name=value, got {pair:?}")));
     }
     for network in &config.forwarded_allow_ips {
         if !is_network(network) {
@@ -135,7 +155,11 @@ fn common(values: &Values, problems: &mut Problems) -> Config {
             problems.push(values.problem("forwarded_allow_ips", format!("{wanted}, got {network:?}")));
         }
     }
-    let control = values.path("control").unwrap_or_else(|| control_path(config.admin));
+    let control = match values.path("control") {
+        _ if values.bool("control_socket_disable") => PathBuf::new(),
+        Some(path) => chdir.join(path),
+        None => control_path(config.admin),
+    };
     Config { control, ..config }
 }
 
@@ -235,6 +259,7 @@ fn control_path(admin: SocketAddr) -> PathBuf {
 
 /// Makes the control socket's folder where it is ours by default; refuses one that belongs to another.
 pub fn prepare_control(path: &std::path::Path) -> std::io::Result<()> {
+    // None is wanted, or its folder is the current one.
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
     if let Err(error) = std::fs::DirBuilder::new().mode(0o700).create(folder)
         && error.kind() != std::io::ErrorKind::AlreadyExists

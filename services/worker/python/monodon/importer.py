@@ -3,6 +3,7 @@
 import ast
 import importlib
 import os
+import re
 import sys
 import traceback
 
@@ -20,6 +21,25 @@ def prepare_path(pythonpath: list[str], started_in: str | None = None) -> None:
         if folder in sys.path:
             sys.path.remove(folder)
         sys.path.insert(0, folder)
+
+
+def load_as(config: dict):
+    """The application as the worker's configuration names it."""
+    target = config["app"]
+    if target.startswith("paste:"):
+        return _paste(target.removeprefix("paste:"), config["gunicorn"]["raw_paste_global_conf"])
+    return load(target)
+
+
+def _paste(location: str, pairs: list[str]):
+    """What a PasteDeploy file describes: `/srv/production.ini`, `/srv/production.ini#name`."""
+    try:
+        from paste.deploy import loadapp
+    except ModuleNotFoundError:
+        raise NotFound(f"{location} needs PasteDeploy, which is not installed: pip install PasteDeploy") from None
+    split = [re.split(r"(?<!\\)=", pair, maxsplit=1) for pair in pairs]
+    variables = {name.replace("\\=", "="): value.replace("\\=", "=") for name, value in split}
+    return loadapp("config:" + location, global_conf=variables)
 
 
 def load(target: str):

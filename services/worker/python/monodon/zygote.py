@@ -56,7 +56,7 @@ class Zygote:
     def load(self):
         """The application; with `--reload` the traceback, as an application, when it cannot be imported."""
         try:
-            return importer.load(self.setup["config"]["app"])
+            return importer.load_as(self.setup["config"])
         except BaseException as error:
             if self.files is None:
                 raise

@@ -26,6 +26,7 @@ Usage: monodon-worker [SETTINGS] APPLICATION     for example: monodon-worker mys
        monodon-worker reload                     new code, without losing a request
        monodon-worker init [--force]             write Dockerfile and compose.yaml for the project in this folder
        monodon-worker release                    migrate and collect static files, where that is to be done
+       monodon-worker import [gunicorn.conf.py]  gunicorn's configuration as one of ours, with a word on each setting
        monodon-worker --help | --version
 
 ";
@@ -38,9 +39,10 @@ pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
         "status" => status::run(rest, &python),
         "dump" => dump(rest, &python),
         "reload" => with_config(rest, &python, |config| reload(&config.control)),
+        "import" => import(rest, &python),
         "help" => help(),
         _ if arguments.iter().any(|argument| argument == "--help" || argument == "-h") => help(),
-        _ if arguments.iter().any(|argument| argument == "--version" || argument == "-V") => {
+        _ if arguments.iter().any(|argument| argument == "--version" || argument == "-V" || argument == "-v") => {
             tell(&format!("monodon-worker {}", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS
         }
@@ -52,6 +54,29 @@ pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
 fn help() -> ExitCode {
     tell(&format!("{USAGE}{}", SCHEMA.help()));
     ExitCode::SUCCESS
+}
+
+fn import(arguments: &[OsString], python: &[OsString]) -> ExitCode {
+    let folder = std::env::current_dir().unwrap_or_default();
+    let location = match arguments {
+        [] => Some("gunicorn.conf.py"),
+        [location] => location.to_str(),
+        _ => None,
+    };
+    let Some(location) = location else {
+        eprintln!("monodon-worker: import takes one configuration: a path, or python:MODULE");
+        return ExitCode::from(2);
+    };
+    match crate::gunicorn::import::import(location, python, &folder) {
+        Ok(text) => {
+            tell(text.trim_end());
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("monodon-worker: {message}");
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn tell(text: &str) {
@@ -72,6 +97,9 @@ fn with_config(
 
 /// Asks the worker over its control socket.
 fn ask(control: &Path, command: &str) -> Result<String, String> {
+    if control.as_os_str().is_empty() {
+        return Err("this worker has no control socket: control_socket_disable is set".to_owned());
+    }
     let talk = || {
         let mut stream = UnixStream::connect(control)?;
         // A reload lasts as long as the application takes to import and old requests take to end.

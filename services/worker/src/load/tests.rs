@@ -4,12 +4,16 @@ fn arguments(words: &[&str]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }
 
+fn here() -> PathBuf {
+    std::env::current_dir().unwrap()
+}
+
 #[test]
 fn the_defaults_are_those_that_tests_use() {
-    let loaded = load(&arguments(&["a.wsgi", "--workers", "1"]), &[]).unwrap().config;
+    let loaded = load(&arguments(&["a.wsgi", "--workers", "1"]), &[], &here()).unwrap().config;
     let mut expected = Config { app: "a.wsgi".into(), ..Config::default() };
     expected.control = control_path(expected.admin);
-    expected.folder = std::env::current_dir().unwrap();
+    expected.folder = here();
     expected.gunicorn.clone_from(&loaded.gunicorn);
     assert_eq!(format!("{loaded:?}"), format!("{expected:?}"));
 }
@@ -18,7 +22,7 @@ fn the_defaults_are_those_that_tests_use() {
 fn all_that_is_wrong_is_told_at_once() {
     let words =
         ["--workers", "many", "--socket-mode", "rw", "--forwarded-allow-ips", "10.0.0.0/99", "--bind", "name:x"];
-    let text = load(&arguments(&words), &[]).err().unwrap().to_string();
+    let text = load(&arguments(&words), &[], &here()).err().unwrap().to_string();
     for part in ["--workers", "--socket-mode", "--forwarded-allow-ips", "--bind", "no application is named"] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }

@@ -39,11 +39,4 @@ const SETTINGS: &[Setting] = &[
         aliases: &["env"],
         ..Setting::NEW
     },
-    Setting {
-        key: "gunicorn_env",
-        kind: Kind::Bool,
-        words: "Read flags from `GUNICORN_CMD_ARGS` too, as gunicorn does: below the environment, above the configuration \
-                file.",
-        ..Setting::NEW
-    },
 ];

@@ -1,7 +1,7 @@
 //! What is told, how, and where.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use monodon_settings::{Kind, Problems, Section, Setting, Values};
 use serde::{Deserialize, Serialize};
@@ -219,19 +219,14 @@ impl Default for Logs {
     }
 }
 
-/// Where relative names begin: as under gunicorn, in the folder that the worker works in.
-fn folder(values: &Values) -> PathBuf {
-    let started = std::env::current_dir().unwrap_or_default();
-    values.path("chdir").map_or_else(|| started.clone(), |folder| started.join(folder))
-}
-
-/// The access log's place as the processes open it.
-pub fn accesslog(values: &Values) -> Option<String> {
+/// The access log's place as the processes open it. Relative names begin in `folder`, as under gunicorn the one that the
+/// worker works in.
+pub fn accesslog(values: &Values, folder: &Path) -> Option<String> {
     match values.text("accesslog") {
         "off" | "" => None,
         "stdout" | "-" => Some("-".to_owned()),
         "stderr" => Some("stderr".to_owned()),
-        path => Some(folder(values).join(path).display().to_string()),
+        path => Some(folder.join(path).display().to_string()),
     }
 }
 
@@ -242,8 +237,7 @@ pub enum AccessFormat {
 }
 
 impl Logs {
-    pub fn read(values: &Values, problems: &mut Problems) -> Self {
-        let folder = folder(values);
+    pub fn read(values: &Values, folder: &Path, problems: &mut Problems) -> Self {
         let format = values.text("access_log_format");
         if let Err(words) = Format::parse(format) {
             problems.push(values.problem("access_log_format", words));

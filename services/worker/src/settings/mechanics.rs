@@ -1,6 +1,6 @@
 //! The process as the system sees it: whose it is, what it is called, where it leaves things.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use monodon_settings::{Kind, Problems, Section, Setting, Values};
 use serde::{Deserialize, Serialize};
@@ -83,14 +83,14 @@ pub struct Mechanics {
 }
 
 impl Mechanics {
-    pub fn read(values: &Values, problems: &mut Problems) -> Self {
-        // As in gunicorn, which changes to that folder first.
-        let chdir = values.path("chdir").unwrap_or_default();
+    /// Relative paths begin in `chdir`, as in gunicorn, which changes to that folder first; here it is absolute.
+    pub fn read(values: &Values, chdir: &Path, problems: &mut Problems) -> Self {
         let path = |key: &str| values.path(key).map(|path| chdir.join(path));
+        let named = |key: &str| Some(values.text(key).to_owned()).filter(|name| !name.is_empty());
         let mechanics = Self {
             owner: owner(values, problems),
             pidfile: path("pidfile"),
-            proc_name: Some(values.text("proc_name").to_owned()).filter(|name| !name.is_empty()),
+            proc_name: named("proc_name").or_else(|| named("default_proc_name")),
             daemon: values.bool("daemon"),
             tmp_upload_dir: path("tmp_upload_dir"),
         };

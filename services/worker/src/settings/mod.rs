@@ -3,6 +3,7 @@
 
 mod application;
 mod develop;
+mod gunicorn;
 pub mod http;
 mod life;
 pub mod logs;
@@ -32,9 +33,10 @@ pub static SCHEMA: Schema = Schema {
         logs::SECTION,
         observe::SECTION,
         develop::SECTION,
+        gunicorn::SECTION,
     ],
     tables: &[],
-    refused: &[],
+    refused: &crate::gunicorn::REFUSED,
 };
 
 #[cfg(test)]
@@ -49,6 +51,7 @@ mod tests {
     #[test]
     fn the_reference_page_is_what_the_table_says() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/worker.md");
-        SCHEMA.check_reference(std::path::Path::new(page)).unwrap();
+        let wanted = format!("{}{}", SCHEMA.reference(), crate::gunicorn::reference());
+        monodon_settings::check_page(std::path::Path::new(page), &wanted).unwrap();
     }
 }

@@ -17,6 +17,14 @@ const SETTINGS: &[Setting] = &[
         kind: Kind::Path,
         words: "The unix socket (mode 0600) for `monodon-worker status` and `reload`; empty is one under the temporary \
                 folder, named by user and admin port.",
+        aliases: &["control_socket"],
+        ..Setting::NEW
+    },
+    Setting {
+        key: "control_socket_disable",
+        kind: Kind::Bool,
+        words: "No control socket: no `status`, no `reload` but by SIGHUP.",
+        aliases: &["no_control_socket"],
         ..Setting::NEW
     },
     Setting {

@@ -22,7 +22,7 @@ pub fn detach(config: &Config, arguments: &[OsString], python: &[OsString]) -> O
     let (program, flags) = python.split_first()?;
     let mut command = Command::new(program);
     command.args(flags).args(["-m", "monodon"]).args(arguments).env(MARK, "1").stdin(Stdio::null());
-    if config.gunicorn.get("enable_stdio_inheritance").and_then(serde_json::Value::as_str) != Some("true") {
+    if config.gunicorn.get("enable_stdio_inheritance").and_then(serde_json::Value::as_bool) != Some(true) {
         command.stdout(Stdio::null()).stderr(Stdio::null());
     }
     Some(match command.spawn() {

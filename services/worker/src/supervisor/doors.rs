@@ -43,7 +43,8 @@ impl Doors {
                 Err(error) => wrong = error,
             }
         }
-        if self.control.is_none() {
+        // An empty path: none is wanted.
+        if self.control.is_none() && !herd.config.control.as_os_str().is_empty() {
             match control::listen(&herd.config.control, herd.events.clone()) {
                 Ok(socket) => self.control = Some(socket),
                 Err(error) if !self.waits => {

@@ -37,6 +37,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::app_metrics::AppMetrics;
+use crate::gunicorn::check;
 use crate::load::{Loaded, load, prepare_control};
 use crate::scoreboard::Scoreboard;
 use herd::Herd;
@@ -64,12 +65,29 @@ pub enum Event {
 
 /// Runs until the worker has stopped.
 pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
-    let Loaded { config, exports, warnings } = match load(arguments, &python) {
+    let folder = std::env::current_dir().unwrap_or_default();
+    let Loaded { config, exports, values, warnings } = match load(arguments, &python, &folder) {
         Ok(loaded) => loaded,
         Err(problems) => return problems.exit("monodon-worker"),
     };
+    if values.bool("print_config") {
+        check::print(&values);
+    }
+    if values.bool("print_config") || values.bool("check_config") {
+        for warning in warnings {
+            eprintln!("monodon-worker: {warning}");
+        }
+        return check::import(&config, &python, &exports);
+    }
     if let Some(code) = background::detach(&config, arguments, &python) {
         return code;
+    }
+    // What is relative in the settings begins there, as under gunicorn.
+    if let Some(folder) = &config.chdir
+        && let Err(error) = std::env::set_current_dir(folder)
+    {
+        let problem = values.problem("chdir", format!("{}: {error}", folder.display()));
+        return monodon_settings::Problems::from(problem).exit("monodon-worker");
     }
     let guard = match config.logs.begin(&config) {
         Ok(guard) => guard,
@@ -88,7 +106,7 @@ pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let start = Start { arguments: arguments.to_vec(), python, exports };
+    let start = Start { arguments: arguments.to_vec(), python, folder, exports };
     let local = tokio::task::LocalSet::new();
     let code = local.block_on(&runtime, supervise(config, start));
     drop(guard);
@@ -99,6 +117,8 @@ pub fn run(arguments: &[OsString], python: Vec<OsString>) -> ExitCode {
 pub struct Start {
     pub arguments: Vec<OsString>,
     pub python: Vec<OsString>,
+    /// Where the worker was started.
+    pub folder: PathBuf,
     pub exports: Vec<(String, String)>,
 }
 

@@ -7,10 +7,10 @@ use std::time::SystemTime;
 
 use tokio::sync::oneshot;
 
-use super::Event;
 use super::control::{self, Command};
 use super::herd::Herd;
 use super::sockets::Listeners;
+use super::{Event, Start};
 use crate::config::Config;
 use crate::load::{Loaded, load};
 use crate::scoreboard::Reason;
@@ -52,7 +52,8 @@ impl Herd {
         if !self.proven {
             return control::answer(waiter, Err("the worker has not finished starting".to_owned()));
         }
-        let Loaded { config, exports, warnings } = match load(&self.start.arguments, &self.start.python) {
+        let Start { arguments, python, folder, .. } = &self.start;
+        let Loaded { config, exports, warnings, .. } = match load(arguments, python, folder) {
             Ok(loaded) => loaded,
             Err(problems) => {
                 tracing::error!("not reloaded, the configuration is wrong: {problems}");

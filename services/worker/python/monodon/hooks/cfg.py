@@ -18,7 +18,7 @@ class Config:
     """Reading only: what is set here has no effect, so it is refused."""
 
     def __init__(self, config: dict, hooks):
-        values = {name: _typed(value) for name, value in (config.get("gunicorn") or {}).items()}
+        values = dict(config.get("gunicorn") or {})
         for name in ("workers", "threads", "max_requests", "max_requests_jitter", "preload_app", "backlog", "chdir"):
             if config.get(name) is not None:
                 values[name] = config[name]
@@ -69,7 +69,8 @@ class Config:
 
     @property
     def worker_class_str(self) -> str:
-        return self._values.get("worker_class") or ("gthread" if self._values["threads"] > 1 else "sync")
+        name = self._values["worker_class"]
+        return "gthread" if name.endswith(("sync", "SyncWorker")) and self._values["threads"] > 1 else name
 
     @property
     def uid(self) -> int:
@@ -87,12 +88,3 @@ class Config:
 def _seconds(duration: dict):
     seconds = duration["secs"] + duration["nanos"] / 1e9
     return int(seconds) if seconds == int(seconds) else seconds
-
-
-def _typed(value):
-    """Text that stands for a number or a switch."""
-    if not isinstance(value, str):
-        return value
-    if value in ("true", "false"):
-        return value == "true"
-    return int(value) if value.isdecimal() else value

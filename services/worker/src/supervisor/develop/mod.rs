@@ -46,7 +46,7 @@ impl Herd {
         let others = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
         tracing::info!("{}{others} changed: restarting", named.join(", "));
         files.iter().for_each(|file| forget_compiled(file));
-        match load(&self.start.arguments, &self.start.python) {
+        match load(&self.start.arguments, &self.start.python, &self.start.folder) {
             Ok(Loaded { config, exports, .. }) => {
                 self.config = Arc::new(self.acceptable(config));
                 self.start.exports = exports;
