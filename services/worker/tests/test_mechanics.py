@@ -94,6 +94,13 @@ def test_user_and_group(worker, as_root, tmp_path):
     assert one.wait() == 0
 
 
+def test_the_log_of_errors_is_the_user_s_too(start, as_root, tmp_path):
+    log = tmp_path / "errors"
+    start(HELLO, *ONE, "--user", "nobody", "--errorlog", str(log), **as_root)
+    until(lambda: log.exists() and "process is ready" in log.read_text(), "its first lines")
+    assert log.stat().st_uid == NOBODY
+
+
 def test_the_group_alone_and_by_number(worker, as_root):
     told = who(worker(WHO, *ONE, "-g", "12345", **as_root))
     assert told["user"] == [0] * 3 and told["group"] == [12345] * 3 and told["groups"] == []
@@ -124,6 +131,15 @@ def test_only_root_becomes_somebody_else(start, as_root):
     one = start(HELLO, "--user", "daemon", **as_root)
     assert one.wait() == 2
     assert "only root can run the application as somebody else; this is user 65534" in one.err()
+
+
+@pytest.mark.skipif(not ROOT, reason="only root can become somebody else")
+def test_a_user_that_cannot_execute_python_is_told(start):
+    # Without this capability root is nobody special.
+    one = start(HELLO, "--user", "nobody", prefix=["setpriv", "--bounding-set=-setuid", "--inh-caps=-setuid"])
+    assert one.wait() == 1
+    assert "cannot be started: Operation not permitted" in one.err()
+    assert f"user {NOBODY} has to be able to execute it" in one.err()
 
 
 def test_pidfile(worker, start, tmp_path):
@@ -194,7 +210,7 @@ def test_tmp_upload_dir(worker, tmp_path):
     folder = tmp_path / "uploads"
     folder.mkdir()
     one = worker(source, *ONE, env={"MONODON_WORKER_TMP_UPLOAD_DIR": str(folder)})
-    assert str(folder) in one.request("POST", body=b"x" * (1 << 20))[2].decode()
+    assert str(folder) in one.request("POST", body=b"x" * (8 << 20))[2].decode()
     assert str(folder) not in one.request("POST", body=b"x")[2].decode()
 
 

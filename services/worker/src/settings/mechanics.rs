@@ -60,7 +60,7 @@ const SETTINGS: &[Setting] = &[
     Setting {
         key: "tmp_upload_dir",
         kind: Kind::Path,
-        words: "Where bodies of requests are kept that are too large for memory (256 KB); else the temporary folder.",
+        words: "Where bodies of requests are kept that are too large for memory; else the temporary folder.",
         ..Setting::NEW
     },
     Setting {

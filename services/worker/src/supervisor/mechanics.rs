@@ -33,12 +33,14 @@ fn pidfile(config: &Config, upgrade: &Upgrade) -> Option<PathBuf> {
 /// Log files are opened by processes that may not be allowed to make them where root could: they get them made.
 fn own_files(config: &Config) {
     let Some(owner) = &config.mechanics.owner else { return };
-    let Some(path) = config.accesslog.as_ref().filter(|path| *path != "-") else { return };
-    let path = config.chdir.clone().unwrap_or_default().join(path);
-    let made = std::fs::OpenOptions::new().create(true).append(true).open(&path);
-    let owned = made.and_then(|file| std::os::unix::fs::fchown(file, Some(owner.uid), Some(owner.gid)));
-    if let Err(error) = owned {
-        tracing::warn!("{} cannot be given to the user of the processes: {error}", path.display());
+    let logs = [config.accesslog.as_deref(), Some(config.logs.errorlog.as_str())];
+    for path in logs.into_iter().flatten().filter(|place| !matches!(*place, "-" | "stdout" | "stderr")) {
+        let path = config.chdir.clone().unwrap_or_default().join(path);
+        let made = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+        let owned = made.and_then(|file| std::os::unix::fs::fchown(file, Some(owner.uid), Some(owner.gid)));
+        if let Err(error) = owned {
+            tracing::warn!("{} cannot be given to the user of the processes: {error}", path.display());
+        }
     }
 }
 

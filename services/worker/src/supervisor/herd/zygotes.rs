@@ -1,5 +1,6 @@
 //! The zygotes of the herd: started, heard, dismissed, given up on.
 
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 
 use super::Herd;
@@ -48,6 +49,13 @@ impl Herd {
                 tracing::debug!(pid = zygote.pid, generation = self.generation, "zygote started");
                 self.zygotes.push(zygote);
                 self.breeder = Some(id);
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::NotFound) => {
+                let python = self.start.python.first().map(|program| program.display().to_string()).unwrap_or_default();
+                let who = self.config.mechanics.owner.as_ref().map_or(String::new(), |owner| {
+                    format!("; user {} has to be able to execute it, and this process to become that user", owner.uid)
+                });
+                self.boot_failed(&format!("{python} cannot be started: {error}{who}"), Some(1), self.generation);
             }
             Err(error) => {
                 tracing::error!("the zygote cannot be started: {error}");
