@@ -75,7 +75,7 @@ def test_gunicorns_own_objects_have_what_ours_have():
     source = "".join(
         pathlib.Path(module.__file__).read_text() for module in (base, arbiter, pytest.importorskip("gunicorn.http.message"))
     )
-    ours = {"changed", "close", "bind", "interrupted", "wsgi"}
+    ours = {"changed", "close", "bind", "notes", "interrupted", "wsgi"}
     hooks = Hooks({}, None)
     cfg = Config(CONFIG, hooks)
     for one in (Arbiter(cfg, None, None, hooks, 1, [], None), Worker(1, [], None, cfg, None)):

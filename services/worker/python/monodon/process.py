@@ -22,7 +22,7 @@ def work(zygote, entry: int, generation: int, worker) -> int:
     if names := setup["app_metrics"]:
         app_metrics.identify(f"w{entry}{names['tag']}")
     title.set(setup, f"worker {entry}")
-    zygote.tell(forked=entry, pid=os.getpid())
+    zygote.tell(forked=entry, pid=os.getpid(), notes=worker.notes())
     signal.set_wakeup_fd(-1)
     for number in [signal.SIGCHLD, *FORWARDED]:
         signal.signal(number, signal.SIG_DFL)

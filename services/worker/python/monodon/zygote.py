@@ -145,16 +145,19 @@ class Zygote:
             with hooks.logged(log):
                 self.server.changed(message["workers"], self.server.num_workers)
         elif "adopt" in message:
-            for pid, age in message["adopt"]:
-                self.server.WORKERS.setdefault(pid, self.worker(age, pid))
+            for found in message["adopt"]:
+                # One whose attributes are not all known is left out: hooks look at those of all workers.
+                if found["notes"] is not None:
+                    self.server.WORKERS.setdefault(found["pid"], self.adopted(found))
         elif "take_over" in message:
             # The zygote before this one is gone, with all that it held.
             with hooks.logged(log):
                 self.hooks.call("when_ready", self.server)
             self.tell(took_over=True)
         elif "reaped" in message:
-            self.server.WORKERS.setdefault(message["reaped"], self.worker(message["age"], message["reaped"]))
-            self.gone(message["reaped"])
+            found = message["reaped"]
+            self.server.WORKERS.setdefault(found["pid"], self.adopted(found))
+            self.gone(found["pid"])
         elif "pre_exec" in message:
             done = False
             with hooks.logged(log):
@@ -174,11 +177,15 @@ class Zygote:
             logs.reopen()
         return True
 
-    def worker(self, age: int, pid=None) -> Worker:
+    def worker(self, age: int) -> Worker:
         server = self.server
-        worker = Worker(age, server.LISTENERS, server.app, server.cfg, server.log)
-        if pid is not None:
-            worker.pid = pid
+        return Worker(age, server.LISTENERS, server.app, server.cfg, server.log)
+
+    def adopted(self, found: dict) -> Worker:
+        """A worker that another zygote has forked."""
+        worker = self.worker(found["age"])
+        worker.pid = found["pid"]
+        vars(worker).update(found["notes"] or {})
         return worker
 
     def fork(self, entry: int, generation: int, age: int, stacks: int) -> None:

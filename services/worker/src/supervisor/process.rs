@@ -50,6 +50,8 @@ pub struct Process {
     pub traceback: Option<String>,
     /// A hook's failure asks for this exit code.
     pub hook: Option<u8>,
+    /// What hooks have noted on it before the fork, for the zygote that adopts it.
+    pub notes: Option<serde_json::Value>,
 }
 
 impl Process {

@@ -129,6 +129,7 @@ pub enum Message {
     Forked {
         forked: usize,
         pid: u32,
+        notes: Option<serde_json::Value>,
     },
     Exited {
         exited: u32,
@@ -151,9 +152,9 @@ pub enum Order {
     Workers {
         workers: usize,
     },
-    /// Processes (pid, age) of a zygote that is gone.
+    /// Processes of a zygote that is gone.
     Adopt {
-        adopt: Vec<(u32, u64)>,
+        adopt: Vec<Adopted>,
     },
     /// The zygote before it is gone, and nobody holds what its hooks have opened: `when_ready`.
     TakeOver {
@@ -161,8 +162,7 @@ pub enum Order {
     },
     /// A process that was adopted has ended.
     Reaped {
-        reaped: u32,
-        age: u64,
+        reaped: Adopted,
     },
     /// Its log files are to be opened anew, for processes that it forks later.
     Reopen {
@@ -180,6 +180,15 @@ pub enum Order {
     End {
         end: bool,
     },
+}
+
+/// A process whose zygote is gone.
+#[derive(Debug, Serialize)]
+pub struct Adopted {
+    pub pid: u32,
+    pub age: u64,
+    /// What hooks have noted on it before the fork; none if that cannot be carried from one process to another.
+    pub notes: Option<serde_json::Value>,
 }
 
 /// What a zygote is started for.

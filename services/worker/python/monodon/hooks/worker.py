@@ -1,5 +1,6 @@
 """What hooks get as `worker`: made before the fork, and the same object in the new process."""
 
+import json
 import os
 import sys
 
@@ -25,9 +26,19 @@ class Worker:
         # Its entry in the scoreboard, once it is a process of its own.
         self._slot = None
         self._nr = None
+        self._own = frozenset((*vars(self), "_own"))
 
     def __str__(self) -> str:
         return f"<Worker {self.pid}>"
+
+    def notes(self) -> dict | None:
+        """What hooks have set on it, if it can be told to another process (the zygote that comes after a reload)."""
+        notes = {name: value for name, value in vars(self).items() if name not in self._own}
+        try:
+            text = json.dumps(notes)
+        except (TypeError, ValueError):
+            return None
+        return notes if len(text) < 4096 and json.loads(text) == notes else None
 
     def bind(self, slot) -> None:
         """In the new process."""

@@ -90,6 +90,7 @@ impl Herd {
             killed: false.into(),
             traceback: None,
             hook: None,
+            notes: None,
         };
         self.processes.insert(index, process);
     }

@@ -17,7 +17,7 @@ impl Herd {
             }
             let entry = self.processes.iter().find(|(_, process)| process.pid == Some(pid)).map(|(entry, _)| *entry);
             if let Some(entry) = entry {
-                self.unhear(entry, pid);
+                self.unhear(entry);
                 self.ended(entry, Some(pid), end, peak);
             }
             let lost = self.lost_zygotes.iter().position(|zygote| *zygote == pid);

@@ -1,7 +1,8 @@
 //! What the zygotes hear for the hooks of gunicorn's arbiter: which processes there are, and whose turn it is.
 
 use super::Herd;
-use crate::supervisor::zygote::{Order, Role, Zygote};
+use crate::supervisor::process::Process;
+use crate::supervisor::zygote::{Adopted, Order, Role, Zygote};
 
 impl Herd {
     /// What the next zygote is started for.
@@ -26,12 +27,12 @@ impl Herd {
         }
         let orphans = || self.processes.values().filter(|process| process.parent != zygote.id);
         if !zygote.in_charge {
-            let adopt: Vec<_> = orphans().filter_map(|process| Some((process.pid?, process.age))).collect();
+            let adopt: Vec<_> = orphans().filter_map(adopted).collect();
             if !adopt.is_empty() {
                 zygote.tell(&Order::Adopt { adopt });
             }
-            for (reaped, age) in self.unheard.drain(..) {
-                zygote.tell(&Order::Reaped { reaped, age });
+            for reaped in self.unheard.drain(..) {
+                zygote.tell(&Order::Reaped { reaped });
             }
         }
         // A port that a hook has opened is inherited by processes: during a reload their end is awaited.
@@ -44,12 +45,12 @@ impl Herd {
     }
 
     /// A process that no zygote could wait for has ended.
-    pub(super) fn unhear(&mut self, entry: usize, pid: u32) {
-        let Some(process) = self.processes.get(&entry) else { return };
+    pub(super) fn unhear(&mut self, entry: usize) {
+        let Some(reaped) = self.processes.get(&entry).and_then(adopted) else { return };
         let in_charge = |zygote: &&Zygote| zygote.in_charge && zygote.up && !zygote.ending;
         match self.zygotes.iter().find(in_charge) {
-            Some(zygote) => zygote.tell(&Order::Reaped { reaped: pid, age: process.age }),
-            None => self.unheard.push((pid, process.age)),
+            Some(zygote) => zygote.tell(&Order::Reaped { reaped }),
+            None => self.unheard.push(reaped),
         }
     }
 
@@ -75,4 +76,8 @@ impl Herd {
             other => self.signal(other),
         }
     }
+}
+
+fn adopted(process: &Process) -> Option<Adopted> {
+    Some(Adopted { pid: process.pid?, age: process.age, notes: process.notes.clone() })
 }

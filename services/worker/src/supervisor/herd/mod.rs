@@ -26,7 +26,7 @@ use super::status::Obituary;
 use super::stop::Stop;
 use super::systemd::Notifier;
 use super::upgrade::Upgrade;
-use super::zygote::Zygote;
+use super::zygote::{Adopted, Zygote};
 use super::{BRISK, CALM, Event, Start};
 use crate::config::Config;
 use crate::scoreboard::now;
@@ -70,8 +70,8 @@ pub struct Herd {
     pub since: u64,
     /// Processes forked so far.
     age: u64,
-    /// Adopted processes (pid, age) whose end no zygote has heard of.
-    unheard: Vec<(u32, u64)>,
+    /// Processes whose end no zygote has heard of.
+    unheard: Vec<Adopted>,
     /// With `--reload`.
     pub changes: Option<Changes>,
     /// The generation that shows a traceback instead of the application.

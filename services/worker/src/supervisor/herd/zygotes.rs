@@ -107,9 +107,10 @@ impl Herd {
             }
             Message::Files { files } => self.imported(files),
             Message::Broken { broken } => self.broken(&broken, self.generation_of(id)),
-            Message::Forked { forked, pid } => {
+            Message::Forked { forked, pid, notes } => {
                 if let Some(process) = self.processes.get_mut(&forked) {
                     process.pid = Some(pid);
+                    process.notes = notes;
                     // It was told to go before it was known by its number.
                     if process.leaving() {
                         process.signal(libc::SIGKILL);
