@@ -1,6 +1,6 @@
 # Every way in. The work is done by the scripts in docker/, each of which says at its top what it does.
 .DEFAULT_GOAL := help
-.PHONY: help up down logs status images test test-unit test-e2e lint fmt reference bench manage shell backup restore reload rollout clean
+.PHONY: help up down logs status images test test-unit test-e2e lint fmt reference bench fuzz manage shell backup restore reload rollout clean
 
 # What a build downloads with: on most machines the public bundle, behind a re-signing proxy the company's own.
 export BUILD_CA_FILE ?= $(firstword $(wildcard $(SSL_CERT_FILE) /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem) /dev/null)
@@ -36,6 +36,8 @@ reference: ## write docs/reference/ from the settings in the code
 	@UPDATE_REFERENCE=1 cargo nextest run --workspace --exclude monodon-tests reference
 bench: ## measure against nginx, gunicorn, granian and bjoern; writes bench/RESULTS.md
 	@docker/bench.sh
+fuzz: ## ten minutes of each fuzz target (FUZZ_SECONDS=600, TARGET=name for one)
+	@docker/fuzz.sh
 
 manage: ## a management command: make manage ARGS='createsuperuser'
 	@docker/manage.sh $(ARGS)

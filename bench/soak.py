@@ -35,7 +35,7 @@ HANG = 3
 AFTERMATH = 2.0
 OPTIONS = ["--timeout", f"{HANG}s", "--max-requests", "800", "--max-requests-jitter", "400", "--graceful-timeout", "20s"]
 # A process has about 30 MB at first, and keeps 2 MB of each request of the kind "grow".
-OPTIONS += ["--max-rss", "56MB", "--max-rss-jitter", "8MB"]
+OPTIONS += ["--max-rss", "46MB", "--max-rss-jitter", "6MB"]
 PROCESSES, THREADS = 4, 4
 
 
