@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::file::{self, Trouble, Value};
@@ -43,7 +43,9 @@ pub fn add(folder: &Path, archive: &str, kind: Kind, bytes: &[u8]) -> Result<(),
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // No reader looks for this ending.
     let new = path.with_extension("new");
-    fs::write(&new, bytes)?;
+    let _ = fs::remove_file(&new);
+    // The folder may belong to the application's user, and this be root: what stands there is not to be followed.
+    fs::OpenOptions::new().write(true).create_new(true).open(&new)?.write_all(bytes)?;
     fs::rename(&new, path)
 }
 
@@ -85,6 +87,22 @@ mod tests {
             add(folder.path(), "archive", recent, &bytes(&[("a", value, time)])).unwrap();
         }
         assert_eq!(values(&folder.path().join(recent.file("archive"))), [("a".to_owned(), 5.0, 100.0)]);
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let victim = folder.path().join("victim");
+        fs::write(&victim, b"precious").unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join("counter_archive.new")).unwrap();
+        std::os::unix::fs::symlink(&victim, folder.path().join("counter_archive.db")).unwrap();
+        add(folder.path(), "archive", Kind::Counter, &bytes(&[("a", 1.0, 0.0)])).unwrap();
+        assert!(file::empty(&folder.path().join("counter_archive.db")).is_ok());
+        std::os::unix::fs::symlink(&victim, folder.path().join("gauge_all_w1.db")).unwrap();
+        assert!(file::empty(&folder.path().join("gauge_all_w1.db")).is_err());
+        fs::hard_link(&victim, folder.path().join("gauge_all_w2.db")).unwrap();
+        assert!(file::empty(&folder.path().join("gauge_all_w2.db")).is_err());
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
     }
 
     #[test]

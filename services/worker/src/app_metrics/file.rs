@@ -7,7 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// What comes before the first entry.
@@ -163,7 +163,12 @@ pub fn write<'a>(entries: impl Iterator<Item = Value<'a>>) -> Vec<u8> {
 
 /// Nothing is in it any more. The file stays: the application's own reader fails when one vanishes that it has listed.
 pub fn empty(path: &Path) -> io::Result<()> {
-    OpenOptions::new().write(true).open(path)?.write_all_at(&0_i32.to_ne_bytes(), 0)
+    // The folder may belong to the application's user, and this be root: a link must not lead to a file of root's.
+    let file = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)?;
+    if file.metadata()?.nlink() != 1 {
+        return Err(io::Error::other("it is a link"));
+    }
+    file.write_all_at(&0_i32.to_ne_bytes(), 0)
 }
 
 /// With the padding.

@@ -2,9 +2,9 @@
 //! memory, which goes with the supervisor.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -70,7 +70,8 @@ fn remove_abandoned(base: &Path) {
     let user = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == user);
+            // Root gives its folder to whom the processes belong to.
+            && entry.metadata().is_ok_and(|meta| meta.is_dir() && (user == 0 || meta.uid() == user));
         if ours && abandoned(&entry.path()) {
             // Somebody else may be at it as well.
             let _ = fs::remove_dir_all(entry.path());
@@ -79,7 +80,9 @@ fn remove_abandoned(base: &Path) {
 }
 
 fn abandoned(folder: &Path) -> bool {
-    let Ok(lock) = File::open(folder.join(LOCK)) else {
+    // Another user's folder may hold anything under that name: opening a FIFO would wait.
+    let careful = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let Ok(lock) = OpenOptions::new().read(true).custom_flags(careful).open(folder.join(LOCK)) else {
         // Between making the folder and its lock there is a moment.
         let age = fs::metadata(folder).and_then(|meta| meta.modified()).ok().and_then(|made| made.elapsed().ok());
         return age.is_some_and(|age| age > Duration::from_secs(60));
