@@ -143,7 +143,7 @@ fn made_up_words_are_no_series() {
     let mut connection = Connection::plain(edge.http).unwrap();
     connection.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     for index in 0..300 {
-        connection.ask(format!("M{index} /{index} HTTP/1.1\r\nHost: h{index}.example\r\nContent-Length: 0\r\n\r\n"));
+        connection.ask(format!("MADE{index} /{index} HTTP/1.1\r\nHost: h{index}.example\r\nContent-Length: 0\r\n\r\n"));
     }
     assert!(count() < 1000, "{}", count());
     let others = r#"monodon_edge_http_requests_total{site="_default",method="_OTHER",code="200",protocol="http/1.1"}"#;

@@ -26,6 +26,13 @@ pub(crate) fn is_tchar(b: u8) -> bool {
     matches!(TOKEN.get(usize::from(b)), Some(true))
 }
 
+/// What the methods that anybody uses are made of: tokens, but in capitals and without `#`, as gunicorn has it. `get` is a method to
+/// RFC 9110 9.1, yet nobody's, and what takes it for GET on one side alone is a way round filters.
+#[inline]
+pub(crate) fn is_method_byte(b: u8) -> bool {
+    is_tchar(b) && !b.is_ascii_lowercase() && b != b'#'
+}
+
 /// RFC 9110 5.5: visible ASCII, obs-text, space and tab. No other control byte: some languages break lines at them.
 #[inline]
 pub(crate) fn is_value_byte(b: u8) -> bool {
@@ -46,11 +53,17 @@ pub(crate) fn all_target(bytes: &[u8]) -> bool {
 
 /// Without spaces and tabs on both sides (RFC 9110 5.6.3: OWS).
 #[inline]
-pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = bytes {
+pub(crate) fn trim(bytes: &[u8]) -> &[u8] {
+    let mut bytes = trim_start(bytes);
+    while let [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }
-    while let [rest @ .., b' ' | b'\t'] = bytes {
+    bytes
+}
+
+#[inline]
+pub(crate) fn trim_start(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
     bytes

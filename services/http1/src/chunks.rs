@@ -4,7 +4,7 @@
 
 use memchr::memchr;
 
-use crate::bytes::is_value_byte;
+use crate::bytes::{is_tchar, is_value_byte, trim_start};
 use crate::{Reject, field};
 
 /// Bytes of extensions in one chunk, and in all chunks of a body.
@@ -15,6 +15,9 @@ const TRAILERS: usize = 8 * 1024;
 const TRAILER_FIELDS: usize = 32;
 /// Sixteen hexadecimal digits are 64 bits.
 const DIGITS: usize = 16;
+
+/// What a trailer must not be (RFC 9110 6.5.1).
+const FORBIDDEN: [&[u8]; 6] = [b"host", b"content-length", b"transfer-encoding", b"trailer", b"authorization", b"te"];
 
 /// A decoder for one body.
 #[derive(Debug)]
@@ -142,7 +145,7 @@ impl Chunks {
         }
         match buf.get(len) {
             None => Ok(None),
-            Some(b'\r') => Ok(Some(len)),
+            Some(b'\r') if is_extension(buf.get(..len).unwrap_or_default()) => Ok(Some(len)),
             // A bare LF here is the terminator for some and a part of the extension for others (CVE-2025-55315).
             Some(b'\n') => Err(Reject::BareLf),
             Some(_) => Err(Reject::ChunkExtension),
@@ -180,8 +183,45 @@ impl Chunks {
             return Err(Reject::TrailersTooLong);
         }
         self.trailers = self.trailers.saturating_add(used);
-        // RFC 9110 6.5.1: trailers are dropped, never merged into the fields; that makes Host or Content-Length in them harmless.
-        field::split(line)?;
+        // RFC 9110 6.5.1: trailers are dropped, never merged into the fields; and no honest client sends some of them there.
+        let (name, _) = field::split(line)?;
+        if FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)) {
+            return Err(Reject::Trailer);
+        }
         Ok(Some(used))
+    }
+}
+
+/// RFC 9112 7.1.1: *( BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ] ), without a space before the first.
+fn is_extension(mut rest: &[u8]) -> bool {
+    while let [b';', after @ ..] = trim_start(rest) {
+        let Some(after) = after_token(trim_start(after)) else { return false };
+        rest = after;
+        if let [b'=', value @ ..] = trim_start(after) {
+            let value = trim_start(value);
+            let after = if value.first() == Some(&b'"') { after_quoted(value) } else { after_token(value) };
+            match after {
+                Some(after) => rest = after,
+                None => return false,
+            }
+        }
+    }
+    rest.is_empty()
+}
+
+fn after_token(bytes: &[u8]) -> Option<&[u8]> {
+    let len = bytes.iter().take_while(|&&b| is_tchar(b)).count();
+    bytes.get(len..).filter(|_| len > 0)
+}
+
+/// RFC 9110 5.6.4; that no control byte is in it was seen to before.
+fn after_quoted(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes.get(1..)?;
+    loop {
+        rest = match rest {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', _, rest @ ..] | [_, rest @ ..] => rest,
+            [] => return None,
+        };
     }
 }

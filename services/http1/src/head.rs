@@ -4,7 +4,7 @@
 
 use memchr::memchr;
 
-use crate::bytes::{all_value, is_tchar, trim};
+use crate::bytes::{all_value, is_method_byte, is_tchar, trim};
 use crate::{Reject, field, target};
 
 /// How much of a head is taken.
@@ -25,6 +25,9 @@ impl Default for Limits {
         Self { line: 8 * 1024, head: 32 * 1024, fields: 100, field: 16 * 1024 }
     }
 }
+
+/// Of a method: the registry's run from PUT to UPDATEREDIRECTREF.
+const METHOD_LENGTH: std::ops::RangeInclusive<usize> = 3..=20;
 
 /// A range of the caller's buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +111,7 @@ struct State {
     keep_alive: bool,
     connection_upgrade: bool,
     expect: bool,
+    content_type: bool,
 }
 
 impl Default for Head {
@@ -220,12 +224,12 @@ impl Head {
             return if std::mem::replace(&mut self.state.empty_line, true) { Err(Reject::EmptyLines) } else { Ok(()) };
         }
         // RFC 9112 3: method SP request-target SP HTTP-version, and no whitespace of any other kind.
-        let method_len = line.iter().position(|&b| !is_tchar(b)).ok_or(Reject::RequestLine)?;
+        let method_len = line.iter().position(|&b| !is_method_byte(b)).ok_or(Reject::RequestLine)?;
         let (method, rest) = line.split_at_checked(method_len).ok_or(Reject::RequestLine)?;
         let [b' ', rest @ ..] = rest else {
             return Err(Reject::Method);
         };
-        if method.is_empty() {
+        if !METHOD_LENGTH.contains(&method_len) {
             return Err(Reject::Method);
         }
         let target_len = memchr(b' ', rest).ok_or(Reject::RequestLine)?;
@@ -267,6 +271,7 @@ impl Head {
                 self.connection_field(value);
                 Ok(())
             }
+            12 if name.eq_ignore_ascii_case(b"content-type") => self.type_field(),
             14 if name.eq_ignore_ascii_case(b"content-length") => self.length_field(value),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.encoding_field(value),
             _ => Ok(()),
@@ -287,6 +292,11 @@ impl Head {
             return Err(Reject::Expect);
         }
         Ok(())
+    }
+
+    /// RFC 9110 8.3: a single member; of two, everybody would take another.
+    fn type_field(&mut self) -> Result<(), Reject> {
+        if std::mem::replace(&mut self.state.content_type, true) { Err(Reject::ContentTypeTwice) } else { Ok(()) }
     }
 
     /// RFC 9110 7.6.1: a list of options; `close` wins over all.

@@ -36,7 +36,7 @@ rejects! {
     EmptyLines = 400 "empty_lines",
     /// RFC 9112 3: three parts, one space between them.
     RequestLine = 400 "request_line",
-    /// RFC 9110 9.1: a method is a token.
+    /// RFC 9110 9.1: a method is a token; ours are of capitals, and of three to twenty.
     Method = 400 "method",
     /// RFC 9112 3.2: space, control, non-ASCII or fragment in the target, or no form at all.
     Target = 400 "target",
@@ -72,6 +72,8 @@ rejects! {
     ContentLength = 400 "content_length",
     /// RFC 9110 8.6 lets equal ones be merged; we refuse.
     ContentLengthTwice = 400 "content_length_twice",
+    /// RFC 9110 5.3, 8.3: more than one Content-Type.
+    ContentTypeTwice = 400 "content_type_twice",
     /// RFC 9112 6.1: both lengths; ought to be handled as an error.
     LengthAndEncoding = 400 "length_and_encoding",
     /// RFC 9112 6.1: anything but `chunked`, written in a way that hides something.
@@ -90,10 +92,12 @@ rejects! {
     UpgradeTwice = 400 "upgrade_twice",
     /// RFC 9112 7.1: not hexadecimal digits alone, or too many.
     ChunkSize = 400 "chunk_size",
-    /// RFC 9112 7.1.1: extensions that are too long or hold control bytes.
+    /// RFC 9112 7.1.1: extensions that are too long, hold control bytes, or are none.
     ChunkExtension = 400 "chunk_extension",
     /// RFC 9112 7.1: no CRLF after a chunk's data.
     ChunkEnd = 400 "chunk_end",
+    /// RFC 9110 6.5.1: a field that says where the message goes, how long it is or who sends it.
+    Trailer = 400 "trailer",
     /// RFC 9112 7.1.2: the trailers are too long.
     TrailersTooLong = 431 "trailers_too_long",
     /// RFC 9110 15.5.14: the body is over the limit.

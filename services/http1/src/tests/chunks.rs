@@ -58,7 +58,7 @@ fn good_bodies() {
     good("0005\r\nhello\r\n0\r\n\r\n", "hello", "");
     good("5;a=b\r\nhello\r\n0;c=\"d e\"\r\n\r\n", "hello", "");
     good("2\r\n\r\n\r\n0\r\n\r\n", "\r\n", "");
-    good("1\r\nx\r\n0\r\nX-Sum: 1\r\nHost: evil\r\nContent-Length: 5\r\n\r\nrest", "x", "rest");
+    good("1\r\nx\r\n0\r\nX-Sum: 1\r\nContent-MD5: 5\r\n\r\nrest", "x", "rest");
 }
 
 #[test]
@@ -124,6 +124,41 @@ fn a_body_without_its_end_is_incomplete() {
     ] {
         assert_eq!(decode(text.as_bytes(), 1, 1000), Ok(None), "{text:?}");
         assert_eq!(decode(text.as_bytes(), 99, 1000), Ok(None), "{text:?}");
+    }
+}
+
+#[test]
+fn extensions_are_names_and_values() {
+    for extension in ["a", "a=b", "a;b", " a = b ; c", "a=\"\"", "a=\"b;\\\"c\"", "a=\"b\";c=d", "!#$%&'*+-.^_`|~=1"] {
+        good(&format!("1;{extension}\r\nx\r\n0;{extension}\r\n\r\n"), "x", "");
+    }
+    let none = [
+        "",
+        " ",
+        ";a",
+        "=b",
+        "a=",
+        "a= ",
+        "a b",
+        "a;",
+        "a;;b",
+        "a=b=c",
+        "a=\"b",
+        "a=\"b\"c",
+        "a=\"b\\\"",
+        "(",
+        "a=(",
+        "a ",
+    ];
+    for extension in none {
+        assert_eq!(bad(format!("1;{extension}\r\nx\r\n").as_bytes()), Reject::ChunkExtension, "{extension:?}");
+    }
+}
+
+#[test]
+fn trailers_that_speak_of_the_message_are_refused() {
+    for name in ["Host", "content-length", "Transfer-Encoding", "TRAILER", "Authorization", "te"] {
+        assert_eq!(bad(format!("0\r\nX: 1\r\n{name}: 1\r\n").as_bytes()), Reject::Trailer, "{name}");
     }
 }
 

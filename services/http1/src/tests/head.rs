@@ -211,3 +211,23 @@ fn reasons_are_distinct_words() {
     reasons.dedup();
     assert_eq!(reasons.len(), Reject::ALL.len());
 }
+
+#[test]
+fn methods_are_capitals_of_three_to_twenty() {
+    for method in ["GET", "PUT", "M-SEARCH", "VERSION-CONTROL", "UPDATEREDIRECTREF", "X!$%&'*+-.^_`|~9"] {
+        parse(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).unwrap();
+    }
+    for method in ["get", "GEt", "A", "AB", "AAAAAAAAAAAAAAAAAAAAA", "G#T", "G@T", "G\u{c9}T"] {
+        assert_eq!(
+            refused(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(), 400),
+            Reject::Method,
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn one_content_type() {
+    let twice = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: a/b\r\ncontent-type: a/b\r\n\r\n";
+    assert_eq!(refused(twice, 400), Reject::ContentTypeTwice);
+}
