@@ -256,6 +256,5 @@ def test_a_default_that_differs_is_told(by_default, name):
     assert by_default[name] == wanted or TABLE[name]["words"], (by_default[name], wanted)
 
 
-@pytest.mark.xfail(reason="statsd is being built")
 def test_all_of_them_are_built():
     assert PENDING == set()

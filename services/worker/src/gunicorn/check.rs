@@ -12,7 +12,8 @@ use crate::supervisor::EXIT_IMPORT;
 /// Every setting as a TOML file has it, with where its value comes from.
 pub fn print(values: &Values) {
     let mut text = String::new();
-    for key in values.keys() {
+    // What asked for this is no part of it: the text may be kept as a configuration file.
+    for key in values.keys().filter(|key| !matches!(*key, "print_config" | "check_config")) {
         let line = format!("{key} = {}", values.toml(key));
         match values.source(key) {
             Source::Default => text.push_str(&format!("{line}\n")),
