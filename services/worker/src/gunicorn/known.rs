@@ -33,7 +33,14 @@ pub const KNOWN: &[Known] = &[
     .short('c'),
     k("wsgi_app", Text, Renamed("app"), "The first argument wins over it, as under gunicorn."),
     // Server socket
-    k("bind", List, Same, "`PORT` in the environment is honoured as under gunicorn, where nothing else is given.").short('b'),
+    k(
+        "bind",
+        List,
+        Different,
+        "`PORT` is honoured as under gunicorn. `fd://` stands beside other binds (gunicorn then ignores those), a unix socket \
+         that another server answers on is not taken away from it, and SIGHUP opens what is new before it closes what is gone.",
+    )
+    .short('b'),
     k("backlog", Int, Same, ""),
     // Worker processes
     k(
@@ -52,7 +59,7 @@ pub const KNOWN: &[Known] = &[
     )
     .short('k'),
     k("threads", Int, Same, ""),
-    k("worker_connections", Int, Same, ""),
+    k("worker_connections", Int, Different, "It holds without threads as well."),
     k("max_requests", Int, Same, "The new process is ready before the old one leaves."),
     k("max_requests_jitter", Int, Same, ""),
     k(
@@ -100,9 +107,15 @@ pub const KNOWN: &[Known] = &[
         "`sendfile = True` in the file is on; gunicorn takes any value there for off. `SENDFILE` is honoured.",
     )
     .flags(&["no-sendfile"]).switch(),
-    k("reuse_port", Bool, Same, "").switch(),
+    k(
+        "reuse_port",
+        Bool,
+        Different,
+        "The processes of one worker share its socket; gunicorn opens one for each, whose waiting connections die with it.",
+    )
+    .switch(),
     k("chdir", Text, Same, ""),
-    k("daemon", Bool, Same, "")
+    k("daemon", Bool, Same, "Refused for process 1, where it would end the container.")
     .short('D')
     .switch(),
     k("raw_env", List, Same, "").flags(&["env"]).short('e'),
@@ -113,9 +126,23 @@ pub const KNOWN: &[Known] = &[
         Idle,
         "Processes report their health in shared memory that has no name; no file is touched.",
     ),
-    k("user", Text, Same, "").short('u'),
-    k("group", Text, Same, "").short('g'),
-    k("umask", Octal, Same, "").short('m'),
+    k(
+        "user",
+        Text,
+        Different,
+        "No Python of yours runs as root: not the application under `preload_app`, nor the hooks of the arbiter. Only the \
+         configuration file itself is read as root.",
+    )
+    .short('u'),
+    k(
+        "group",
+        Text,
+        Different,
+        "Where only `user` is given, it is that user's own group, and supplementary groups are given up; gunicorn stays in \
+         root's.",
+    )
+    .short('g'),
+    k("umask", Octal, Different, "The default for unix sockets is `socket_mode` 660, not open to all.").short('m'),
     k("initgroups", Bool, Same, "").switch(),
     k("tmp_upload_dir", Text, Same, ""),
     k("secure_scheme_headers", Dict, Same, ""),
@@ -159,7 +186,7 @@ pub const KNOWN: &[Known] = &[
     k("statsd_prefix", Plain, Same, ""),
     k("enable_backlog_metric", Bool, Same, "").switch(),
     // Process naming
-    k("proc_name", Text, Same, "").flags(&["name"]).short('n'),
+    k("proc_name", Text, Same, "No setproctitle is needed.").flags(&["name"]).short('n'),
     k("default_proc_name", Plain, Same, "The name of a process when `proc_name` gives none."),
     k("pythonpath", Text, Same, ""),
     k("paste", Text, Same, "It may stand in the configuration file, too.").flags(&["paste", "paster"]),
@@ -180,7 +207,13 @@ pub const KNOWN: &[Known] = &[
     hook("nworkers_changed"),
     hook("on_exit"),
     k("ssl_context", Is::Hook, Edge(&[]), TLS),
-    k("proxy_protocol", Plain, Same, ""),
+    k(
+        "proxy_protocol",
+        Plain,
+        Different,
+        "`UNKNOWN` (health checks) is taken, as the protocol wants it. Forwarded headers are believed if the client that the \
+         header names is trusted, not if the proxy is, which passes them on unread.",
+    ),
     k("proxy_allow_ips", Words, Same, "").flags(&["proxy-allow-from"]),
     k(
         "protocol",
