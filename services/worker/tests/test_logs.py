@@ -314,10 +314,18 @@ def test_syslog_gets_both_logs_as_gunicorn_sends_them(worker):
 def test_syslog_can_do_without_the_access_log_and_with_another_name(worker):
     collector = Collector()
     flags = ["--log-syslog", "--log-syslog-to", collector.address, "--log-syslog-prefix", "shop"]
-    server = worker(app(), "--workers", "1", *flags, "--disable-redirect-access-to-syslog")
+    server = worker(app(), "--workers", "1", *flags, "--disable-redirect-access-to-syslog", "--name", "other")
     get(server, "/log")
     assert collector.hears("said to gunicorn").startswith("<12>gunicorn.shop.error: [")
     assert not any("access" in message for message in collector.heard)
+
+
+def test_syslog_calls_the_process_by_its_name(worker):
+    collector = Collector()
+    server = worker(app(), "--workers", "1", "--log-syslog", "--log-syslog-to", collector.address, "--name", "sh:op")
+    get(server, "/log")
+    assert collector.hears("GET /log").startswith("<14>gunicorn.sh.op.access: [")
+    assert collector.hears("said to gunicorn").startswith("<12>gunicorn.sh.op.error: [")
 
 
 def test_syslogs_address_and_facility_are_checked(start):

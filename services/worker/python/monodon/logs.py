@@ -130,7 +130,7 @@ def configure(config: dict) -> None:
     """Once in the zygote, before anything of the user's is imported but the configuration: processes inherit it."""
     global _handler, _captured, _app
     logs = config["logs"]
-    _app = config["app"]
+    _app = config["mechanics"]["proc_name"] or config["app"]
     if logs["capture_output"] and logs["errorlog"] not in ("stdout", "stderr"):
         _captured = logs["errorlog"]
         _capture()

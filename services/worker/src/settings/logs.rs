@@ -111,8 +111,8 @@ const SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "syslog_prefix",
-        words: "Messages begin with `gunicorn.PREFIX.error` or `gunicorn.PREFIX.access`; without one it is the application's \
-                name, with dots for colons.",
+        words: "Messages begin with `gunicorn.PREFIX.error` or `gunicorn.PREFIX.access`; without one it is `proc_name` \
+                or the application's name, with dots for colons.",
         aliases: &["log_syslog_prefix"],
         ..Setting::NEW
     },
@@ -157,7 +157,7 @@ const SETTINGS: &[Setting] = &[
         key: "enable_stdio_inheritance",
         kind: Kind::Bool,
         default: "false",
-        words: "Changes nothing: standard input, output and error are always inherited.",
+        words: "With `daemon`, standard output and error stay what they are. Without it they always do.",
         short: Some('R'),
         ..Setting::NEW
     },
@@ -187,7 +187,7 @@ pub struct Logs {
 pub struct Syslog {
     /// As written; it can be read.
     pub address: String,
-    /// None: the application's name.
+    /// None: the process's or the application's name.
     pub prefix: Option<String>,
     /// Its number.
     pub facility: u8,
@@ -198,7 +198,8 @@ pub struct Syslog {
 impl Syslog {
     /// `gunicorn.shop.wsgi.access`
     pub fn name(&self, config: &Config, log: &str) -> String {
-        let prefix = self.prefix.clone().unwrap_or_else(|| config.app.replace(':', "."));
+        let name = || config.mechanics.proc_name.as_ref().unwrap_or(&config.app).replace(':', ".");
+        let prefix = self.prefix.clone().unwrap_or_else(name);
         format!("gunicorn.{prefix}.{log}")
     }
 }
