@@ -317,6 +317,10 @@ def test_syslog_can_do_without_the_access_log_and_with_another_name(worker):
     server = worker(app(), "--workers", "1", *flags, "--disable-redirect-access-to-syslog", "--name", "other")
     get(server, "/log")
     assert collector.hears("said to gunicorn").startswith("<12>gunicorn.shop.error: [")
+    # What is to be sent is sent when the worker has ended.
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 0
+    assert collector.hears("stopped")
     assert not any("access" in message for message in collector.heard)
 
 

@@ -9,7 +9,7 @@ fn digit(value: u8) -> u8 {
 /// For a line of text, as Apache and nginx write theirs: a quote and a backslash get a backslash, and what is no
 /// printable ASCII becomes `\xhh`. (gunicorn escapes the quote alone: a path with `%0a` begins a new line there.)
 pub fn text(line: &mut Vec<u8>, value: &[u8]) {
-    if value.iter().all(|byte| is_plain(*byte)) {
+    if all_plain(value) {
         line.extend_from_slice(value);
         return;
     }
@@ -24,7 +24,7 @@ pub fn text(line: &mut Vec<u8>, value: &[u8]) {
 
 /// For a JSON string: bytes outside of printable ASCII come as `\u00XX`, one character for each byte, as WSGI has them.
 pub fn json(line: &mut Vec<u8>, value: &[u8]) {
-    if value.iter().all(|byte| is_plain(*byte)) {
+    if all_plain(value) {
         line.extend_from_slice(value);
         return;
     }
@@ -37,6 +37,7 @@ pub fn json(line: &mut Vec<u8>, value: &[u8]) {
     }
 }
 
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, 0x20..=0x7e) && !matches!(byte, b'"' | b'\\')
+/// Looks at every byte, whatever it has found: without a way out the compiler looks at sixteen at a time.
+fn all_plain(value: &[u8]) -> bool {
+    value.iter().fold(true, |all, byte| all & matches!(byte, 0x20..=0x7e) & (*byte != b'"') & (*byte != b'\\'))
 }
