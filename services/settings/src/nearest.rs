@@ -12,8 +12,9 @@ pub(crate) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> 
     known
         .filter_map(|name| {
             let plain = name.to_lowercase().replace('-', "_");
-            // The same words in another order are one slip, not many.
-            let steps = if words(&plain) == typed_words { 1 } else { distance(&typed, &plain) };
+            // The same words in another order are one slip, not many; so is a beginning (Python's argparse takes those).
+            let begins = typed.len() >= 4 && plain.starts_with(&typed);
+            let steps = if begins || words(&plain) == typed_words { 1 } else { distance(&typed, &plain) };
             (steps <= (plain.len().max(typed.len()) / 3).max(1)).then_some((steps, name))
         })
         .min_by_key(|(steps, _)| *steps)

@@ -406,6 +406,12 @@ fn what_is_refused_says_what_to_use_instead() {
 }
 
 #[test]
+fn a_beginning_is_a_hint_and_no_flag() {
+    let said = load(&["--stat", "x", "--body=3"], &[], None).unwrap_err();
+    assert_eq!(said, "--stat: no such flag; did you mean --state?\n--body: no such flag; did you mean --body-limit?");
+}
+
+#[test]
 fn what_asks_for_nothing_is_not_refused() {
     let env = [("MONODON_EDGE_SPEW", "False"), ("MONODON_EDGE_CERTFILE", "none")];
     assert!(load(&["--spew=false", "--certfile="], &env, Some("spew = false\ncertfile = \"\"")).is_ok());

@@ -47,7 +47,8 @@ pub const KNOWN: &[Known] = &[
         "workers",
         Int,
         Different,
-        "The default is `auto`, from the CPU quota and the memory limit, not 1. `WEB_CONCURRENCY` is honoured.",
+        "The default is `auto`, from the CPU quota and the memory limit, not 1; none at all (0) is refused. `WEB_CONCURRENCY` is \
+         honoured.",
     )
     .short('w'),
     k(
