@@ -80,9 +80,9 @@ pub const KNOWN: &[Known] = &[
     )
     .flags(&["keep-alive"]),
     // Security
-    k("limit_request_line", Int, Different, "The default is 8190, not 4094."),
+    k("limit_request_line", Int, Different, "The default is 8190, not 4094; it may be up to 1 MB, and 0 is that."),
     k("limit_request_fields", Int, Same, ""),
-    k("limit_request_field_size", Int, Same, "").flags(&["limit-request-field_size"]),
+    k("limit_request_field_size", Int, Different, "Up to 1 MB, and 0 is that; see `head_limit` for all fields together.").flags(&["limit-request-field_size"]),
     // Debugging
     k("reload", Bool, Same, "").switch(),
     k("reload_engine", Plain, Same, ""),
@@ -146,7 +146,7 @@ pub const KNOWN: &[Known] = &[
     k("umask", Octal, Different, "The default for unix sockets is `socket_mode` 660, not open to all.").short('m'),
     k("initgroups", Bool, Same, "").switch(),
     k("tmp_upload_dir", Text, Same, ""),
-    k("secure_scheme_headers", Dict, Same, ""),
+    k("secure_scheme_headers", Dict, Different, "Of a list the last entry counts, in any case."),
     k(
         "forwarded_allow_ips",
         Words,
@@ -277,7 +277,7 @@ pub const KNOWN: &[Known] = &[
     k("asgi_disconnect_grace_period", Int, Refused(&["3"]), ASGI),
     k("websocket_max_message_size", Int, Refused(&["16777216"]), ASGI),
     k("http_parser", Plain, Idle, "There is one parser, and it is fast."),
-    k("root_path", Plain, Same, ""),
+    k("root_path", Plain, Different, "It is SCRIPT_NAME for WSGI too, for which gunicorn looks at the environment alone (as we do without it)."),
     // Dirty arbiters
     k("dirty_apps", List, Refused(&[]), DIRTY).flags(&["dirty-app"]),
     k("dirty_workers", Int, Refused(&["0"]), DIRTY),

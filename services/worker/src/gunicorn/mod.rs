@@ -1,6 +1,8 @@
 //! What people bring from gunicorn: its configuration file, its variable of flags, its names.
 
 pub mod check;
+#[cfg(test)]
+mod differences;
 mod effective;
 mod file;
 pub mod import;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::differences::DIFFERENCES;
 use super::known::KNOWN;
 use super::table::{How, Known};
 
@@ -26,6 +27,7 @@ pub fn reference() -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(out, "| `{}` | {} | {} | {} |", known.name, flags(known), word(known), known.words);
     }
+    out.push_str(DIFFERENCES);
     out
 }
 
