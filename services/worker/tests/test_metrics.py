@@ -163,7 +163,7 @@ def test_everything_that_there_shall_be(server):
 def test_labels_have_bounds_whatever_clients_and_applications_come_up_with(server):
     with Client(server.address) as client:
         for number in range(100):
-            client.send(f"M{number} /{number}?{number} HTTP/1.1\r\nHost: h{number}.example\r\nUser-Agent: a{number}\r\n\r\n")
+            client.send(f"METHOD{number} /{number}?{number} HTTP/1.1\r\nHost: h{number}.example\r\nUser-Agent: a{number}\r\n\r\n")
             assert client.answer().status == 200
             client.get(f"/fails?{number}")
     until(lambda: server.metric('monodon_worker_exceptions_total{type="_other"}') >= 40, "the rest")
