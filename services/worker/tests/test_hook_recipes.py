@@ -192,3 +192,42 @@ def test_the_application_is_the_same_object_for_all_hooks(hooked):
     assert one.wait() == 0
     assert one.events("worker_exit")[0]["pool"] == pid
     assert one.events("on_exit")[0]["registered"] == zygote
+
+
+# Hooks written for gunicorn look at its configuration.
+SETTINGS = RECORD + """
+workers = 1
+threads = 3
+timeout = 90
+keepalive = 5
+raw_env = ["A=1", "B=2"]
+accesslog = "-"
+proc_name = "shop"
+loglevel = "info"
+
+def on_starting(server):
+    cfg = server.cfg
+    note("on_starting", workers=cfg.workers, threads=cfg.threads, timeout=cfg.timeout, keepalive=cfg.keepalive,
+         env=cfg.env, accesslog=cfg.accesslog, proc_name=cfg.proc_name, loglevel=cfg.loglevel.upper(), ssl=cfg.is_ssl,
+         preload=cfg.preload_app, own=cfg.on_starting is on_starting, none=[cfg.user, cfg.pidfile, cfg.keyfile],
+         value=cfg.settings["timeout"].value, environ=os.environ["A"])
+    for name in KNOWN:
+        getattr(cfg, name)
+"""
+
+
+def test_cfg_has_every_setting_of_gunicorn(hooked):
+    config = pytest.importorskip("gunicorn.config")
+    known = [setting.name for setting in config.KNOWN_SETTINGS]
+    one = hooked(SETTINGS.replace("KNOWN", repr(known)), APP, "--workers", "1")
+    (seen,) = one.events("on_starting")
+    assert {name: seen[name] for name in ("workers", "threads", "timeout", "keepalive", "value")} == {
+        "workers": 1,
+        "threads": 3,
+        "timeout": 90,
+        "keepalive": 5,
+        "value": 90,
+    }
+    assert seen["env"] == {"A": "1", "B": "2"} and seen["environ"] == "1"
+    assert (seen["accesslog"], seen["proc_name"], seen["loglevel"]) == ("-", "shop", "INFO")
+    assert seen["own"] and not seen["ssl"] and not seen["preload"] and len(seen["none"]) == 3

@@ -36,8 +36,8 @@ def servers(shared_start):
     def get(mode, *flags):
         if (mode, *flags) not in running:
             flag = ["--proxy-protocol", mode] if mode else []
-            running[mode, *flags] = shared_start(SHOW, *flag, "--workers", "1", *flags).ready()
-        return running[mode, *flags]
+            running[(mode, *flags)] = shared_start(SHOW, *flag, "--workers", "1", *flags).ready()
+        return running[(mode, *flags)]
 
     return get
 

@@ -12,7 +12,7 @@ pub fn reference() -> String {
         "\n## gunicorn's settings\n\n\
          Every setting of gunicorn 27, in the order of its documentation. *Same*: name and meaning are gunicorn's. *Renamed*: \
          the same by another name; gunicorn's is accepted. *Different*: it does what it says, and the words say what else. \
-         *Hook*: a function in `gunicorn.conf.py`. *No meaning*: accepted, changes nothing. *Edge*: the proxy before the worker \
+         *Hook*: a function in `gunicorn.conf.py`, see [hooks](worker-hooks.md). *No meaning*: accepted, changes nothing. *Edge*: the proxy before the worker \
          does it. *Refused*: exit code 2 with these words. What is refused or the edge's is accepted with a value that asks \
          for nothing, such as `spew = False`. No setting is ignored in silence.\n\n\
          A configuration file may be Python, as gunicorn's: `--config PATH`, `file:PATH` or `python:MODULE`, else \
