@@ -36,6 +36,7 @@ mod _monodon {
     #[pyfunction]
     #[allow(clippy::needless_pass_by_value, reason = "Python's values are converted, not lent")]
     fn command(py: Python<'_>, arguments: Vec<OsString>, python: Vec<OsString>) -> u8 {
+        crate::sys::forget_keyboard_interrupt();
         py.detach(|| crate::code(crate::cli::run(&arguments, python)))
     }
 

@@ -62,6 +62,12 @@ fn parent() -> u32 {
     rustix::process::getppid().map_or(0, |pid| pid.as_raw_pid() as u32)
 }
 
+/// The supervisor handles signals itself; Python's own handler would still raise KeyboardInterrupt at the end.
+pub fn forget_keyboard_interrupt() {
+    // SAFETY: SIG_DFL is no function of ours; what was there before is not needed any more.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+}
+
 /// A child that has ended: its number, wait status, and the most resident memory it had, in bytes.
 pub fn reap() -> Option<(u32, i32, u64)> {
     let mut status = 0;

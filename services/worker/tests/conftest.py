@@ -46,7 +46,7 @@ class Worker:
 
     def __init__(
         self, folder: pathlib.Path, source: str, *flags: str, app="app:application", env=None, files=None,
-        prefix=(), bind=True, **popen,
+        prefix=(), bind=True, python=(), **popen,
     ):
         self.folder = folder
         self.write(source)
@@ -63,7 +63,7 @@ class Worker:
         if "--workers" not in flags and "WEB_CONCURRENCY" not in environment:
             defaults += ["--workers", "2"]
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "monodon", *([app] if app else []), *defaults, *flags],
+            [*prefix, sys.executable, *python, "-m", "monodon", *([app] if app else []), *defaults, *flags],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,

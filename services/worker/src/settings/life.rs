@@ -36,8 +36,10 @@ const SETTINGS: &[Setting] = &[
         key: "timeout",
         kind: Kind::Duration,
         default: "30s",
-        words: "How long the application may take to its first byte, then for each further part. A process past it \
-                is killed, its request answered with 504. 0 is no limit.",
+        words: "How long the application may take to its first byte, then for each further part. A request past it is \
+                answered with 504 and named in the log with the Python stacks of all threads; its process takes nothing \
+                new, its other threads get `graceful_timeout`, then it ends by SIGABRT, and two seconds later by SIGKILL. \
+                0 is no limit.",
         short: Some('t'),
         ..Setting::NEW
     },
@@ -60,7 +62,7 @@ const SETTINGS: &[Setting] = &[
         key: "boot_timeout",
         kind: Kind::Duration,
         default: "60s",
-        words: "How long a process may take to import the application.",
+        words: "How long a process may take to import the application; the log says where it was when it took longer.",
         ..Setting::NEW
     },
     Setting {

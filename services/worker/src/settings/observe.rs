@@ -15,7 +15,7 @@ const SETTINGS: &[Setting] = &[
     Setting {
         key: "control",
         kind: Kind::Path,
-        words: "The unix socket (mode 0600) for `monodon-worker status` and `reload`; empty is one under the temporary \
+        words: "The unix socket (mode 0600) for `monodon-worker status`, `dump` and `reload`; empty is one under the temporary \
                 folder, named by user and admin port.",
         aliases: &["control_socket"],
         ..Setting::NEW
