@@ -160,6 +160,26 @@ pub fn backlog(socket: BorrowedFd<'_>) -> Option<(u32, u32)> {
     (failed == 0 && info.tcpi_state == 10).then_some((info.tcpi_unacked, info.tcpi_sacked))
 }
 
+/// No huge pages in the mapping that the allocator takes its memory from; and no longer forbidden in the whole process.
+/// What fails here costs memory only.
+pub fn small_pages() {
+    let probe = Box::new(0u64);
+    let address = std::ptr::from_ref(&*probe) as usize;
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let range = |line: &str| {
+        let (first, last) = line.split_once(' ')?.0.split_once('-')?;
+        Some((usize::from_str_radix(first, 16).ok()?, usize::from_str_radix(last, 16).ok()?))
+    };
+    let mine = maps.lines().filter_map(range).find(|(first, last)| (*first..*last).contains(&address));
+    if let Some((first, last)) = mine {
+        // SAFETY: the range is one mapping of this process as the kernel names it; the advice changes how its pages are
+        // backed, never what is in them.
+        unsafe { libc::madvise(first as *mut libc::c_void, last - first, libc::MADV_NOHUGEPAGE) };
+    }
+    // SAFETY: PR_SET_THP_DISABLE takes plain numbers and touches no memory of ours.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0) };
+}
+
 /// The signal's name, for people.
 pub fn signal_name(signal: i32) -> String {
     let known = match signal {
