@@ -40,12 +40,6 @@ mod _monodon {
         py.detach(|| crate::code(crate::cli::run(&arguments, python)))
     }
 
-    /// Once loaded: the allocator's memory stays without huge pages, everybody else may have them (see `__init__.py`).
-    #[pyfunction]
-    fn small_pages() {
-        crate::sys::small_pages();
-    }
-
     /// In the zygote: it dies with the supervisor. False when that is gone already.
     #[pyfunction]
     fn die_with(supervisor: u32) -> PyResult<bool> {
@@ -122,6 +116,7 @@ mod _monodon {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::sys::small_pages();
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -160,8 +160,9 @@ pub fn backlog(socket: BorrowedFd<'_>) -> Option<(u32, u32)> {
     (failed == 0 && info.tcpi_state == 10).then_some((info.tcpi_unacked, info.tcpi_sacked))
 }
 
-/// No huge pages in the mapping that the allocator takes its memory from; and no longer forbidden in the whole process.
-/// What fails here costs memory only.
+/// No huge pages in the mapping that the allocator takes its memory from, where the system gives them to everybody
+/// (`always`): two megabytes at a time for what needs a few pages were a third of a process. (Its feature `no_thp` only
+/// keeps it from asking for them.) The application may still have them. What fails here costs memory only.
 pub fn small_pages() {
     let probe = Box::new(0u64);
     let address = std::ptr::from_ref(&*probe) as usize;
@@ -176,8 +177,6 @@ pub fn small_pages() {
         // backed, never what is in them.
         unsafe { libc::madvise(first as *mut libc::c_void, last - first, libc::MADV_NOHUGEPAGE) };
     }
-    // SAFETY: PR_SET_THP_DISABLE takes plain numbers and touches no memory of ours.
-    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 0, 0, 0, 0) };
 }
 
 /// The signal's name, for people.

@@ -3,18 +3,11 @@
 import pathlib
 import re
 
-ENVIRONMENT = """
-import os
-
-def application(environ, start_response):
-    start_response("200 OK", [("Content-Type", "text/plain")])
-    return [repr("MIMALLOC_ALLOW_THP" in os.environ).encode()]
-"""
-
+from conftest import HELLO
 
 def test_the_allocator_takes_no_huge_pages_and_the_application_may(worker):
-    one = worker(ENVIRONMENT, "--workers", "1")
-    assert one.request()[2] == b"False"
+    one = worker(HELLO, "--workers", "1")
+    assert one.request()[0] == 200
     for pid in [one.process.pid, one.zygote(), *one.pids()]:
         proc = pathlib.Path(f"/proc/{pid}")
         assert "THP_enabled:\t1" in (proc / "status").read_text()
