@@ -6,7 +6,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 
 import pytest
 from conftest import HELLO, alive, parent_of, until
@@ -62,10 +61,10 @@ def as_root(tmp_path):
     """Keywords for `start` with which the worker may become anybody."""
     if not ROOT:
         pytest.skip("only root can become somebody else")
-    folder = tmp_path
-    while folder != pathlib.Path(tempfile.gettempdir()) and folder != folder.parent:
-        folder.chmod(0o755)
-        folder = folder.parent
+    for folder in [tmp_path, *tmp_path.parents]:
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o055)
     if may_execute():
         return {}
     if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:

@@ -15,6 +15,7 @@ import select
 import signal
 import socket
 import sys
+import warnings
 
 from monodon import _monodon, app_metrics, gunicorn_conf, hooks, importer, interpreter, logs, process, title
 from monodon.hooks.cfg import Config
@@ -200,7 +201,10 @@ class Zygote:
         sys.stdout.flush()
         sys.stderr.flush()
         try:
-            pid = os.fork()
+            with warnings.catch_warnings():
+                # Threads that an import has started are told by ourselves; those of hooks are the user's own wish.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                pid = os.fork()
         except OSError as error:
             self.tell(fork_failed=entry, error=str(error), hook=None)
             return
