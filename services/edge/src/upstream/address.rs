@@ -8,17 +8,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
 
 /// Scoreboard entries we keep count of; an upstream with more is bounded by its total alone.
 const ENTRIES: usize = 256;
 /// Requests at once to an upstream whose first answer does not come, after the careful time (see `open_up`).
 const CAREFUL_LIMIT: u32 = 16;
-/// A process whose answers take less than this may be sent one request ahead of its slots, so that it need not wait for
-/// the next. Should it be kept after all, it gives the request to a sibling.
-const QUICK_MICROS: u32 = 5_000;
-/// Answers over which the time is averaged.
-const MEMORY: u32 = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
@@ -93,11 +87,7 @@ pub struct Address {
     limit: AtomicU32,
     busy: Line,
     processes: Box<[Process]>,
-    /// Slots of a process.
-    slots: AtomicU32,
     max_connections: u32,
-    /// What the first byte of an answer takes, averaged; microseconds.
-    took: AtomicU32,
     queue: Arc<Queue>,
     /// Set by a failed connection, cleared by a check or a connection that works.
     down: AtomicBool,
@@ -116,9 +106,7 @@ impl Address {
             limit: AtomicU32::new(1),
             busy: Line::default(),
             processes: (0..ENTRIES).map(|_| Process::default()).collect(),
-            slots: AtomicU32::new(1),
             max_connections: max_connections.max(1),
-            took: AtomicU32::new(u32::MAX / MEMORY),
             queue,
             down: AtomicBool::new(false),
             failures: AtomicU32::new(0),
@@ -143,26 +131,8 @@ impl Address {
     }
 
     /// SeqCst: see [`Permit`]'s drop.
-    pub fn is_free(&self, crowded: bool) -> bool {
-        self.busy.0.load(Ordering::SeqCst) < self.limit() + if crowded { self.ahead() } else { 0 }
-    }
-
-    /// How many requests may be sent ahead where more wait than that: one a process. None where a process has no
-    /// siblings, which could take it.
-    pub fn ahead(&self) -> u32 {
-        if self.kind() != Kind::Slotted || self.took.load(Ordering::Relaxed) >= QUICK_MICROS {
-            return 0;
-        }
-        let processes = self.limit() / self.slots.load(Ordering::Relaxed).max(1);
-        if processes > 1 { processes } else { 0 }
-    }
-
-    /// An answer's head took so long.
-    pub fn note(&self, took: Duration) {
-        let took = u32::try_from(took.as_micros()).unwrap_or(u32::MAX) / MEMORY;
-        let before = self.took.load(Ordering::Relaxed);
-        // Threads may overwrite each other's: that is one answer less in an average.
-        self.took.store((before - before / MEMORY).saturating_add(took), Ordering::Relaxed);
+    pub fn is_free(&self) -> bool {
+        self.busy.0.load(Ordering::SeqCst) < self.limit()
     }
 
     /// Slots to reckon the queue's length by; generous before any are known.
@@ -177,11 +147,11 @@ impl Address {
     }
 
     /// One of the address's permits; which process it goes to is settled by [`Permit::bind`].
-    pub fn take(self: &Arc<Self>, crowded: bool) -> Option<Permit> {
-        let limit = self.limit() + if crowded { self.ahead() } else { 0 };
+    pub fn take(self: &Arc<Self>) -> Option<Permit> {
+        let limit = self.limit();
         let taken =
             self.busy.0.fetch_update(Ordering::SeqCst, Ordering::Relaxed, |busy| (busy < limit).then_some(busy + 1));
-        taken.ok().map(|before| Permit { address: self.clone(), entry: None, ahead: before >= self.limit() })
+        taken.ok().map(|_| Permit { address: self.clone(), entry: None })
     }
 
     /// An answer's head has come; `None` where it says nothing of processes.
@@ -195,7 +165,6 @@ impl Address {
                     && process.slots.load(Ordering::Relaxed) != said.slots
                 {
                     process.slots.store(said.slots, Ordering::Relaxed);
-                    self.slots.store(said.slots, Ordering::Relaxed);
                 }
                 (Kind::Slotted, said.all)
             }
@@ -260,8 +229,6 @@ impl Address {
 pub struct Permit {
     address: Arc<Address>,
     entry: Option<u32>,
-    /// Beyond the slots.
-    ahead: bool,
 }
 
 impl Permit {
@@ -269,16 +236,12 @@ impl Permit {
         &self.address
     }
 
-    pub fn is_ahead(&self) -> bool {
-        self.ahead
-    }
-
-    /// Take a slot of this process, if one is free, or the place ahead of its slots.
-    pub fn try_bind(&mut self, entry: u32, ahead: bool) -> bool {
+    /// Take a slot of this process, if one is free.
+    pub fn try_bind(&mut self, entry: u32) -> bool {
         let Some(process) = self.address.processes.get(entry as usize) else {
             return true;
         };
-        let slots = process.slots.load(Ordering::Relaxed).max(1) + u32::from(ahead);
+        let slots = process.slots.load(Ordering::Relaxed).max(1);
         let taken =
             process.busy.fetch_update(Ordering::SeqCst, Ordering::Relaxed, |busy| (busy < slots).then_some(busy + 1));
         if taken.is_ok() {
@@ -338,11 +301,11 @@ mod tests {
     #[test]
     fn one_request_until_it_has_answered() {
         let address = address();
-        let first = address.take(false).unwrap();
-        assert!(address.take(false).is_none());
+        let first = address.take().unwrap();
+        assert!(address.take().is_none());
         address.learn(Some(ProcessHeader { entry: 0, slots: 1, all: 2 }));
-        let second = address.take(false).unwrap();
-        assert!(address.take(false).is_none());
+        let second = address.take().unwrap();
+        assert!(address.take().is_none());
         drop((first, second));
         assert_eq!(address.busy(), 0);
     }
@@ -362,39 +325,13 @@ mod tests {
         let address = address();
         address.learn(Some(ProcessHeader { entry: 0, slots: 1, all: 2 }));
         address.learn(Some(ProcessHeader { entry: 1, slots: 1, all: 2 }));
-        let (mut a, mut b) = (address.take(false).unwrap(), address.take(false).unwrap());
-        assert!(a.try_bind(0, false));
-        assert!(!b.try_bind(0, false));
-        assert!(b.try_bind(1, false));
+        let (mut a, mut b) = (address.take().unwrap(), address.take().unwrap());
+        assert!(a.try_bind(0));
+        assert!(!b.try_bind(0));
+        assert!(b.try_bind(1));
         drop(a);
-        let mut c = address.take(false).unwrap();
-        assert!(!c.try_bind(1, false));
-        assert!(c.try_bind(0, false));
-    }
-
-    #[test]
-    fn a_quick_process_is_sent_one_request_ahead_where_many_wait() {
-        let address = address();
-        for entry in 0..2 {
-            address.learn(Some(ProcessHeader { entry, slots: 1, all: 2 }));
-        }
-        let (mut first, mut second) = (address.take(false).unwrap(), address.take(true).unwrap());
-        assert!(first.try_bind(0, false) && second.try_bind(1, false));
-        // Nothing is known of its answers yet.
-        assert!(address.take(true).is_none());
-        (0..200).for_each(|_| address.note(Duration::from_millis(1)));
-        assert!(address.take(false).is_none());
-        let (mut third, fourth) = (address.take(true).unwrap(), address.take(true).unwrap());
-        assert!(third.is_ahead() && fourth.is_ahead() && !first.is_ahead());
-        assert!(address.take(true).is_none());
-        assert!(!third.try_bind(0, false));
-        assert!(third.try_bind(0, true));
-        assert!(!first.try_bind(0, true));
-        drop((first, second, third, fourth));
-        assert_eq!(address.busy(), 0);
-        // One that is slow again is not.
-        let _held = (address.take(false).unwrap(), address.take(false).unwrap());
-        (0..5).for_each(|_| address.note(Duration::from_millis(100)));
-        assert!(address.take(true).is_none());
+        let mut c = address.take().unwrap();
+        assert!(!c.try_bind(1));
+        assert!(c.try_bind(0));
     }
 }

@@ -89,7 +89,6 @@ pub async fn send(
         let outcome = match sending.head(sent, progress.as_ref()).await {
             Ok((sending, response)) => {
                 timing.first_byte = sent.elapsed();
-                sending.note(timing.first_byte);
                 meta.timing.set(timing);
                 pool.shard.answered(response.status(), timing.first_byte);
                 sending.answer(response, upgrade.as_ref()).await
@@ -227,12 +226,6 @@ impl InFlight {
             self.pool.forget(permit.address(), entry);
         }
         Broken::Reset(connection.entry)
-    }
-
-    fn note(&self, took: Duration) {
-        if let Some((permit, _)) = &self.held {
-            permit.address().note(took);
-        }
     }
 
     fn learn(&mut self, response: &Response<Incoming>) {

@@ -137,7 +137,7 @@ impl Pool {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         if let [only] = list.all.as_slice() {
-            return only.take(false).map(|permit| self.with_connection(permit));
+            return only.take().map(|permit| self.with_connection(permit));
         }
         let mut candidates: Vec<_> = list.candidates().collect();
         if !candidates.is_empty() {
@@ -146,7 +146,7 @@ impl Pool {
             candidates.rotate_left(turn);
         }
         candidates.sort_by_key(|address| (avoid.contains(&address.id), address.load()));
-        candidates.into_iter().find_map(|address| address.take(false)).map(|permit| self.with_connection(permit))
+        candidates.into_iter().find_map(Address::take).map(|permit| self.with_connection(permit))
     }
 
     fn with_connection(&self, mut permit: Permit) -> Lease {
@@ -159,23 +159,18 @@ impl Pool {
     fn idle_for(&self, permit: &mut Permit) -> Option<Connection> {
         let mut idle = self.idle.borrow_mut();
         let id = permit.address().id;
-        let may_be_ahead = permit.is_ahead();
         let (_, connections) = idle.iter_mut().find(|(of, _)| *of == id)?;
-        let mut pass = |ahead: bool| {
-            let mut at = connections.len();
-            while at > 0 {
-                at -= 1;
-                let candidate = connections.get(at)?;
-                if candidate.sender.is_closed() {
-                    connections.remove(at);
-                } else if candidate.entry.is_none_or(|entry| permit.try_bind(entry, ahead)) {
-                    return Some(connections.remove(at));
-                }
+        let mut at = connections.len();
+        while at > 0 {
+            at -= 1;
+            let candidate = connections.get(at)?;
+            if candidate.sender.is_closed() {
+                connections.remove(at);
+            } else if candidate.entry.is_none_or(|entry| permit.try_bind(entry)) {
+                return Some(connections.remove(at));
             }
-            None
-        };
-        let found = pass(false);
-        if found.is_none() && may_be_ahead { pass(true) } else { found }
+        }
+        None
     }
 
     /// A new connection for this permit, or one that has become idle while others were being opened: a crowd that
@@ -246,7 +241,7 @@ impl Pool {
         let (alike, most) = match (address.kind(), connection.entry) {
             (Kind::Slotted, Some(entry)) => (
                 connections.iter().filter(|other| other.entry == Some(entry)).count(),
-                address.slots_of(entry) as usize + usize::from(address.ahead() > 0),
+                address.slots_of(entry) as usize,
             ),
             _ => (connections.len(), FOREIGN_IDLE),
         };

@@ -95,21 +95,14 @@ impl Queue {
         }
     }
 
-    /// Whether more requests wait than could be sent ahead: then everybody is busy, and stays so.
-    fn is_crowded(&self, list: &List) -> bool {
-        let ahead: u32 = list.candidates().map(|address| address.ahead()).sum();
-        ahead > 0 && self.waiting() > ahead as usize
-    }
-
     /// Give free permits to those who wait longest.
     pub fn pass(&self) {
         if self.waiting() == 0 {
             return;
         }
         let list = self.list.load();
-        let crowded = self.is_crowded(&list);
         // While all is busy, which is when there is a queue, no lock is taken for finding that out.
-        while list.candidates().any(|address| address.is_free(crowded)) {
+        while list.candidates().any(|address| address.is_free()) {
             let (waiter, permit) = {
                 let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
                 while line.front().is_some_and(oneshot::Sender::is_closed) {
@@ -118,7 +111,7 @@ impl Queue {
                 if line.is_empty() {
                     return;
                 }
-                let Some(permit) = least_loaded(&list, crowded) else {
+                let Some(permit) = least_loaded(&list) else {
                     return;
                 };
                 match line.pop_front() {
@@ -133,11 +126,11 @@ impl Queue {
 }
 
 /// A permit of the address with the smallest share of its slots busy.
-fn least_loaded(list: &List, crowded: bool) -> Option<Permit> {
+fn least_loaded(list: &List) -> Option<Permit> {
     loop {
-        let best = list.candidates().filter(|address| address.is_free(crowded)).min_by_key(|address| address.load())?;
+        let best = list.candidates().filter(|address| address.is_free()).min_by_key(|address| address.load())?;
         // Another thread may have been quicker: look again.
-        if let Some(permit) = best.take(crowded) {
+        if let Some(permit) = best.take() {
             return Some(permit);
         }
     }
