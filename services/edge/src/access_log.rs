@@ -220,7 +220,7 @@ impl Drop for Record {
                 histogram.observe(ended.saturating_duration_since(self.begun));
             }
         }
-        if self.reason.is_some() || self.options().log_requests {
+        if self.reason.is_some() || self.options().log.requests {
             self.thread.log.write(self, ended);
         }
     }

@@ -87,6 +87,19 @@ fn dash(byte: u8) -> bool {
 pub struct Section {
     pub title: &'static str,
     pub settings: &'static [Setting],
+    /// Its settings are told elsewhere in the reference; here their names will do.
+    pub again: bool,
+}
+
+impl Section {
+    pub const fn new(title: &'static str, settings: &'static [Setting]) -> Self {
+        Self { title, settings, again: false }
+    }
+
+    /// Settings that another table, or the flat level, has too.
+    pub const fn again(title: &'static str, settings: &'static [Setting]) -> Self {
+        Self { title, settings, again: true }
+    }
 }
 
 /// A table of a service's file, of which there may be several: `[[site]]`, `[[site.route]]`, or by name `[upstreams.node]`.

@@ -75,6 +75,11 @@ impl Table {
         let heading = if self.named { format!("[{key}.NAME]") } else { format!("[[{key}]]") };
         let _ = writeln!(out, "\n## `{heading}`\n\n{}", self.words);
         for section in self.sections {
+            if section.again {
+                let keys: Vec<String> = section.settings.iter().map(|setting| format!("`{}`", setting.key)).collect();
+                let _ = writeln!(out, "\n{}, as told above: {}.", section.title, keys.join(", "));
+                continue;
+            }
             if self.sections.len() > 1 {
                 let _ = writeln!(out, "\n### {}", section.title);
             }

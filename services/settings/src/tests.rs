@@ -3,12 +3,8 @@ use std::time::Duration;
 
 use super::*;
 
-const SCHEMA: Schema = Schema {
-    service: "edge",
-    sections: &[Section { title: "Some", settings: SETTINGS }],
-    tables: &[],
-    refused: REFUSED,
-};
+const SCHEMA: Schema =
+    Schema { service: "edge", sections: &[Section::new("Some", SETTINGS)], tables: &[], refused: REFUSED };
 
 const REFUSED: &[Refused] = &[
     Refused {
@@ -82,19 +78,19 @@ fn load(args: &[&str], env: &[(&str, &str)], file: Option<&str>) -> Result<Value
 #[test]
 fn the_table_is_sound() {
     assert_eq!(SCHEMA.faults(), Vec::<String>::new());
-    let twice = Schema {
+    const TWICE: Schema = Schema {
         service: "edge",
-        sections: &[Section {
-            title: "Two",
-            settings: &[
+        sections: &[Section::new(
+            "Two",
+            &[
                 Setting { key: "size", kind: Kind::Size, default: "lots", words: "A size.", ..Setting::NEW },
                 Setting { key: "other", aliases: &["size"], ..Setting::NEW },
             ],
-        }],
+        )],
         tables: &[],
         refused: &[],
     };
-    assert_eq!(twice.faults().len(), 3, "{:?}", twice.faults());
+    assert_eq!(TWICE.faults().len(), 3, "{:?}", TWICE.faults());
 }
 
 #[test]
@@ -272,31 +268,31 @@ fn help_and_reference_name_everything() {
 
 const TREE: Schema = Schema {
     service: "edge",
-    sections: &[Section {
-        title: "Some",
-        settings: &[Setting { key: "http", kind: Kind::List(&Kind::Address), words: "Listeners.", ..Setting::NEW }],
-    }],
+    sections: &[Section::new(
+        "Some",
+        &[Setting { key: "http", kind: Kind::List(&Kind::Address), words: "Listeners.", ..Setting::NEW }],
+    )],
     refused: &[],
     tables: &[
         Table {
             key: "site",
             named: false,
             words: "A site.",
-            sections: &[Section {
-                title: "Site",
-                settings: &[Setting { key: "hosts", kind: Kind::List(&Kind::Text), words: "Names.", ..Setting::NEW }],
-            }],
+            sections: &[Section::new(
+                "Site",
+                &[Setting { key: "hosts", kind: Kind::List(&Kind::Text), words: "Names.", ..Setting::NEW }],
+            )],
             tables: &[Table {
                 key: "route",
                 named: false,
                 words: "A route.",
-                sections: &[Section {
-                    title: "Route",
-                    settings: &[
+                sections: &[Section::new(
+                    "Route",
+                    &[
                         Setting { key: "path", words: "A prefix.", ..Setting::NEW },
                         Setting { key: "limit", kind: Kind::Size, default: "1MB", words: "A size.", ..Setting::NEW },
                     ],
-                }],
+                )],
                 tables: &[],
             }],
         },
@@ -304,10 +300,10 @@ const TREE: Schema = Schema {
             key: "upstreams",
             named: true,
             words: "An upstream.",
-            sections: &[Section {
-                title: "Upstream",
-                settings: &[Setting { key: "servers", kind: Kind::List(&Kind::Address), words: "W.", ..Setting::NEW }],
-            }],
+            sections: &[Section::new(
+                "Upstream",
+                &[Setting { key: "servers", kind: Kind::List(&Kind::Address), words: "W.", ..Setting::NEW }],
+            )],
             tables: &[],
         },
     ],

@@ -7,12 +7,8 @@ use std::time::Duration;
 use monodon_logging::{FORMATS, Format, LEVELS, Level};
 use monodon_settings::{Kind, Problems, Schema, Section, Setting, Values};
 
-pub const SCHEMA: Schema = Schema {
-    service: "sidecar",
-    sections: &[Section { title: "All of them", settings: SETTINGS }],
-    tables: &[],
-    refused: &[],
-};
+pub const SCHEMA: Schema =
+    Schema { service: "sidecar", sections: &[Section::new("All of them", SETTINGS)], tables: &[], refused: &[] };
 
 const SETTINGS: &[Setting] = &[
     Setting {

@@ -64,13 +64,13 @@ impl Reader<'_> {
         }
         let options =
             sites.iter().flat_map(|site| site.routes.iter().map(|route| &route.options).chain([&site.options]));
-        limits.body = options.map(|options| options.body_limit).max().unwrap_or(limits.body);
+        limits.body = options.map(|options| options.requests.body_limit).max().unwrap_or(limits.body);
         Config {
             limits,
             timeouts,
             upstreams,
             sites,
-            options: super::Options::read(&[self.values]),
+            options: self.options(&[self.values]),
             spool: Spool {
                 dir: self.values.path("spool").unwrap_or_else(|| state.join("spool")),
                 limit: self.values.size("spool_limit"),

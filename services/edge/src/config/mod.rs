@@ -3,12 +3,16 @@
 //! The names, defaults and words of the settings are in [`table`], the reading and checking in [`load`].
 
 pub mod load;
-mod options;
+pub mod options;
+mod routes;
 mod sites;
 pub mod table;
+mod upstreams;
 
 pub use options::Options;
-pub use sites::{Action, DEFAULT, HeaderMatch, Host, Named, PathMatch, Pattern, Route, Site, Target, When};
+pub use routes::{Action, HeaderMatch, PathMatch, Pattern, Route, Target, When};
+pub use sites::{Host, Site};
+pub use upstreams::{DEFAULT, Named};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -1,13 +1,11 @@
 //! Every setting of the edge, declared once: flag, file key, variable, help and reference follow from it.
 
+use super::options::with_options;
 use monodon_settings::{Kind, Schema, Section, Setting};
 
 pub const SCHEMA: Schema = Schema {
     service: "edge",
-    sections: &[
-        Section { title: "The edge", settings: SETTINGS },
-        Section { title: "What a site or a route may have otherwise", settings: super::options::SETTINGS },
-    ],
+    sections: with_options!(new, Section::new("The edge", SETTINGS)),
     tables: super::sites::TABLES,
     refused: &[],
 };

@@ -35,7 +35,7 @@ impl Prepared {
         strip_answer(headers);
         // One growth at most, and one look-up each.
         headers.reserve(self.security.len() + 2);
-        let security = if options.security_headers { self.security.as_slice() } else { &[] };
+        let security = if options.headers.security { self.security.as_slice() } else { &[] };
         for (name, value) in security {
             if let Entry::Vacant(place) = headers.entry(name) {
                 place.insert(value.clone());

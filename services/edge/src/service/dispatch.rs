@@ -1,9 +1,9 @@
 //! From a site's request to what answers it: challenge, redirects, status page, route, folder, upstream.
 
-use super::{Failure, View, status_page, to_upstream};
+use super::{Failure, View, filters, status_page, to_upstream};
 use crate::access_log::Record;
 use crate::body::Body;
-use crate::config::{Action, Site, Target};
+use crate::config::{Action, Route, Site, StatusPage, Target};
 use crate::connection::ConnInfo;
 use crate::headers::forward::Origin;
 use crate::router;
@@ -31,40 +31,81 @@ pub struct Asked<'a> {
     pub path: &'a str,
 }
 
-/// Answers by the first route that takes the request, else by the folders and the upstream of the flat settings.
+/// What answers a request.
+enum Place<'a> {
+    StatusPage { page: &'a StatusPage, upstream: &'a Rc<Upstream>, rest: &'a str },
+    Route { place: usize, route: &'a Route, captures: Option<Captures<'a>> },
+    Folder { index: usize, name: &'a str },
+    Upstream(&'a Rc<Upstream>),
+    Nothing,
+}
+
+/// The status page, the first route that takes the request, else the folders and the upstream of the flat settings.
+fn place<'a>(asked: &'a Asked<'_>, parts: &Parts) -> Place<'a> {
+    let Asked { view, path, .. } = asked;
+    if let (Some(page), Some(upstream)) = (&view.snapshot.config.status_page, &view.status)
+        && let Some(rest) = status_page::matches(page, path)
+    {
+        return Place::StatusPage { page, upstream, rest };
+    }
+    if let Some((place, route, captures)) = router::route(asked.site, path, &parts.method, &parts.headers) {
+        return Place::Route { place, route, captures };
+    }
+    if let Some((index, name)) = view.files.find(path) {
+        return Place::Folder { index, name };
+    }
+    match view.upstreams.first().filter(|upstream| upstream.has_addresses()) {
+        Some(upstream) => Place::Upstream(upstream),
+        None => Place::Nothing,
+    }
+}
+
+/// Finds what answers, asks the filters whether it may, has it answer, and gives the filters the answer.
 pub async fn dispatch(
     asked: &Asked<'_>,
     parts: &mut Parts,
     body: Body,
     record: &mut Record,
 ) -> Result<Response<Body>, Failure> {
-    let Asked { view, path, .. } = asked;
-    let config = &view.snapshot.config;
-    if let (Some(page), Some(upstream)) = (&config.status_page, &view.status)
-        && let Some(rest) = status_page::matches(page, path)
-    {
-        status_page::authorise(page, &parts.headers)?;
-        if rest.is_empty() {
-            return Ok(status_page::with_slash(page, parts.uri.query()));
-        }
-        let rest = rest.to_owned();
-        status_page::rewrite(parts, &rest);
-        return to_upstream(upstream, asked, parts, body, record).await;
+    let place = place(asked, parts);
+    if let Place::Route { place, .. } = &place {
+        // From here on its options hold.
+        record.route = Some(*place);
     }
-    if let Some((place, route, captures)) = router::route(asked.site, path, &parts.method, &parts.headers) {
-        record.route = Some(place);
-        return act(asked, &route.action, captures.as_ref(), parts, body, record).await;
+    if let Some(answer) = filters::before(asked, parts, record).await? {
+        return Ok(answer);
     }
-    if let Some((index, name)) = view.files.find(path) {
-        return view.files.answer(index, name, parts).await;
-    }
-    match view.upstreams.first().filter(|upstream| upstream.has_addresses()) {
-        Some(upstream) => to_upstream(upstream, asked, parts, body, record).await,
-        None => Err(Failure::NOTHING_THERE),
-    }
+    let seen = filters::Seen::of(parts);
+    let response = act(asked, place, parts, body, record).await?;
+    Ok(filters::after(asked, &seen, record, response))
 }
 
 async fn act(
+    asked: &Asked<'_>,
+    place: Place<'_>,
+    parts: &mut Parts,
+    body: Body,
+    record: &mut Record,
+) -> Result<Response<Body>, Failure> {
+    match place {
+        Place::StatusPage { page, upstream, rest } => {
+            status_page::authorise(page, &parts.headers)?;
+            if rest.is_empty() {
+                return Ok(status_page::with_slash(page, parts.uri.query()));
+            }
+            status_page::rewrite(parts, rest);
+            to_upstream(upstream, asked, parts, body, record).await
+        }
+        Place::Route { route, captures, .. } => {
+            act_of_route(asked, &route.action, captures.as_ref(), parts, body, record).await
+        }
+        Place::Folder { index, name } => asked.view.files.answer(index, name, parts).await,
+        Place::Upstream(upstream) => to_upstream(upstream, asked, parts, body, record).await,
+        Place::Nothing => Err(Failure::NOTHING_THERE),
+    }
+}
+
+async fn act_of_route(
     asked: &Asked<'_>,
     action: &Action,
     captures: Option<&Captures<'_>>,

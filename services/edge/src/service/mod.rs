@@ -1,8 +1,9 @@
 //! The one pipeline that both protocols call:
-//! request id → host and site → path → redirect → status page → route → static → limits → buffer → upstream → headers → line.
+//! request id → host and site → path → redirect → route, folder or upstream → filters before → buffer → answer → filters behind → headers → line.
 
 mod dispatch;
 mod failure;
+mod filters;
 mod status_page;
 mod thread;
 
@@ -228,7 +229,7 @@ async fn to_upstream(
 ) -> Result<Response<Body>, Failure> {
     let Asked { view, conn, origin, .. } = asked;
     let config = &view.snapshot.config;
-    let limit = record.options().body_limit;
+    let limit = record.options().requests.body_limit;
     let hint = http_body::Body::size_hint(&body);
     if hint.lower() > limit {
         return Err(Failure::TOO_LARGE);

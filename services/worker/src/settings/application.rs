@@ -2,7 +2,7 @@
 
 use monodon_settings::{Kind, Section, Setting};
 
-pub const SECTION: Section = Section { title: "The application", settings: SETTINGS };
+pub const SECTION: Section = Section::new("The application", SETTINGS);
 
 const SETTINGS: &[Setting] = &[
     Setting {

@@ -3,7 +3,7 @@
 use monodon_settings::{Kind, Section, Setting, Values};
 use serde::{Deserialize, Serialize};
 
-pub const SECTION: Section = Section { title: "Development", settings: SETTINGS };
+pub const SECTION: Section = Section::new("Development", SETTINGS);
 
 /// Restarting when files change.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use monodon_settings::{Kind, Section, Setting};
 
-pub const SECTION: Section = Section { title: "Coming from gunicorn", settings: SETTINGS };
+pub const SECTION: Section = Section::new("Coming from gunicorn", SETTINGS);
 
 const SETTINGS: &[Setting] = &[
     Setting {

@@ -3,7 +3,7 @@
 use monodon_settings::{Kind, Section, Setting, Values};
 use serde::{Deserialize, Serialize};
 
-pub const SECTION: Section = Section { title: "HTTP", settings: SETTINGS };
+pub const SECTION: Section = Section::new("HTTP", SETTINGS);
 
 /// What a limit of 0 comes to. Nothing is unlimited.
 const MOST: usize = 1 << 20;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 const COUNT: Kind = Kind::Int { min: 0, max: 1_000_000_000 };
 
-pub const SECTION: Section = Section { title: "How long things may take", settings: SETTINGS };
+pub const SECTION: Section = Section::new("How long things may take", SETTINGS);
 
 /// When a process is replaced although nothing is wrong with it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

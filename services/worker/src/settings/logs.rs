@@ -10,7 +10,7 @@ use crate::access::{COMBINED, Format};
 use crate::config::Config;
 use crate::statsd;
 
-pub const SECTION: Section = Section { title: "Logs", settings: SETTINGS };
+pub const SECTION: Section = Section::new("Logs", SETTINGS);
 
 const SETTINGS: &[Setting] = &[
     Setting {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::users::{self, Owner};
 
-pub const SECTION: Section = Section { title: "The process", settings: SETTINGS };
+pub const SECTION: Section = Section::new("The process", SETTINGS);
 
 const SETTINGS: &[Setting] = &[
     Setting {

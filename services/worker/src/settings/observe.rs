@@ -2,7 +2,7 @@
 
 use monodon_settings::{Kind, Section, Setting};
 
-pub const SECTION: Section = Section { title: "Looking at it", settings: SETTINGS };
+pub const SECTION: Section = Section::new("Looking at it", SETTINGS);
 
 const SETTINGS: &[Setting] = &[
     Setting {

@@ -2,7 +2,7 @@
 
 use monodon_settings::{Kind, Section, Setting};
 
-pub const SECTION: Section = Section { title: "Processes", settings: SETTINGS };
+pub const SECTION: Section = Section::new("Processes", SETTINGS);
 
 const SETTINGS: &[Setting] = &[
     Setting {

@@ -3,7 +3,7 @@
 use monodon_settings::{Kind, Problems, Section, Setting, Values};
 use serde::{Deserialize, Serialize};
 
-pub const SECTION: Section = Section { title: "Proxies before the worker", settings: SETTINGS };
+pub const SECTION: Section = Section::new("Proxies before the worker", SETTINGS);
 
 const SETTINGS: &[Setting] = &[
     Setting {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::Trust;
 
-pub const SECTION: Section = Section { title: "PROXY protocol", settings: SETTINGS };
+pub const SECTION: Section = Section::new("PROXY protocol", SETTINGS);
 
 const SETTINGS: &[Setting] = &[
     Setting {

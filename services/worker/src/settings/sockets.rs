@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bind::Bind;
 
-pub const SECTION: Section = Section { title: "Sockets", settings: SETTINGS };
+pub const SECTION: Section = Section::new("Sockets", SETTINGS);
 
 const SETTINGS: &[Setting] = &[
     Setting {

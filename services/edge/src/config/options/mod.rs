@@ -1,0 +1,64 @@
+//! What a site or a route may have otherwise than the rest: the same settings, looked for in the route, then in its site,
+//! then among the flat ones. One file a concern, each with its settings, its type, and how it is read.
+
+pub mod headers;
+pub mod log;
+pub mod requests;
+
+use super::load::Reader;
+use monodon_settings::{Problems, Values};
+
+/// The sections of a table (or of the flat level) that has all of these beside its own.
+macro_rules! with_options {
+    ($section:ident $(, $own:expr)* $(,)?) => {
+        &[
+            $($own,)*
+            monodon_settings::Section::$section("Requests", $crate::config::options::requests::SETTINGS),
+            monodon_settings::Section::$section("Headers", $crate::config::options::headers::SETTINGS),
+            monodon_settings::Section::$section("Access log", $crate::config::options::log::SETTINGS),
+        ]
+    };
+}
+pub(super) use with_options;
+
+/// The settings in force for a request.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Options {
+    pub requests: requests::Requests,
+    pub headers: headers::Headers,
+    pub log: log::Log,
+}
+
+impl Reader<'_> {
+    /// `levels` from the innermost to the flat settings.
+    pub(super) fn options(&mut self, levels: &[&Values]) -> Options {
+        let mut levels = Levels { values: levels, problems: &mut self.problems };
+        Options {
+            requests: requests::Requests::read(&mut levels),
+            headers: headers::Headers::read(&mut levels),
+            log: log::Log::read(&mut levels),
+        }
+    }
+}
+
+/// Where an option may be set: in a route, in its site, among the flat settings.
+pub struct Levels<'a> {
+    values: &'a [&'a Values],
+    problems: &'a mut Problems,
+}
+
+impl<'a> Levels<'a> {
+    /// The level that sets `key`, the innermost first; else the flat one, which has the default.
+    pub fn of(&self, key: &str) -> &'a Values {
+        let set = self.values.iter().find(|values| values.is_set(key));
+        set.or(self.values.last()).copied().unwrap_or_else(|| unreachable!("settings without a level"))
+    }
+
+    /// Tells what is wrong with a value. Once: where it is set, not where it is inherited.
+    pub fn wrong(&mut self, key: &str, message: impl Into<String>) {
+        let own = self.of(key);
+        if self.values.first().is_some_and(|first| std::ptr::eq(*first, own)) {
+            self.problems.push(own.problem(key, message));
+        }
+    }
+}

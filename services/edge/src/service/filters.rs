@@ -1,0 +1,33 @@
+//! What stands before and behind whatever answers a request, in the order in which it is asked.
+
+use super::Failure;
+use super::dispatch::Asked;
+use crate::access_log::Record;
+use crate::body::Body;
+use http::Response;
+use http::request::Parts;
+
+/// May this request be answered, and is it answered here already? Its route's options hold: `record.options()`.
+#[allow(clippy::unused_async)]
+pub async fn before(
+    _asked: &Asked<'_>,
+    _parts: &mut Parts,
+    _record: &mut Record,
+) -> Result<Option<Response<Body>>, Failure> {
+    Ok(None)
+}
+
+/// What the filters behind want to know of a request, whose headers the upstream takes.
+pub struct Seen {}
+
+impl Seen {
+    pub fn of(_parts: &Parts) -> Self {
+        Self {}
+    }
+}
+
+/// What becomes of an answer that came from a file, an upstream or a route. (Error pages, and what all answers have, are
+/// not here but in the pipeline's end.)
+pub fn after(_asked: &Asked<'_>, _seen: &Seen, _record: &mut Record, response: Response<Body>) -> Response<Body> {
+    response
+}
