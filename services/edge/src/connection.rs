@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 /// One accepted connection; requests on it share this.
 #[derive(Debug)]
 pub struct ConnInfo {
+    /// Whose connection it is: the socket's other end. IPv4 where it is mapped into IPv6.
     pub peer: SocketAddr,
     pub local: SocketAddr,
     pub tls: Option<TlsInfo>,

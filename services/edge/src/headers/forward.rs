@@ -23,15 +23,22 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub struct Origin {
     pub trusted: bool,
     pub identity: Identity,
-    /// The client's own address: of the connection, or the rightmost that no trusted proxy has.
+    /// The client's own address: of the connection, or the rightmost that no trusted proxy has. IPv4 where it is mapped
+    /// into IPv6. What access rules, limits and logs go by.
+    pub client_ip: IpAddr,
+    /// The same as a header's value.
     pub client: HeaderValue,
 }
 
 /// Looks at the connection and, if a trusted proxy holds it, at what that says.
 pub fn origin(config: &Config, conn: &ConnInfo, headers: &HeaderMap) -> Origin {
     let is_trusted = |address: IpAddr| config.headers.trusted_proxies.iter().any(|network| network.contains(address));
-    let mut origin =
-        Origin { trusted: is_trusted(conn.peer.ip()), identity: Identity::generate(), client: conn.address.clone() };
+    let mut origin = Origin {
+        trusted: is_trusted(conn.peer.ip()),
+        identity: Identity::generate(),
+        client_ip: conn.peer.ip(),
+        client: conn.address.clone(),
+    };
     if !origin.trusted {
         return origin;
     }
@@ -52,6 +59,7 @@ pub fn origin(config: &Config, conn: &ConnInfo, headers: &HeaderMap) -> Origin {
         }
     }
     if let Some(client) = client {
+        origin.client_ip = client;
         origin.client = address_value(client);
     }
     origin

@@ -26,6 +26,24 @@ fn get<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
     parts.headers.get(name).map(|value| value.to_str().unwrap())
 }
 
+#[test]
+fn the_clients_address_in_both_forms() {
+    let mut config = Config::default();
+    config.headers.trusted_proxies = vec![Cidr::parse("10.0.0.0/8").unwrap()];
+    for (peer, forwarded, client) in [
+        ("203.0.113.9:1", "6.6.6.6", "203.0.113.9"),
+        ("[::ffff:203.0.113.9]:1", "6.6.6.6", "203.0.113.9"),
+        ("10.1.1.1:1", "6.6.6.6, 198.51.100.7, 10.2.2.2", "198.51.100.7"),
+        ("10.1.1.1:1", "::ffff:198.51.100.7", "198.51.100.7"),
+        ("10.1.1.1:1", "nonsense", "10.1.1.1"),
+    ] {
+        let conn = ConnInfo::new(peer.parse().unwrap(), "192.0.2.1:80".parse().unwrap(), None, Protocol::Http1);
+        let headers = [("x-forwarded-for".parse().unwrap(), forwarded.parse().unwrap())].into_iter().collect();
+        let origin = forward::origin(&config, &conn, &headers);
+        assert_eq!((origin.client_ip, origin.client.to_str().unwrap()), (client.parse().unwrap(), client));
+    }
+}
+
 const SPOOFED: &[(&str, &str)] = &[
     ("x-forwarded-for", "6.6.6.6"),
     ("x-forwarded-proto", "https"),
