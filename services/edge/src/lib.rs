@@ -10,6 +10,7 @@ pub mod admin;
 pub mod body;
 pub mod buffer;
 pub mod cli;
+pub mod compress;
 pub mod config;
 pub mod connection;
 pub mod control;
