@@ -1,6 +1,7 @@
 //! The chunked coding (RFC 9112 7.1): finds the data in the caller's buffer, copies nothing.
 //!
-//! Extensions and trailers are checked, bounded and dropped: who re-frames a body may (RFC 9112 7.1.1, 7.1.2), and they carry attacks.
+//! Extensions and trailers are checked, bounded and dropped: who re-frames a body may (RFC 9112 7.1.1, 7.1.2), and they carry attacks. Who
+//! wants an answer's trailers asks for them ([`Chunks::with_trailers`]).
 
 use memchr::memchr;
 
@@ -28,6 +29,8 @@ pub struct Chunks {
     extensions: usize,
     trailers: usize,
     trailer_fields: usize,
+    /// The lines, where they are wanted.
+    kept: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +56,18 @@ pub enum Chunk {
 impl Chunks {
     /// For a body of at most `limit` bytes of data.
     pub fn new(limit: u64) -> Self {
-        Self { state: State::Size, limit, total: 0, extensions: 0, trailers: 0, trailer_fields: 0 }
+        Self { state: State::Size, limit, total: 0, extensions: 0, trailers: 0, trailer_fields: 0, kept: None }
+    }
+
+    /// Trailers are kept, to be asked for at the end.
+    pub fn with_trailers(self) -> Self {
+        Self { kept: Some(Vec::new()), ..self }
+    }
+
+    /// Name and value of each trailer that was kept.
+    pub fn trailers(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let lines = self.kept.as_deref().unwrap_or_default().split(|&b| b == b'\n');
+        lines.filter_map(|line| field::split(line.strip_suffix(b"\r")?).ok())
     }
 
     /// Bytes of data that the chunks read so far have announced.
@@ -187,6 +201,9 @@ impl Chunks {
         let (name, _) = field::split(line)?;
         if FORBIDDEN.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden)) {
             return Err(Reject::Trailer);
+        }
+        if let (Some(kept), Some(line)) = (&mut self.kept, buf.get(..used)) {
+            kept.extend_from_slice(line);
         }
         Ok(Some(used))
     }

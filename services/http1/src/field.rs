@@ -41,3 +41,25 @@ pub(crate) fn bad_byte(bytes: &[u8]) -> Reject {
         _ => Reject::Control,
     }
 }
+
+/// RFC 9110 8.6: 1*DIGIT. Lists may be merged when their members are equal; we refuse them.
+pub(crate) fn length(value: &[u8]) -> Result<u64, Reject> {
+    if value.is_empty() {
+        return Err(Reject::ContentLength);
+    }
+    let mut length = 0u64;
+    for &b in value {
+        let digit = if b.is_ascii_digit() { b & 0x0f } else { return Err(Reject::ContentLength) };
+        length = length.checked_mul(10).and_then(|n| n.checked_add(u64::from(digit))).ok_or(Reject::ContentLength)?;
+    }
+    Ok(length)
+}
+
+/// RFC 9112 6.1 and 7: `chunked` and nothing else. A plain word that is another coding is 501, all that is odder 400.
+pub(crate) fn chunked(value: &[u8]) -> Result<(), Reject> {
+    if value.eq_ignore_ascii_case(b"chunked") {
+        return Ok(());
+    }
+    let word = !value.is_empty() && value.iter().all(|&b| is_tchar(b));
+    Err(if word { Reject::TransferCoding } else { Reject::TransferEncoding })
+}

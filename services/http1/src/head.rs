@@ -58,6 +58,18 @@ pub struct Field {
     pub value: Span,
 }
 
+impl Field {
+    /// Where name and value of `line` lie, which begins `begin` bytes into the buffer.
+    #[inline]
+    pub(crate) fn at(line: &[u8], begin: usize, name: &[u8], value: &[u8]) -> Self {
+        // `value` is what is left of the line after the name, the colon and whitespace on both sides.
+        let after_colon = line.get(name.len().saturating_add(1)..).unwrap_or_default();
+        let lead = after_colon.iter().take_while(|&&b| b == b' ' || b == b'\t').count();
+        let value_at = begin.saturating_add(name.len()).saturating_add(1).saturating_add(lead);
+        Self { name: Span::at(begin, name.len()), value: Span::at(value_at, value.len()) }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
     Http10,
@@ -253,13 +265,9 @@ impl Head {
         if self.fields.len() >= limits.fields {
             return Err(Reject::TooManyFields);
         }
-        let name_span = Span::at(begin, name.len());
-        // `value` is what is left of the line after the name, the colon and whitespace on both sides.
-        let after_colon = line.get(name.len().saturating_add(1)..).unwrap_or_default();
-        let lead = after_colon.iter().take_while(|&&b| b == b' ' || b == b'\t').count();
-        let value_at = begin.saturating_add(name.len()).saturating_add(1).saturating_add(lead);
-        let value_span = Span::at(value_at, value.len());
-        self.fields.push(Field { name: name_span, value: value_span });
+        let field = Field::at(line, begin, name, value);
+        self.fields.push(field);
+        let value_span = field.value;
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.host_field(value, value_span),
             6 if name.eq_ignore_ascii_case(b"expect") => self.expect_field(value),
@@ -316,16 +324,7 @@ impl Head {
         if self.state.length.is_some() {
             return Err(Reject::ContentLengthTwice);
         }
-        if value.is_empty() {
-            return Err(Reject::ContentLength);
-        }
-        let mut length = 0u64;
-        for &b in value {
-            let digit = if b.is_ascii_digit() { b & 0x0f } else { return Err(Reject::ContentLength) };
-            length =
-                length.checked_mul(10).and_then(|n| n.checked_add(u64::from(digit))).ok_or(Reject::ContentLength)?;
-        }
-        self.state.length = Some(length);
+        self.state.length = Some(field::length(value)?);
         Ok(())
     }
 
@@ -334,11 +333,7 @@ impl Head {
         if std::mem::replace(&mut self.state.chunked, true) {
             return Err(Reject::TransferEncodingTwice);
         }
-        if value.eq_ignore_ascii_case(b"chunked") {
-            return Ok(());
-        }
-        let word = !value.is_empty() && value.iter().all(|&b| is_tchar(b));
-        Err(if word { Reject::TransferCoding } else { Reject::TransferEncoding })
+        field::chunked(value)
     }
 
     /// What only the whole head can say.

@@ -1,7 +1,7 @@
-//! A strict HTTP/1 codec for servers, without any input or output of its own (sans-I/O).
+//! A strict HTTP/1 codec for servers and proxies, without any input or output of its own (sans-I/O).
 //!
 //! The caller keeps a buffer; [`Head::parse`] reads a request's head out of it, [`Chunks`] its chunked body, and [`encode`] writes
-//! what goes back. Whatever two servers on one way could read differently is refused, never repaired: a proxy that forwards what it has
+//! what goes back; a proxy reads the answers it gets with [`Answer`]. Whatever two servers on one way could read differently is refused, never repaired: a proxy that forwards what it has
 //! understood, and only that, cannot be used to smuggle. Rules name the section they follow: RFC 9112 (HTTP/1.1), RFC 9110 (HTTP).
 //!
 //! Nothing here allocates per request (the list of fields is reused), and nothing panics on bytes from the wire.
@@ -18,6 +18,7 @@
 )]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod answer;
 mod bytes;
 mod chunks;
 pub mod encode;
@@ -26,6 +27,7 @@ mod head;
 mod reject;
 pub mod target;
 
+pub use answer::{Answer, AnswerLimits, Ending};
 pub use chunks::{Chunk, Chunks};
 pub use head::{Field, Framing, Head, Limits, Span, Version};
 pub use reject::Reject;

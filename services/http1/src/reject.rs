@@ -102,6 +102,10 @@ rejects! {
     TrailersTooLong = 431 "trailers_too_long",
     /// RFC 9110 15.5.14: the body is over the limit.
     BodyTooLarge = 413 "body_too_large",
+    /// RFC 9112 4, of an answer: not `HTTP/1.`, a digit, a space and three digits.
+    StatusLine = 502 "status_line",
+    /// RFC 9110 15.2, of an answer: one with a status of 1xx that announces a body.
+    InterimBody = 502 "interim_body",
 }
 
 impl std::fmt::Display for Reject {

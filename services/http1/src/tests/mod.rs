@@ -1,3 +1,4 @@
+mod answer;
 mod chunks;
 mod encode;
 mod framing;

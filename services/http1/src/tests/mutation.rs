@@ -1,7 +1,7 @@
 //! Random changes to good and bad input, from a fixed seed: never a panic, the same answer however the bytes come in, and whatever is
 //! accepted holds to rules that are checked here in another way than the parser checks them.
 
-use crate::{Chunk, Chunks, Framing, Head, Limits, Version};
+use crate::{Answer, AnswerLimits, Chunk, Chunks, Ending, Framing, Head, Limits, Version};
 
 const HEADS: &[&[u8]] = &[
     b"GET / HTTP/1.1\r\nHost: example.com\r\nAccept: */*\r\nCookie: a=b; c=d\r\n\r\n",
@@ -9,6 +9,13 @@ const HEADS: &[&[u8]] = &[
     b"PUT http://h/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: close, te\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
     b"\r\nOPTIONS * HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\n\r\n",
     b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+];
+const ANSWERS: &[&[u8]] = &[
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\nX-A: b\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\n",
+    b"HTTP/1.1 101 Go\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+    b"HTTP/1.1 204 No\r\nServer: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
 ];
 const BODIES: &[&[u8]] =
     &[b"5\r\nhello\r\n0\r\n\r\n", b"1;a=b\r\nx\r\nA\r\n0123456789\r\n0\r\nX-Trailer: y\r\n\r\nGET / HTTP/1.1\r\n"];
@@ -125,6 +132,48 @@ fn heads() {
         accepted > 1000 && refused > 1000,
         "{accepted} accepted, {refused} refused: the changes are too mild or too wild"
     );
+}
+
+#[test]
+fn answers() {
+    let mut rng = fastrand::Rng::with_seed(9110);
+    let limits = AnswerLimits { head: 600, fields: 12 };
+    let (mut accepted, mut refused) = (0, 0);
+    for round in 0..60_000 {
+        let bytes = mutate(&mut rng, ANSWERS[round % ANSWERS.len()]);
+        let to_head = rng.bool();
+        let mut whole = Answer::new();
+        let result = whole.parse(&bytes, to_head, &limits);
+        let mut pieces = Answer::new();
+        let (mut end, mut stepped) = (0, Ok(false));
+        while end < bytes.len() && stepped == Ok(false) {
+            end = (end + rng.usize(1..40)).min(bytes.len());
+            stepped = pieces.parse(&bytes[..end], to_head, &limits);
+        }
+        assert_eq!(result.is_err(), stepped.is_err(), "{:?}", String::from_utf8_lossy(&bytes));
+        if result.is_err() {
+            refused += 1;
+        }
+        if result != Ok(true) {
+            continue;
+        }
+        accepted += 1;
+        assert_eq!(stepped, Ok(true));
+        assert_eq!((whole.len, &whole.fields, whole.ending), (pieces.len, &pieces.fields, pieces.ending));
+        let head = &bytes[..whole.len];
+        let shown = String::from_utf8_lossy(head);
+        assert!(lines_are_clean(head) && head.ends_with(b"\r\n\r\n"), "{shown:?}");
+        let (lengths, encodings) = (count(head, "content-length"), count(head, "transfer-encoding"));
+        assert!(lengths + encodings <= 1, "{shown:?}");
+        let bodiless = to_head || whole.status < 200 || matches!(whole.status, 204 | 304);
+        match whole.ending {
+            Ending::None => assert!(bodiless || lengths == 1, "{shown:?}"),
+            Ending::Length(_) => assert!(!bodiless && lengths == 1, "{shown:?}"),
+            Ending::Chunked => assert!(!bodiless && encodings == 1 && whole.version == Version::Http11, "{shown:?}"),
+            Ending::Close => assert!(!bodiless && lengths + encodings == 0 && !whole.keep_alive, "{shown:?}"),
+        }
+    }
+    assert!(accepted > 1000 && refused > 1000, "{accepted} accepted, {refused} refused");
 }
 
 fn decode(bytes: &[u8], mut step: impl FnMut() -> usize) -> Option<(Vec<u8>, bool)> {

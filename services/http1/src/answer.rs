@@ -1,0 +1,272 @@
+//! The head of an answer, as a client reads it: status line and fields, and how the end of the body is found (RFC 9112 4 to 6).
+//!
+//! As strict as [`Head`](crate::Head): an upstream that can be made to send two answers for one is how a cache or a shared connection is
+//! poisoned, so whatever can be read in two ways is refused.
+
+use memchr::memchr;
+
+use crate::bytes::{all_value, is_value_byte, trim};
+use crate::{Field, Reject, Span, Version, field};
+
+/// How much of an answer's head is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerLimits {
+    /// Bytes of the whole head.
+    pub head: usize,
+    /// Number of fields.
+    pub fields: usize,
+}
+
+impl Default for AnswerLimits {
+    fn default() -> Self {
+        Self { head: 128 * 1024, fields: 200 }
+    }
+}
+
+/// How the end of an answer's body is found (RFC 9112 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// There is no body, whatever the fields say.
+    None,
+    Length(u64),
+    Chunked,
+    /// The connection's end is the body's.
+    Close,
+}
+
+/// A parsed head. One is kept and cleared between answers, so that its list of fields is allocated once.
+#[derive(Debug)]
+pub struct Answer {
+    pub version: Version,
+    pub status: u16,
+    pub fields: Vec<Field>,
+    pub ending: Ending,
+    /// Whether the connection may carry another request, as far as the answer says (RFC 9112 9.3).
+    pub keep_alive: bool,
+    /// The value of Upgrade in a 101 whose Connection names it.
+    pub upgrade: Option<Span>,
+    /// How many bytes of the buffer the head took.
+    pub len: usize,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Where the line that is not parsed yet begins.
+    line: usize,
+    /// From where on nobody has looked for that line's end.
+    scan: usize,
+    status_line: bool,
+    done: bool,
+    length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    connection_upgrade: bool,
+}
+
+impl Default for Answer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Answer {
+    pub fn new() -> Self {
+        Self {
+            version: Version::Http11,
+            status: 0,
+            fields: Vec::new(),
+            ending: Ending::None,
+            keep_alive: false,
+            upgrade: None,
+            len: 0,
+            state: State::default(),
+        }
+    }
+
+    /// Ready for the next head; keeps what is allocated.
+    pub fn clear(&mut self) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields.clear();
+        *self = Self { fields, ..Self::new() };
+    }
+
+    /// An interim answer: another follows it (RFC 9110 15.2). A 101 is none, for nothing of HTTP follows it.
+    pub fn is_interim(&self) -> bool {
+        (100..200).contains(&self.status) && self.status != 101
+    }
+
+    /// Reads on. `buf` begins with the first byte of the answer at every call and only ever grows; `Ok(false)` asks for more bytes. `to_head` is
+    /// whether the request was a HEAD: its answer has no body. After `Ok(true)` the head is `buf[..self.len]`.
+    pub fn parse(&mut self, buf: &[u8], to_head: bool, limits: &AnswerLimits) -> Result<bool, Reject> {
+        while !self.state.done {
+            let unseen = buf.get(self.state.scan..).unwrap_or_default();
+            let Some(at) = memchr(b'\n', unseen) else {
+                return self.partial(buf, limits).map(|()| false);
+            };
+            let begin = self.state.line;
+            let end = self.state.scan.saturating_add(at);
+            let next = end.saturating_add(1);
+            // RFC 9112 2.2: we take nothing but CRLF for a line's end.
+            let Some(line) = buf.get(begin..end).and_then(|line| line.strip_suffix(b"\r")) else {
+                return Err(Reject::BareLf);
+            };
+            if next > limits.head.min(u32::MAX as usize) {
+                return Err(Reject::HeadTooLong);
+            }
+            self.state.line = next;
+            self.state.scan = next;
+            if !self.state.status_line {
+                self.status_line(line)?;
+            } else if line.is_empty() {
+                self.len = next;
+                self.finish(to_head)?;
+            } else {
+                self.field_line(line, begin, limits)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// The first value of a field, by its name in any case.
+    pub fn value<'b>(&self, buf: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
+        let found = self.fields.iter().find(|field| field.name.of(buf).eq_ignore_ascii_case(name));
+        found.map(|field| field.value.of(buf))
+    }
+
+    /// A line whose end has not come: refused at once when it can no longer become a good one.
+    fn partial(&mut self, buf: &[u8], limits: &AnswerLimits) -> Result<(), Reject> {
+        if buf.len() > limits.head {
+            return Err(Reject::HeadTooLong);
+        }
+        if !self.state.status_line {
+            let begin = buf.get(self.state.line..).unwrap_or_default();
+            let same = begin.iter().zip(b"HTTP/1.").all(|(is, wanted)| is == wanted);
+            if !same {
+                return Err(Reject::StatusLine);
+            }
+        }
+        let mut unseen = buf.get(self.state.scan..).unwrap_or_default();
+        if let [rest @ .., b'\r'] = unseen {
+            unseen = rest;
+        }
+        if !all_value(unseen) {
+            return Err(field::bad_byte(unseen));
+        }
+        // A CR at the end is looked at again together with what follows it.
+        self.state.scan = self.state.scan.saturating_add(unseen.len());
+        Ok(())
+    }
+
+    /// RFC 9112 4: HTTP-version SP status-code SP [ reason-phrase ]. The second space is missing in too many answers to insist on it.
+    fn status_line(&mut self, line: &[u8]) -> Result<(), Reject> {
+        let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', minor, b' ', a, b, c, rest @ ..] = line else {
+            return Err(Reject::StatusLine);
+        };
+        self.version = match minor {
+            b'1' => Version::Http11,
+            b'0' => Version::Http10,
+            _ => return Err(Reject::Version),
+        };
+        let mut status = 0u16;
+        for digit in [a, b, c] {
+            if !digit.is_ascii_digit() {
+                return Err(Reject::StatusLine);
+            }
+            status = status.saturating_mul(10).saturating_add(u16::from(digit & 0x0f));
+        }
+        // RFC 9110 15: the first digit is 1 to 5; others exist, and are taken for what their class says.
+        if status < 100 {
+            return Err(Reject::StatusLine);
+        }
+        match rest {
+            [] => {}
+            [b' ', reason @ ..] if reason.iter().all(|&b| is_value_byte(b)) => {}
+            [b' ', reason @ ..] => return Err(field::bad_byte(reason)),
+            _ => return Err(Reject::StatusLine),
+        }
+        self.status = status;
+        self.state.status_line = true;
+        Ok(())
+    }
+
+    fn field_line(&mut self, line: &[u8], begin: usize, limits: &AnswerLimits) -> Result<(), Reject> {
+        let (name, value) = field::split(line)?;
+        if self.fields.len() >= limits.fields {
+            return Err(Reject::TooManyFields);
+        }
+        let field = Field::at(line, begin, name, value);
+        self.fields.push(field);
+        match name.len() {
+            7 if name.eq_ignore_ascii_case(b"upgrade") => match self.upgrade.replace(field.value) {
+                None => Ok(()),
+                Some(_) => Err(Reject::UpgradeTwice),
+            },
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.connection_field(value);
+                Ok(())
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => match self.state.length {
+                None => {
+                    self.state.length = Some(field::length(value)?);
+                    Ok(())
+                }
+                Some(_) => Err(Reject::ContentLengthTwice),
+            },
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                if std::mem::replace(&mut self.state.chunked, true) {
+                    return Err(Reject::TransferEncodingTwice);
+                }
+                field::chunked(value)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn connection_field(&mut self, value: &[u8]) {
+        for option in value.split(|&b| b == b',').map(trim) {
+            match option.len() {
+                5 if option.eq_ignore_ascii_case(b"close") => self.state.close = true,
+                7 if option.eq_ignore_ascii_case(b"upgrade") => self.state.connection_upgrade = true,
+                10 if option.eq_ignore_ascii_case(b"keep-alive") => self.state.keep_alive = true,
+                _ => {}
+            }
+        }
+    }
+
+    /// RFC 9112 6.3, in its order.
+    fn finish(&mut self, to_head: bool) -> Result<(), Reject> {
+        let http11 = self.version == Version::Http11;
+        let (chunked, length) = (self.state.chunked, self.state.length);
+        match (chunked, length) {
+            // RFC 9112 6.1 and 6.3: ought to be handled as an error.
+            (true, Some(_)) => return Err(Reject::LengthAndEncoding),
+            (true, None) if !http11 => return Err(Reject::TransferEncodingVersion),
+            _ => {}
+        }
+        let says_body = chunked || length.is_some_and(|length| length > 0);
+        let mut confused = false;
+        self.ending = match self.status {
+            // RFC 9110 8.6 and RFC 9112 6.1: neither may stand here, and what it announces would be taken for the next answer.
+            100..=199 if says_body => return Err(Reject::InterimBody),
+            204 => {
+                // Some send the body's framing all the same, and perhaps a body: nobody can tell what follows.
+                confused = says_body;
+                Ending::None
+            }
+            100..=199 | 304 => Ending::None,
+            _ if to_head => Ending::None,
+            _ if chunked => Ending::Chunked,
+            _ => length.map_or(Ending::Close, |length| if length == 0 { Ending::None } else { Ending::Length(length) }),
+        };
+        // RFC 9110 7.8: Upgrade counts only where Connection names it, and here only where it is granted.
+        if !http11 || self.status != 101 || !self.state.connection_upgrade {
+            self.upgrade = None;
+        }
+        let persists = !self.state.close && (http11 || self.state.keep_alive);
+        self.keep_alive = persists && !confused && self.ending != Ending::Close;
+        self.state.done = true;
+        Ok(())
+    }
+}
