@@ -4,6 +4,7 @@
 //! path, [`redirect`], [`router`], [`static_files`], [`buffer`], [`upstream`], [`headers`], [`error_pages`], [`access_log`]).
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod access;
 pub mod access_log;
 pub mod acme;
 pub mod admin;

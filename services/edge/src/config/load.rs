@@ -1,5 +1,6 @@
 //! From the settings' values to a [`Config`]: everything that is wrong is told at once, each with its place.
 
+use super::options::access::Interned;
 use super::{
     Cidr, Config, Headers, Limits, Listen, Log, Spool, StaticDir, StatusPage, Timeouts, Tls, Upstream, UpstreamAddress,
     UpstreamCheck, table::SCHEMA,
@@ -15,7 +16,7 @@ const DEFAULT_FILE: &str = "edge.toml";
 /// Reads flags, environment and file.
 pub fn load(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> Result<Config, Problems> {
     let values = SCHEMA.load(args, env, Some(Path::new(DEFAULT_FILE)))?;
-    let mut reader = Reader { values: &values, problems: Problems::default() };
+    let mut reader = Reader { values: &values, problems: Problems::default(), interned: Interned::default() };
     let config = reader.config();
     reader.problems.or(config)
 }
@@ -32,6 +33,7 @@ pub fn require_listener(config: &Config) -> Result<(), Problems> {
 pub(super) struct Reader<'a> {
     pub(super) values: &'a Values,
     pub(super) problems: Problems,
+    pub(super) interned: Interned,
 }
 
 impl Reader<'_> {
@@ -342,18 +344,28 @@ pub(super) fn is_domain(name: &str) -> bool {
 }
 
 impl Cidr {
+    /// Every address.
+    pub const ALL: [Self; 2] = [
+        Self { address: IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), bits: 0 },
+        Self { address: IpAddr::V6(Ipv6Addr::UNSPECIFIED), bits: 0 },
+    ];
+
+    /// `10.0.0.0/8`, `192.0.2.7`, `fd00::/8`. What is mapped into IPv6 is IPv4.
     pub fn parse(text: &str) -> Option<Self> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
         };
         let address: IpAddr = address.parse().ok()?;
-        let all = if address.is_ipv4() { 32 } else { 128 };
+        let all: u8 = if address.is_ipv4() { 32 } else { 128 };
         let bits = match bits {
             None => all,
             Some(bits) => bits.parse().ok().filter(|bits| *bits <= all)?,
         };
-        Some(Self { address, bits })
+        match address.to_canonical() {
+            mapped @ IpAddr::V4(_) if address.is_ipv6() => Some(Self { address: mapped, bits: bits.checked_sub(96)? }),
+            address => Some(Self { address, bits }),
+        }
     }
 
     pub fn contains(&self, other: IpAddr) -> bool {
@@ -383,3 +395,7 @@ fn default_threads() -> usize {
 #[cfg(test)]
 #[path = "load_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod access_tests;

@@ -87,6 +87,9 @@ fn networks() {
     assert!(contains("fd00::/8", "fd12::1"));
     assert!(!contains("0.0.0.0/0", "fd12::1"));
     assert!(contains("192.0.2.7", "192.0.2.7"));
+    assert!(contains("::ffff:10.0.0.0/104", "10.1.2.3"));
+    assert!(!contains("::ffff:10.0.0.0/104", "11.1.2.3"));
+    assert_eq!(Cidr::parse("::ffff:10.0.0.0/64"), None);
 }
 
 /// DESIGN's table: what must strike before what.
@@ -107,7 +110,7 @@ fn timeouts_are_in_order() {
 }
 
 /// The problems of a file, without its folder.
-fn problems_of(text: &str) -> String {
+pub(super) fn problems_of(text: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("edge.toml");
     std::fs::write(&path, text).unwrap();

@@ -91,71 +91,51 @@ fn method_index(method: &Method) -> usize {
 /// Label `protocol` of requests.
 pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "h2"];
 
-/// Why a request failed, in bounded words; the access log has the exact one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Reason {
-    BadRequest,
-    TooLarge,
-    TimeoutHeader,
-    TimeoutBody,
-    ClientClosed,
-    NoSite,
-    Method,
-    QueueFull,
-    QueueTimeout,
-    UpstreamConnect,
-    UpstreamReset,
-    UpstreamTimeout,
-    UpstreamKilled,
-    UpstreamBad,
-    Disk,
-    Unauthorized,
-    Closed,
+macro_rules! reasons {
+    ($($reason:ident $word:literal,)*) => {
+        /// Why a request failed, in bounded words; the access log has the exact one.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum Reason {
+            $($reason,)*
+        }
+
+        impl Reason {
+            pub const ALL: &[Self] = &[$(Self::$reason,)*];
+
+            /// The label.
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$reason => $word,)*
+                }
+            }
+        }
+    };
 }
 
-impl Reason {
-    pub const ALL: [Self; 17] = [
-        Self::BadRequest,
-        Self::TooLarge,
-        Self::TimeoutHeader,
-        Self::TimeoutBody,
-        Self::ClientClosed,
-        Self::NoSite,
-        Self::Method,
-        Self::QueueFull,
-        Self::QueueTimeout,
-        Self::UpstreamConnect,
-        Self::UpstreamReset,
-        Self::UpstreamTimeout,
-        Self::UpstreamKilled,
-        Self::UpstreamBad,
-        Self::Disk,
-        Self::Unauthorized,
-        Self::Closed,
-    ];
-
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::BadRequest => "bad_request",
-            Self::TooLarge => "too_large",
-            Self::TimeoutHeader => "timeout_header",
-            Self::TimeoutBody => "timeout_body",
-            Self::ClientClosed => "client_closed",
-            Self::NoSite => "no_site",
-            Self::Method => "method",
-            Self::QueueFull => "queue_full",
-            Self::QueueTimeout => "queue_timeout",
-            Self::UpstreamConnect => "upstream_connect",
-            Self::UpstreamReset => "upstream_reset",
-            Self::UpstreamTimeout => "upstream_timeout",
-            Self::UpstreamKilled => "upstream_killed",
-            Self::UpstreamBad => "upstream_bad_response",
-            Self::Disk => "disk",
-            Self::Unauthorized => "unauthorized",
-            Self::Closed => "closed",
-        }
-    }
+reasons! {
+    BadRequest "bad_request",
+    TooLarge "too_large",
+    TimeoutHeader "timeout_header",
+    TimeoutBody "timeout_body",
+    ClientClosed "client_closed",
+    NoSite "no_site",
+    Method "method",
+    QueueFull "queue_full",
+    QueueTimeout "queue_timeout",
+    UpstreamConnect "upstream_connect",
+    UpstreamReset "upstream_reset",
+    UpstreamTimeout "upstream_timeout",
+    UpstreamKilled "upstream_killed",
+    UpstreamBad "upstream_bad_response",
+    Disk "disk",
+    Unauthorized "unauthorized",
+    Closed "closed",
+    Denied "denied",
+    DeniedPath "denied_path",
+    Scanner "scanner",
+    AuthService "auth_service",
+    AuthBusy "auth_busy",
 }
 
 /// Label `result` of static answers.

@@ -1,6 +1,7 @@
 //! One table from what went wrong to the answer's status, the counter's reason and the log's.
 
 use crate::buffer::BufferError;
+use crate::config::Options;
 use crate::metrics::Reason;
 use crate::upstream::{Killed, UpstreamError};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -33,6 +34,10 @@ impl Failure {
     pub const PRECONDITION: Self = Self::new(StatusCode::PRECONDITION_FAILED, Reason::BadRequest, "precondition");
     pub const TOO_LARGE: Self = Self::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::TooLarge, "body_too_large");
     pub const UNAUTHORIZED: Self = Self::new(StatusCode::UNAUTHORIZED, Reason::Unauthorized, "unauthorized");
+    /// By `deny`, or for not being in `allow`.
+    pub const DENIED: Self = Self::new(StatusCode::FORBIDDEN, Reason::Denied, "denied");
+    pub const DENIED_PATH: Self = Self::new(StatusCode::FORBIDDEN, Reason::DeniedPath, "denied_path");
+    pub const SCANNER: Self = Self::new(StatusCode::FORBIDDEN, Reason::Scanner, "scanner");
     pub const DISK: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::Disk, "file_unreadable");
 
     /// A protocol's own words for what it could not read.
@@ -47,7 +52,12 @@ impl Failure {
     }
 
     /// Headers that belong to the status.
-    pub fn decorate(&self, headers: &mut HeaderMap) {
+    pub fn decorate(&self, headers: &mut HeaderMap, options: &Options) {
+        if self.status == StatusCode::METHOD_NOT_ALLOWED
+            && let Some(methods) = &options.access.methods
+        {
+            headers.insert(header::ALLOW, methods.allow.clone());
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(
                 header::WWW_AUTHENTICATE,

@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::dispatch::Asked;
+use crate::access;
 use crate::access_log::Record;
 use crate::body::Body;
 use http::Response;
@@ -10,10 +11,11 @@ use http::request::Parts;
 /// May this request be answered, and is it answered here already? Its route's options hold: `record.options()`.
 #[allow(clippy::unused_async)]
 pub async fn before(
-    _asked: &Asked<'_>,
-    _parts: &mut Parts,
-    _record: &mut Record,
+    asked: &Asked<'_>,
+    parts: &mut Parts,
+    record: &mut Record,
 ) -> Result<Option<Response<Body>>, Failure> {
+    access::check(record.options(), asked.origin.client_ip, &parts.method, asked.path)?;
     Ok(None)
 }
 

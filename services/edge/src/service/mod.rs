@@ -85,7 +85,7 @@ pub async fn serve(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<Re
             return unanswered();
         }
         let mut response = error_pages::page(failure.status, &record.id, &parts.headers);
-        failure.decorate(response.headers_mut());
+        failure.decorate(response.headers_mut(), record.options());
         response
     });
     finish(&view, response, record, public)

@@ -1,6 +1,7 @@
 //! What a site or a route may have otherwise than the rest: the same settings, looked for in the route, then in its site,
 //! then among the flat ones. One file a concern, each with its settings, its type, and how it is read.
 
+pub mod access;
 pub mod headers;
 pub mod log;
 pub mod requests;
@@ -14,6 +15,7 @@ macro_rules! with_options {
         &[
             $($own,)*
             monodon_settings::Section::$section("Requests", $crate::config::options::requests::SETTINGS),
+            monodon_settings::Section::$section("Access", $crate::config::options::access::SETTINGS),
             monodon_settings::Section::$section("Headers", $crate::config::options::headers::SETTINGS),
             monodon_settings::Section::$section("Access log", $crate::config::options::log::SETTINGS),
         ]
@@ -25,6 +27,7 @@ pub(super) use with_options;
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Options {
     pub requests: requests::Requests,
+    pub access: access::Access,
     pub headers: headers::Headers,
     pub log: log::Log,
 }
@@ -32,9 +35,10 @@ pub struct Options {
 impl Reader<'_> {
     /// `levels` from the innermost to the flat settings.
     pub(super) fn options(&mut self, levels: &[&Values]) -> Options {
-        let mut levels = Levels { values: levels, problems: &mut self.problems };
+        let mut levels = Levels { values: levels, problems: &mut self.problems, interned: &mut self.interned };
         Options {
             requests: requests::Requests::read(&mut levels),
+            access: access::Access::read(&mut levels),
             headers: headers::Headers::read(&mut levels),
             log: log::Log::read(&mut levels),
         }
@@ -45,6 +49,8 @@ impl Reader<'_> {
 pub struct Levels<'a> {
     values: &'a [&'a Values],
     problems: &'a mut Problems,
+    /// What routes have in common.
+    interned: &'a mut access::Interned,
 }
 
 impl<'a> Levels<'a> {
@@ -58,7 +64,11 @@ impl<'a> Levels<'a> {
     pub fn wrong(&mut self, key: &str, message: impl Into<String>) {
         let own = self.of(key);
         if self.values.first().is_some_and(|first| std::ptr::eq(*first, own)) {
-            self.problems.push(own.problem(key, message));
+            let problem = own.problem(key, message);
+            // The flat settings are read for requests of no site, too.
+            if !self.problems.0.contains(&problem) {
+                self.problems.push(problem);
+            }
         }
     }
 }

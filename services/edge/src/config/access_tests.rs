@@ -1,0 +1,28 @@
+//! What is wrong with rules on who may ask what, and in which words it is told.
+
+use super::tests::problems_of;
+
+#[test]
+fn every_slip_is_told_with_its_place() {
+    for (text, wrong) in [
+        (
+            "allow = ['10.0.0.0/33']",
+            "edge.toml:1: allow: expected an address, a network such as 10.0.0.0/8 or all, got \"10.0.0.0/33\"",
+        ),
+        (
+            "[[site]]\ndeny = ['x']",
+            "edge.toml:2: deny: expected an address, a network such as 10.0.0.0/8 or all, got \"x\"",
+        ),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'\nclose = true\nallow_methods = ['get']",
+            "edge.toml:5: allow_methods: expected methods such as GET, got \"get\"",
+        ),
+        (
+            "deny_paths = ['a', '(']\n[[site]]\n[[site.route]]\npath = '/'\nclose = true",
+            "edge.toml:1: deny_paths: \"(\" is no regular expression: error: unclosed group",
+        ),
+        ("block_scanners = 'often'", "edge.toml:1: block_scanners: expected true or false, got \"often\""),
+    ] {
+        assert_eq!(problems_of(text), wrong, "{text}");
+    }
+}
