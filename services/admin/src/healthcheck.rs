@@ -10,7 +10,7 @@ use crate::health::Document;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 /// More than any honest document has.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: u64 = 16 << 20;
 
 /// What the service answered.
 #[derive(Debug)]
@@ -42,11 +42,23 @@ pub fn healthcheck(address: SocketAddr) -> ExitCode {
 
 /// One GET on a stream that is connected; `before_read` keeps the time.
 pub fn ask<S: Read + Write>(
-    mut stream: S,
+    stream: S,
     path: &str,
+    before_read: impl FnMut(&S) -> io::Result<()>,
+) -> io::Result<Answer> {
+    request(stream, "GET", path, "", before_read)
+}
+
+/// The same with another method and a text.
+pub fn request<S: Read + Write>(
+    mut stream: S,
+    method: &str,
+    path: &str,
+    body: &str,
     mut before_read: impl FnMut(&S) -> io::Result<()>,
 ) -> io::Result<Answer> {
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n{length}\r\n{body}")?;
     stream.flush()?;
     let mut answer = Vec::new();
     let mut part = [0; 8192];

@@ -13,7 +13,7 @@ mod tests;
 pub mod text;
 
 pub use health::{Check, Readiness, Status};
-pub use healthcheck::{Answer, ask, conclude, healthcheck};
+pub use healthcheck::{Answer, ask, conclude, healthcheck, request};
 pub use serve::{METRICS_TYPE, Source, bind, document, router, serve, serve_on, serve_router};
 
 /// What every service says of itself: `PREFIX_build_info`, `process_*`, `PREFIX_cgroup_*`. `prefix` is `monodon_edge`.

@@ -10,9 +10,12 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
+use crate::runtime::Reloads;
+use monodon_settings::Values;
 use monodon_admin::{Check, Readiness, Source};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// What the control thread knows, for whoever asks.
 pub struct State {
@@ -20,16 +23,13 @@ pub struct State {
     pub shards: Vec<Arc<Shard>>,
     pub certificates: Arc<Certificates>,
     pub drain: Drain,
+    /// What the snapshot was made of.
+    pub values: ArcSwap<Values>,
     pub reloads: Reloads,
     pub lines: monodon_logging::Lines,
     /// Threads whose listeners are open.
     pub listening: AtomicU64,
-}
-
-/// The last reload's outcome, under Caddy's names in the metrics.
-pub struct Reloads {
-    pub successful: AtomicBool,
-    pub timestamp: AtomicU64,
+    pub started: Instant,
 }
 
 /// The admin port's view of it.
@@ -99,6 +99,7 @@ impl Source for Pages {
             log_lines_lost: state.lines.lost(),
         };
         metrics::render(&state.shards, &process, &mut out);
+        state.reloads.render(&mut out);
         crate::upstream::render(&snapshot.upstreams, &mut out);
         snapshot.spool.render(&mut out);
         state.certificates.render(&mut out);

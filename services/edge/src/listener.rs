@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 const BACKLOG: i32 = 4096;
@@ -76,8 +77,14 @@ fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Accepts on one socket until the drain closes it.
-pub async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, thread: Rc<Thread>, total: Arc<Total>) {
+/// Accepts on one socket until the drain, or a configuration without its address, closes it.
+pub async fn accept(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    mut closed: watch::Receiver<bool>,
+    thread: Rc<Thread>,
+    total: Arc<Total>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener could not be registered"),
@@ -109,6 +116,7 @@ pub async fn accept(listener: TcpListener, tls: Option<TlsAcceptor>, thread: Rc<
     tokio::select! {
         () = accepting => {}
         () = drain.reached(Phase::Closing) => {}
+        _ = closed.wait_for(|closed| *closed) => {}
     }
     // Who stands in the kernel's queue was let in by it: closing the socket would refuse them.
     while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {

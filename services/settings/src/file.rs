@@ -15,6 +15,10 @@ use crate::{Kind, Problem, Problems, Schema, Section, Source, Table, all, find};
 pub(crate) struct Layer {
     pub(crate) given: Vec<Given>,
     pub(crate) blocks: Vec<Block>,
+    /// Something in it is no setting, or of another kind.
+    pub(crate) slips: bool,
+    /// It is not TOML.
+    pub(crate) unread: bool,
 }
 
 /// One `[[site]]` or `[upstreams.node]`.
@@ -37,7 +41,7 @@ pub(crate) fn read(schema: &Schema, path: &Path, text: &str, problems: &mut Prob
     }
     if !errors.is_empty() {
         // What could be made of the rest may be wrong only because of the slip before it.
-        return Layer::default();
+        return Layer { unread: true, ..Layer::default() };
     }
     reader.table("", schema.sections, schema.tables, table.get_ref())
 }
@@ -82,10 +86,12 @@ impl Reader<'_> {
                         _ => "a list or table".to_owned(),
                     };
                     if !refused.asks_for_nothing(&value) {
+                        layer.slips = true;
                         self.problems.push(Problem::new(place, refused.words));
                     }
                     continue;
                 }
+                layer.slips = true;
                 let known = all(sections).map(|setting| setting.key).chain(tables.iter().map(|table| table.key));
                 let message = match nearest(key, known) {
                     Some(guess) => format!("no such setting; did you mean {guess}?"),
@@ -98,18 +104,16 @@ impl Reader<'_> {
                 continue;
             };
             let raw = if inside { text_of(value, &Kind::Path).map(as_inside) } else { text_of(value, &setting.kind) };
-            match raw {
-                Ok(raw) => {
-                    layer.given.push(Given { setting, raw, source: Source::File { path: self.path.clone(), line } });
-                }
-                Err(_) if setting.secret => {
-                    let message = format!("expected {}, {}", setting.kind, got("", true));
-                    self.problems.push(Problem::new(place, message));
-                }
-                Err(what) => {
-                    self.problems.push(Problem::new(place, format!("expected {}, got {what}", setting.kind)));
-                }
-            }
+            let raw = raw.unwrap_or_else(|what| {
+                let message = if setting.secret {
+                    format!("expected {}, {}", setting.kind, got("", true))
+                } else {
+                    format!("expected {}, got {what}", setting.kind)
+                };
+                self.problems.push(Problem::new(place, message));
+                Raw::Wrong
+            });
+            layer.given.push(Given { setting, raw, source: Source::File { path: self.path.clone(), line } });
         }
         layer
     }

@@ -34,6 +34,8 @@ pub(crate) enum Raw {
     Items(Vec<String>),
     /// `X_FILE`: the path of a file that holds the value.
     Inside(String),
+    /// Of another kind than the setting; told already.
+    Wrong,
 }
 
 /// What the command line and the environment gave. What other sources give goes below: the layer added first wins over
@@ -46,6 +48,9 @@ pub struct Reading {
     environment: Environment,
     below: Vec<Vec<Given>>,
     blocks: Vec<file::Block>,
+    slips: bool,
+    /// Nothing can be known of what the file says.
+    unread: bool,
     file: Option<PathBuf>,
     folder: PathBuf,
 }
@@ -84,13 +89,34 @@ impl Schema {
         env: impl Iterator<Item = (OsString, OsString)>,
         file: Option<&Path>,
     ) -> Result<Values, Problems> {
+        self.layers(args, env, file).finish()
+    }
+
+    /// The same, for a service that looks for what is wrong beyond that: the values with the default in the place of what
+    /// cannot be read, and what is wrong so far. `Err`: the file says nothing, for it cannot be read.
+    pub fn load_all(
+        &'static self,
+        args: &[OsString],
+        env: impl Iterator<Item = (OsString, OsString)>,
+        file: Option<&Path>,
+    ) -> Result<(Values, Problems), Problems> {
+        let reading = self.layers(args, env, file);
+        if reading.unread { Err(reading.problems) } else { Ok(reading.values()) }
+    }
+
+    fn layers(
+        &'static self,
+        args: &[OsString],
+        env: impl Iterator<Item = (OsString, OsString)>,
+        file: Option<&Path>,
+    ) -> Reading {
         let mut reading = self.read(args, env);
         match (reading.config(), file) {
             (Some((path, place)), _) => reading.toml(&path, Some(&place)),
             (None, Some(path)) => reading.toml(path, None),
             (None, None) => {}
         }
-        reading.finish()
+        reading
     }
 
     /// The two upper layers.
@@ -105,6 +131,8 @@ impl Schema {
             environment,
             below: Vec::new(),
             blocks: Vec::new(),
+            slips: false,
+            unread: false,
             file: None,
             folder: PathBuf::new(),
         }
@@ -155,13 +183,17 @@ impl Reading {
                 let read = file::read(self.schema, path, &text, &mut self.problems);
                 self.below.push(read.given);
                 self.blocks = read.blocks;
+                self.slips = read.slips;
+                self.unread = read.unread;
                 self.file = Some(path.to_owned());
             }
             (Err(error), Some(place)) => {
+                self.unread = true;
                 self.problems.push(Problem::new(place, format!("cannot read {}: {error}", path.display())));
             }
             (Err(error), None) if error.kind() == std::io::ErrorKind::NotFound => {}
             (Err(error), None) => {
+                self.unread = true;
                 self.problems.push(Problem::new(path.display().to_string(), format!("cannot be read: {error}")));
             }
         }
@@ -169,13 +201,20 @@ impl Reading {
 
     /// All layers on top of the defaults.
     pub fn finish(self) -> Result<Values, Problems> {
-        let Self { schema, mut problems, arguments, environment, below, blocks, file, folder } = self;
+        let (values, problems) = self.values();
+        problems.or(values)
+    }
+
+    fn values(self) -> (Values, Problems) {
+        let Self { schema, mut problems, arguments, environment, below, blocks, slips, unread: _, file, folder } = self;
         let layers = below.into_iter().rev().chain([environment.given, arguments.given]);
         let layers = layers.map(|layer| layer.into_iter().map(|given| given.within(&folder)).collect());
         let mut values = values(schema.sections, layers, blocks, &mut problems);
+        // A name that nobody knows, wherever it was given, is one that is missing here.
+        values.slips = slips || !problems.is_empty();
         values.positionals = arguments.positionals;
         values.file = file;
-        problems.or(values)
+        (values, problems)
     }
 }
 
@@ -189,49 +228,65 @@ fn values(
     let mut entries: HashMap<&'static str, Entry> = HashMap::new();
     for setting in all(sections) {
         match kind::default_value(setting) {
-            Ok(value) => drop(entries.insert(setting.key, Entry { setting, value, source: Source::Default })),
+            Ok(value) => {
+                let source = Source::Default;
+                entries.insert(setting.key, Entry { setting, value, source, inside: None, broken: false });
+            }
             Err(wrong) => problems.push(Problem::new(setting.key, wrong)),
         }
     }
     for layer in layers {
-        for (setting, value, source) in read_layer(layer, problems) {
-            entries.insert(setting.key, Entry { setting, value, source });
+        for (setting, given, source, inside) in read_layer(layer, problems) {
+            let broken = given.is_none();
+            let default = || kind::default_value(setting).ok();
+            if let Some(value) = given.or_else(default) {
+                entries.insert(setting.key, Entry { setting, value, source, inside, broken });
+            }
         }
     }
     let blocks = blocks.into_iter().map(|file::Block { table, name, place, layer }| {
         let mut values = values(table.sections, [layer.given], layer.blocks, problems);
         values.place = place;
-        Block { key: table.key, name, values }
+        values.slips = layer.slips;
+        Block { key: table.key, named: table.named, name, values }
     });
     Values {
         blocks: blocks.collect(),
-        order: all(sections).map(|setting| setting.key).collect(),
+        sections,
         entries,
         positionals: Vec::new(),
         file: None,
         place: String::new(),
+        slips: false,
     }
 }
 
+/// What a layer gives for a setting (`None`: it cannot be read), where, and in which file the value stands by itself.
+type Found = (&'static Setting, Option<Value>, Source, Option<PathBuf>);
+
 /// Reads the texts of one layer: lists given more than once add up, of anything else the last stands.
-fn read_layer(layer: Vec<Given>, problems: &mut Problems) -> Vec<(&'static Setting, Value, Source)> {
-    let mut values: Vec<(&'static Setting, Value, Source)> = Vec::new();
+fn read_layer(layer: Vec<Given>, problems: &mut Problems) -> Vec<Found> {
+    let mut values: Vec<Found> = Vec::new();
     for Given { setting, raw, source } in layer {
+        let mut inside = None;
         let read = match raw {
-            Raw::Text(text) => setting.kind.read(&text, setting.secret),
-            Raw::Items(items) => read_items(setting, &items),
-            Raw::Inside(path) => match std::fs::read_to_string(&path) {
-                Ok(text) => setting.kind.read(text.trim_end_matches(['\r', '\n']), setting.secret),
-                Err(error) => Err(format!("cannot read {path}: {error}")),
-            },
+            Raw::Text(text) => setting.kind.read(&text, setting.secret).map(Some),
+            Raw::Items(items) => read_items(setting, &items).map(Some),
+            Raw::Inside(path) => {
+                let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"));
+                inside = Some(PathBuf::from(path));
+                text.and_then(|text| setting.kind.read(text.trim_end_matches(['\r', '\n']), setting.secret)).map(Some)
+            }
+            Raw::Wrong => Ok(None),
         };
-        match read {
-            Err(message) => problems.push(Problem::new(source.place(setting.key), message)),
-            Ok(value) => match (values.iter_mut().find(|(known, ..)| known.key == setting.key), value) {
-                (Some((_, Value::List(all), _)), Value::List(more)) => all.extend(more),
-                (Some(known), value) => *known = (setting, value, source),
-                (None, value) => values.push((setting, value, source)),
-            },
+        let value = read.unwrap_or_else(|message| {
+            problems.push(Problem::new(source.place(setting.key), message));
+            None
+        });
+        match (values.iter_mut().find(|(known, ..)| known.key == setting.key), value) {
+            (Some((_, Some(Value::List(all)), ..)), Some(Value::List(more))) => all.extend(more),
+            (Some(known), value) => *known = (setting, value, source, inside),
+            (None, value) => values.push((setting, value, source, inside)),
         }
     }
     values

@@ -8,12 +8,19 @@ use std::process::ExitCode;
 pub struct Problem {
     place: String,
     message: String,
+    /// It comes only of another slip that is told already.
+    follows: bool,
 }
 
 impl Problem {
     /// `place`: `edge.toml:12: body_limit`, `MONODON_EDGE_BODY_LIMIT`, `--body-limit`; empty when it is of no one place.
     pub fn new(place: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem { place: place.into(), message: message.into() }
+        Problem { place: place.into(), message: message.into(), follows: false }
+    }
+
+    /// To be told only where nothing else is wrong: what was mistyped is not missing as well.
+    pub(crate) fn following(self, follows: bool) -> Problem {
+        Problem { follows, ..self }
     }
 }
 
@@ -31,7 +38,9 @@ pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
     pub fn push(&mut self, problem: Problem) {
-        self.0.push(problem);
+        if !problem.follows {
+            self.0.push(problem);
+        }
     }
 
     pub fn is_empty(&self) -> bool {

@@ -431,3 +431,41 @@ fn layers_of_others_lie_below_in_their_order() {
     let problems = reading.finish().unwrap_err().to_string();
     assert_eq!(problems, "conf.py:3: body_limit: expected a size such as 32MB, got \"much\"");
 }
+
+#[test]
+fn what_is_mistyped_is_not_missing_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("edge.toml");
+    let read = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        TREE.load_all(&[], std::iter::empty(), Some(&path))
+    };
+    let (values, mut problems) =
+        read("[[site]]\nhost = ['a']\n[[site.route]]\npath = true\nlimit = 'x'\n[[site]]\n[upstreams.node]\n").unwrap();
+    assert_eq!(problems.0.len(), 3, "{problems}");
+    let sites: Vec<_> = values.blocks("site").collect();
+    let route = sites[0].values.blocks("route").next().unwrap();
+    // All of these follow from what is told already.
+    problems.push(sites[0].values.problem("hosts", "needs one"));
+    problems.push(sites[0].values.problem_here("needs hosts"));
+    problems.push(route.values.problem_here("needs a path"));
+    problems.push(route.values.problem("limit", "is too small"));
+    assert_eq!((problems.0.len(), route.values.size("limit")), (3, 1 << 20), "{problems}");
+    problems.push(sites[1].values.problem("hosts", "needs one"));
+    problems.push(values.blocks("upstreams").next().unwrap().values.problem("servers", "needs one"));
+    assert_eq!(problems.0.len(), 5, "{problems}");
+    let told = read("[[site]\n").err().unwrap().to_string();
+    assert!(told.contains("edge.toml:1"), "a file that is none says nothing: {told}");
+}
+
+#[test]
+fn files_that_settings_name_are_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, secret) = (folder.path().join("edge.toml"), folder.path().join("limit"));
+    std::fs::write(&secret, "3MB\n").unwrap();
+    std::fs::write(&path, format!("[[site]]\n[[site.route]]\nlimit_file = \"{}\"\n", secret.display())).unwrap();
+    let values = TREE.load(&[], std::iter::empty(), Some(&path)).unwrap();
+    assert_eq!(values.named_files(&|_| true), [secret]);
+    let route = &values.tables()[0].values.tables()[0];
+    assert_eq!((route.key, route.values.size("limit")), ("route", 3 << 20));
+}

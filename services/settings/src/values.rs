@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::kind::{Kind, Value};
-use crate::{Address, Problem, Setting};
+use crate::{Address, Problem, Section, Setting, all};
 
 /// Where a value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,23 +50,39 @@ pub(crate) struct Entry {
     pub(crate) setting: &'static Setting,
     pub(crate) value: Value,
     pub(crate) source: Source,
+    /// The file that holds it, of `X_FILE`.
+    pub(crate) inside: Option<PathBuf>,
+    /// What was given cannot be read, which is told already; the value is the default.
+    pub(crate) broken: bool,
+}
+
+const HIDDEN: &str = "(hidden)";
+
+impl Entry {
+    fn hidden(&self) -> bool {
+        self.setting.secret && self.source != Source::Default
+    }
 }
 
 /// What [`Schema::load`](crate::Schema::load) gives. Asking for a key that the schema does not declare, or as another
 /// kind than declared, is a mistake in the program and panics.
 pub struct Values {
-    pub(crate) order: Vec<&'static str>,
+    pub(crate) sections: &'static [Section],
     pub(crate) entries: HashMap<&'static str, Entry>,
     pub(crate) positionals: Vec<String>,
     pub(crate) file: Option<PathBuf>,
     pub(crate) blocks: Vec<Block>,
     /// Of a table in the file: where it begins, `edge.toml:12: site.route`.
     pub(crate) place: String,
+    /// It has keys that are no settings, or values that are of another kind, which is told already.
+    pub(crate) slips: bool,
 }
 
 /// One of a file's tables: `[[site]]`, `[upstreams.node]`.
 pub struct Block {
-    pub(crate) key: &'static str,
+    pub key: &'static str,
+    /// `[upstreams.NAME]` rather than `[[site]]`.
+    pub named: bool,
     /// The name, or the place among its like, from 1.
     pub name: String,
     pub values: Values,
@@ -174,23 +190,37 @@ impl Values {
 
     /// A problem with a value that its kind alone could not find; it points to where the value came from.
     pub fn problem(&self, key: &str, message: impl Into<String>) -> Problem {
-        match self.source(key) {
+        let follows = self.entry(key).broken || (self.slips && !self.is_set(key));
+        let problem = match self.source(key) {
             Source::Default if !self.place.is_empty() => Problem::new(format!("{}.{key}", self.place), message),
             source => Problem::new(source.place(key), message),
-        }
+        };
+        problem.following(follows)
     }
 
     /// A problem with the table as a whole; nothing but the message where these are the service's own settings.
     pub fn problem_here(&self, message: impl Into<String>) -> Problem {
-        Problem::new(self.place.clone(), message)
+        let broken = self.entries.values().any(|entry| entry.broken);
+        Problem::new(self.place.clone(), message).following(broken || self.slips)
+    }
+
+    /// What the key is declared as.
+    pub fn setting(&self, key: &str) -> &'static Setting {
+        self.entry(key).setting
+    }
+
+    /// The value as text; a secret's is hidden.
+    pub fn show(&self, key: &str) -> String {
+        let entry = self.entry(key);
+        if entry.hidden() { HIDDEN.to_owned() } else { show(&entry.value, &entry.setting.kind) }
     }
 
     /// The value as a TOML file has it; a secret's is hidden.
     pub fn toml(&self, key: &str) -> String {
         let entry = self.entry(key);
         let quoted = |text: &str| toml::Value::String(text.to_owned()).to_string();
-        if entry.setting.secret && entry.source != Source::Default {
-            return quoted("(hidden)");
+        if entry.hidden() {
+            return quoted(HIDDEN);
         }
         match &entry.value {
             Value::List(list) => {
@@ -203,16 +233,45 @@ impl Values {
 
     /// Every key, in the table's order.
     pub fn keys(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.order.iter().copied()
+        all(self.sections).map(|setting| setting.key)
+    }
+
+    /// What these are values of, section by section.
+    pub fn sections(&self) -> &'static [Section] {
+        self.sections
+    }
+
+    /// The tables in it, of whatever name, in the file's order.
+    pub fn tables(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Where the table begins: `edge.toml:12: site.route`; empty for the service's own settings.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Every file that the settings name, here and in the tables: those that hold values, and the values that are paths.
+    pub fn named_files(&self, which: &dyn Fn(&Setting) -> bool) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for setting in all(self.sections).filter(|setting| which(setting)) {
+            let Some(entry) = self.entries.get(setting.key) else { continue };
+            files.extend(entry.inside.clone());
+            match (&entry.value, setting.kind) {
+                (Value::Text(path), Kind::Path) if !path.is_empty() => files.push(path.into()),
+                (Value::List(paths), Kind::List(Kind::Path) | Kind::Lines(Kind::Path)) => {
+                    files.extend(paths.iter().map(PathBuf::from));
+                }
+                _ => {}
+            }
+        }
+        files.extend(self.blocks.iter().flat_map(|block| block.values.named_files(which)));
+        files
     }
 
     /// Every setting as text, in the table's order, secrets hidden.
     pub fn shown(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
-        self.order.iter().map(|key| {
-            let entry = self.entry(key);
-            let hidden = entry.setting.secret && entry.source != Source::Default;
-            (*key, if hidden { "(hidden)".to_owned() } else { show(&entry.value, &entry.setting.kind) })
-        })
+        self.keys().map(|key| (key, self.show(key)))
     }
 }
 

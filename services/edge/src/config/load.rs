@@ -11,23 +11,46 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// Looked for where neither `--config` nor `MONODON_EDGE_CONFIG` names a file.
-const DEFAULT_FILE: &str = "edge.toml";
+pub const DEFAULT_FILE: &str = "edge.toml";
 
 /// Reads flags, environment and file.
 pub fn load(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> Result<Config, Problems> {
-    let values = SCHEMA.load(args, env, Some(Path::new(DEFAULT_FILE)))?;
-    let mut reader = Reader { values: &values, problems: Problems::default(), interned: Interned::default() };
-    let config = reader.config();
-    reader.problems.or(config)
+    let (loaded, problems) = read(args, env)?;
+    problems.or(loaded.config)
 }
 
-/// What `run` and `check` want beyond that.
-pub fn require_listener(config: &Config) -> Result<(), Problems> {
+/// A configuration, and what was written that made it so.
+pub struct Loaded {
+    pub config: Config,
+    pub values: Values,
+}
+
+/// What `run` and `check` read: everything that can be wrong before anything starts.
+pub fn serving(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> Result<Loaded, Problems> {
+    let (loaded, mut problems) = read(args, env)?;
+    let Loaded { config, values } = &loaded;
     if config.listen.http.is_empty() && config.listen.https.is_empty() {
         let words = "nothing to listen on: set http (--http :8080), https (--https :8443) or both";
-        return Err(Problem::new("", words).into());
+        problems.push(values.problem_here(words));
     }
-    Ok(())
+    if problems.is_empty()
+        && let Err(wrong) = crate::acme::check(&config.tls)
+    {
+        problems.push(Problem::new("", wrong));
+    }
+    problems.or(loaded)
+}
+
+/// The configuration with defaults in the place of what is wrong, and all that is wrong.
+fn read(
+    args: &[OsString],
+    env: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<(Loaded, Problems), Problems> {
+    let (values, problems) = SCHEMA.load_all(args, env, Some(Path::new(DEFAULT_FILE)))?;
+    let mut reader = Reader { values: &values, problems, interned: Interned::default() };
+    let config = reader.config();
+    let problems = reader.problems;
+    Ok((Loaded { config, values }, problems))
 }
 
 pub(super) struct Reader<'a> {
@@ -87,6 +110,7 @@ impl Reader<'_> {
                 format: self.values.text("log_format").to_owned(),
             },
             status_page: self.status_page(),
+            reload_on_change: self.values.bool("reload_on_change"),
             listen,
         }
     }

@@ -67,7 +67,7 @@ fn everything_wrong_is_told_at_once() {
     ] {
         assert!(told.contains(part), "{part:?} is not in {told}");
     }
-    assert!(require_listener(&read(&[]).unwrap()).unwrap_err().to_string().contains("nothing to listen on"));
+    assert!(serving(&[], std::iter::empty()).err().unwrap().to_string().contains("nothing to listen on"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! The names, defaults and words of the settings are in [`table`], the reading and checking in [`load`].
 
+pub mod effective;
 pub mod load;
 pub mod options;
 mod routes;
@@ -36,6 +37,8 @@ pub struct Config {
     pub headers: Headers,
     pub log: Log,
     pub status_page: Option<StatusPage>,
+    /// Reload when a file that the configuration is made of has changed.
+    pub reload_on_change: bool,
 }
 
 /// Where the edge listens, and under which ports the world sees it.

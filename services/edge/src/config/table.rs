@@ -161,6 +161,13 @@ const SETTINGS: &[Setting] = &[
     ),
     setting("graceful_timeout", Kind::Duration, "30s", "After that, how long what runs may take to finish."),
     setting(
+        "reload_on_change",
+        Kind::Bool,
+        "false",
+        "Reload by itself when the configuration, or a file that it names, has changed and is whole. For development, and for files \
+         that an orchestrator replaces; what is wrong is refused as by `reload`, and said in the log.",
+    ),
+    setting(
         "buffer_memory",
         Kind::Size,
         "64KB",

@@ -80,6 +80,12 @@ impl Setup {
         self
     }
 
+    /// Without `--http`: the file says where.
+    pub fn no_http(mut self) -> Self {
+        self.http = false;
+        self
+    }
+
     /// `--https` alone.
     pub fn only_https(mut self) -> Self {
         self.http = false;

@@ -1,5 +1,6 @@
 //! The command line: `run`, `check`, `healthcheck`, `reload`.
 
+use crate::config::load::Loaded;
 use crate::config::{self, Config};
 use crate::{control, runtime};
 use std::ffi::OsString;
@@ -31,25 +32,28 @@ pub fn main(args: &[OsString]) -> ExitCode {
         eprintln!("monodon-edge: {what}\n\n{USAGE}\nmonodon-edge --help lists the settings");
         return ExitCode::from(2);
     }
-    let serving = matches!(verb, "run" | "check");
-    let config = match if serving { read(rest) } else { config::load::load(rest, std::env::vars_os()) } {
-        Ok(config) => config,
-        Err(problems) => return problems.exit("monodon-edge"),
-    };
     match verb {
-        "check" => say("the configuration is good\n"),
-        "healthcheck" => monodon_admin::healthcheck(config.listen.admin),
-        "reload" => control::ask_reload(&config.tls.state),
-        _ => runtime::run(config, rest.to_vec()),
+        "check" => with_loaded(rest, |_| say("the configuration is good\n")),
+        "healthcheck" => with_config(rest, |config| monodon_admin::healthcheck(config.listen.admin)),
+        "reload" => with_config(rest, |config| control::say(&config.tls.state, "POST", "/reload", "")),
+        _ => with_loaded(rest, |loaded| runtime::run(loaded, rest.to_vec())),
     }
 }
 
-/// Everything that can be wrong before anything starts.
-pub fn read(args: &[OsString]) -> Result<Config, monodon_settings::Problems> {
-    let config = config::load::load(args, std::env::vars_os())?;
-    config::load::require_listener(&config)?;
-    crate::acme::check(&config.tls).map_err(|wrong| monodon_settings::Problem::new("", wrong))?;
-    Ok(config)
+/// For what serves, or would.
+fn with_loaded(args: &[OsString], verb: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
+    match config::load::serving(args, std::env::vars_os()) {
+        Ok(loaded) => verb(loaded),
+        Err(problems) => problems.exit("monodon-edge"),
+    }
+}
+
+/// For what talks to a running edge.
+fn with_config(args: &[OsString], verb: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match config::load::load(args, std::env::vars_os()) {
+        Ok(config) => verb(config),
+        Err(problems) => problems.exit("monodon-edge"),
+    }
 }
 
 fn say(text: &str) -> ExitCode {

@@ -1,0 +1,84 @@
+//! The control socket in the state folder, mode 0600: HTTP, so that `curl --unix-socket` speaks it too. It has all that the
+//! admin port tells, and what changes state, which is here and nowhere on a port.
+
+mod client;
+
+pub use client::{ask, say};
+
+use crate::admin::{Pages, State};
+use crate::drain::{Drain, Phase};
+use crate::runtime::Cause;
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, oneshot};
+
+/// For the control thread's loop.
+pub enum Request {
+    Reload(Cause, oneshot::Sender<Result<(), String>>),
+}
+
+fn place(state: &Path) -> PathBuf {
+    state.join("control.sock")
+}
+
+/// Opens the socket. The folder is the edge's own: a file that is left there is of an edge that is gone.
+pub fn open(state: &Path) -> io::Result<UnixListener> {
+    std::fs::create_dir_all(state)?;
+    let place = place(state);
+    if std::os::unix::net::UnixStream::connect(&place).is_ok() {
+        return Err(io::Error::other(format!("{}: another edge is running with this state folder", place.display())));
+    }
+    match std::fs::remove_file(&place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&place)?;
+    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves until the process ends.
+pub async fn serve(listener: UnixListener, state: Arc<State>, requests: mpsc::Sender<Request>, mut drain: Drain) {
+    let router = monodon_admin::router(&Arc::new(Pages(state.clone()))).merge(changes(state, requests));
+    tokio::select! {
+        _ = std::future::IntoFuture::into_future(axum::serve(listener, router)) => {}
+        () = drain.reached(Phase::Over) => {}
+    }
+}
+
+type Said = (StatusCode, String);
+
+/// What changes the edge's state.
+fn changes(state: Arc<State>, requests: mpsc::Sender<Request>) -> Router {
+    let reload = move || {
+        let requests = requests.clone();
+        async move { reload(&requests).await }
+    };
+    let reopen = move || async move {
+        state.lines.reopen();
+        done("the logs were opened again")
+    };
+    Router::new().route("/reload", post(reload)).route("/reopen", post(reopen))
+}
+
+async fn reload(requests: &mpsc::Sender<Request>) -> Said {
+    let (answer, outcome) = oneshot::channel();
+    let _ = requests.send(Request::Reload(Cause::Socket, answer)).await;
+    match outcome.await {
+        Ok(Ok(())) => done("the configuration was read again"),
+        Ok(Err(problems)) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, format!("the configuration in force stays:\n{problems}\n"))
+        }
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the edge is stopping\n".into()),
+    }
+}
+
+fn done(words: &str) -> Said {
+    (StatusCode::OK, format!("{words}\n"))
+}

@@ -1,0 +1,179 @@
+//! Another configuration while the edge runs: taken as a whole or not at all.
+
+use super::listeners::Listeners;
+use super::{micros, now};
+use crate::admin::State;
+use crate::config::{Config, load};
+use crate::snapshot::Snapshot;
+use crate::{drain::Drain, upstream};
+use arc_swap::ArcSwapOption;
+use monodon_admin::text::Family;
+use std::ffi::OsString;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Who wanted it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    Signal,
+    Socket,
+    Change,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Signal => "SIGHUP",
+            Self::Socket => "the control socket",
+            Self::Change => "a changed file",
+        })
+    }
+}
+
+/// How reloads went; under Caddy's names in the metrics, where it has them.
+pub struct Reloads {
+    /// The last was not refused.
+    pub successful: AtomicBool,
+    /// When the configuration in force was read. Unix seconds.
+    pub timestamp: AtomicU64,
+    /// The same to the microsecond, and of the last attempt: what was written later was not read.
+    pub begun: AtomicU64,
+    pub taken: AtomicU64,
+    pub refused: AtomicU64,
+    /// Of the configuration in force, see [`crate::config::effective::hash`].
+    pub hash: AtomicU64,
+    /// What was wrong with the last, if it was refused.
+    pub problems: ArcSwapOption<String>,
+}
+
+impl Reloads {
+    pub fn new(hash: u64, begun: u64) -> Self {
+        Self {
+            successful: AtomicBool::new(true),
+            timestamp: AtomicU64::new(now()),
+            begun: AtomicU64::new(begun),
+            taken: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            hash: AtomicU64::new(hash),
+            problems: ArcSwapOption::empty(),
+        }
+    }
+
+    fn note(&self, outcome: &Result<u64, String>) {
+        match outcome {
+            Ok(hash) => {
+                self.timestamp.store(now(), Ordering::Relaxed);
+                self.hash.store(*hash, Ordering::Relaxed);
+                self.taken.fetch_add(1, Ordering::Relaxed);
+                self.problems.store(None);
+            }
+            Err(problems) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                self.problems.store(Some(Arc::new(problems.clone())));
+            }
+        }
+        self.successful.store(outcome.is_ok(), Ordering::Relaxed);
+    }
+
+    pub fn render(&self, out: &mut String) {
+        let help = "Of the settings in force, without the secrets: the same on edges that are configured alike.";
+        Family::gauge(out, "monodon_edge_config_hash", help).sample(&[], self.hash.load(Ordering::Relaxed));
+        let mut family = Family::counter(out, "monodon_edge_config_reloads_total", "Reloads by how they ended.");
+        family.sample(&[("result", "taken")], self.taken.load(Ordering::Relaxed));
+        family.sample(&[("result", "refused")], self.refused.load(Ordering::Relaxed));
+    }
+}
+
+/// What a reload changes beside the state that everybody sees.
+pub struct Reloader<'a> {
+    pub state: &'a State,
+    pub args: Vec<OsString>,
+    pub publish: watch::Sender<Arc<Snapshot>>,
+    pub listeners: Listeners,
+    pub managers: Managers,
+    pub drain: &'a Drain,
+}
+
+impl Reloader<'_> {
+    /// Reads the configuration again; `Err` has all that is wrong with it, and nothing has changed.
+    pub fn reload(&mut self, cause: Cause) -> Result<(), String> {
+        self.state.lines.reopen();
+        self.state.reloads.begun.store(micros(), Ordering::Relaxed);
+        let outcome = self.take();
+        self.state.reloads.note(&outcome);
+        match outcome {
+            Ok(_) => {
+                tracing::info!(%cause, "the configuration was read again");
+                Ok(())
+            }
+            Err(problems) => {
+                tracing::error!(%cause, problems, "reload refused; the configuration before it stays in force");
+                Err(problems)
+            }
+        }
+    }
+
+    fn take(&mut self) -> Result<u64, String> {
+        let loaded = load::serving(&self.args, std::env::vars_os()).map_err(|problems| problems.to_string())?;
+        let old = self.state.snapshot.load_full();
+        stays(&old.config, &loaded.config)?;
+        let bound = self.listeners.bind(&loaded.config.listen)?;
+        // From here on nothing can fail.
+        let hash = crate::config::effective::hash(&loaded.values);
+        let snapshot = Arc::new(Snapshot::build(loaded.config, old.spool.clone(), Some(&old)));
+        self.state.snapshot.store(snapshot.clone());
+        self.state.values.store(Arc::new(loaded.values));
+        self.managers.run(&snapshot, self.drain);
+        self.state.certificates.reconfigure(&snapshot.config.tls);
+        let _ = self.publish.send(snapshot.clone());
+        self.listeners.open(bound, &snapshot.config.listen);
+        Ok(hash)
+    }
+}
+
+/// What is opened once must not change.
+fn stays(then: &Config, now: &Config) -> Result<(), String> {
+    let fixed = [
+        ("admin", then.listen.admin == now.listen.admin),
+        ("threads", then.listen.threads == now.listen.threads),
+        ("state", then.tls.state == now.tls.state),
+        ("spool", then.spool.dir == now.spool.dir),
+        ("access_log", then.log.access == now.log.access),
+        ("log_level", then.log.level == now.log.level),
+        ("log_format", then.log.format == now.log.format),
+    ];
+    let changed: Vec<String> = fixed
+        .iter()
+        .filter(|(_, same)| !same)
+        .map(|(key, _)| format!("{key}: cannot change while the edge runs; restart it"))
+        .collect();
+    if changed.is_empty() { Ok(()) } else { Err(changed.join("\n")) }
+}
+
+/// The upstreams' control tasks.
+#[derive(Default)]
+pub struct Managers(Vec<(usize, JoinHandle<()>)>);
+
+impl Managers {
+    /// Those of upstreams that a reload replaced end.
+    pub fn run(&mut self, snapshot: &Snapshot, drain: &Drain) {
+        let wanted: Vec<_> = snapshot.upstreams.iter().chain(&snapshot.status).cloned().collect();
+        let key = |shared: &Arc<upstream::Shared>| Arc::as_ptr(shared) as usize;
+        self.0.retain(|(id, task)| {
+            let stays = wanted.iter().any(|shared| key(shared) == *id);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for shared in wanted {
+            let id = key(&shared);
+            if !self.0.iter().any(|(known, _)| *known == id) {
+                self.0.push((id, tokio::spawn(shared.manage(drain.clone()))));
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Reload while there is work: addresses come and go, connections stay, changed files are noticed.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::upstream::reply;
+use common::{Connection, Edge, Setup, Upstream, binary, client, free_port, get, until, write};
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, mpsc};
+
+fn reload(edge: &Edge) -> (Option<i32>, String) {
+    let output = binary().arg("reload").arg("--state").arg(&edge.state).output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn status(address: SocketAddr) -> Option<u16> {
+    client::try_get(address, "/").ok().map(|answer| answer.status)
+}
+
+/// Without `--http`: the file says where to listen.
+fn start(file: &Path, text: &str) -> Edge {
+    write(file, text);
+    Setup::default().no_http().plain().args(["--config", file.to_str().unwrap()]).start()
+}
+
+#[test]
+fn addresses_come_and_go_and_the_others_are_not_touched() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edge.toml");
+    let upstream = Upstream::saying("hello");
+    let [stays, goes, comes] = [(); 3].map(|()| local(free_port()));
+    let toml = |listen: &[SocketAddr]| {
+        let listen: Vec<String> = listen.iter().map(|address| format!("\"{address}\"")).collect();
+        format!("upstream = \"{}\"\nhttp = [{}]\n", upstream.address, listen.join(", "))
+    };
+    let edge = start(&file, &toml(&[stays, goes]));
+    let mut kept = Connection::plain(stays).unwrap();
+    let mut at_the_old = Connection::plain(goes).unwrap();
+    let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!((kept.ask(request).status, at_the_old.ask(request).status), (200, 200));
+
+    write(&file, toml(&[stays, comes]));
+    assert_eq!(reload(&edge).0, Some(0));
+    until("the new address answers", || status(comes) == Some(200));
+    until("the old address is closed", || std::net::TcpStream::connect(goes).is_err());
+    assert_eq!(status(stays), Some(200));
+    assert_eq!(kept.ask(request).status, 200, "connections live on");
+    assert_eq!(at_the_old.ask(request).status, 200, "those of the closed address, too");
+
+    // One that cannot be had: nothing changes, and everything wrong is told.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = [taken.local_addr().unwrap(), local(free_port())];
+    write(&file, toml(&taken));
+    let (code, text) = reload(&edge);
+    assert!(code == Some(1) && text.contains(&format!("http: cannot listen on {}", taken[0])), "{text}");
+    assert_eq!((status(comes), status(stays)), (Some(200), Some(200)));
+    assert!(std::net::TcpStream::connect(taken[1]).is_err(), "nothing of it is opened");
+    assert_eq!(edge.metric("monodon_edge_config_reloads_total{result=\"taken\"}"), 1.0);
+    assert_eq!(edge.metric("monodon_edge_config_reloads_total{result=\"refused\"}"), 1.0);
+}
+
+#[test]
+fn https_is_opened_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edge.toml");
+    let upstream = Upstream::saying("hello");
+    let (http, https) = (local(free_port()), local(free_port()));
+    let edge = start(&file, &format!("upstream = \"{}\"\nhttp = \"{http}\"\n", upstream.address));
+    assert_eq!(status(http), Some(200));
+    write(&file, format!("upstream = \"{}\"\nhttp = \"{http}\"\nhttps = \"{https}\"\n", upstream.address));
+    assert_eq!(reload(&edge).0, Some(0));
+    until("plain requests are sent to https", || status(http) == Some(307));
+    let mut connection = Connection::tls(https, &edge.ca(), "localhost", &["http/1.1"]).unwrap();
+    assert_eq!(connection.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
+}
+
+#[test]
+fn all_slips_are_told_at_once_and_a_lost_file_is_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edge.toml");
+    let http = local(free_port());
+    let good = format!("http = \"{http}\"\n[[site]]\n[[site.route]]\npath = \"/\"\nrespond = \"one\"\n");
+    let edge = start(&file, &good);
+    write(
+        &file,
+        "htp = \":80\"\nbody_limit = \"lots\"\n[[site]]\n[[site.route]]\npath = \"api\"\nupstream = \"node\"\n[[site.route]]\nclose = true\n",
+    );
+    let (code, text) = reload(&edge);
+    assert_eq!(code, Some(1));
+    for part in [
+        "edge.toml:1: htp: no such setting; did you mean http?",
+        "edge.toml:2: body_limit: expected a size",
+        "edge.toml:5: path: expected a plain path",
+        "edge.toml:6: upstream: no upstream of that name",
+        "edge.toml:7: site.route: needs a path",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    assert!(!text.contains("nothing to listen"), "what follows from another slip is not told: {text}");
+    assert_eq!(get(http, "/", &[]).text(), "one");
+    std::fs::remove_file(&file).unwrap();
+    let (code, text) = reload(&edge);
+    assert!(code == Some(1) && text.contains("cannot read"), "{text}");
+    write(&file, good.replace("one", "two"));
+    edge.signal("HUP");
+    until("the good one is in force", || get(http, "/", &[]).text() == "two");
+}
+
+#[test]
+fn what_is_under_way_lives_on() {
+    let (release, wait) = mpsc::channel::<()>();
+    let wait = Arc::new(Mutex::new(wait));
+    let upstream = Upstream::start(move |seen, stream| match seen.path() {
+        "/events" => {
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: one\n\n";
+            stream.write_all(head.as_bytes()).unwrap();
+            let _ = wait.lock().unwrap().recv();
+            stream.write_all(b"data: two\n\n").unwrap();
+            false
+        }
+        "/socket" => {
+            let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+            stream.write_all(head.as_bytes()).unwrap();
+            let mut byte = [0];
+            while stream.read_exact(&mut byte).is_ok() {
+                stream.write_all(&byte).unwrap();
+            }
+            false
+        }
+        _ => reply(stream, 200, &[], "hello"),
+    });
+    let edge = Setup::default().plain().file(&format!("upstream = \"{}\"\n", upstream.address)).start();
+    let mut events = std::net::TcpStream::connect(edge.http).unwrap();
+    events.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    events.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut seen = String::new();
+    let mut part = [0; 1024];
+    while !seen.contains("data: one") {
+        let size = events.read(&mut part).unwrap();
+        assert!(size > 0, "{seen}");
+        seen.push_str(std::str::from_utf8(&part[..size]).unwrap());
+    }
+    let mut socket = Connection::plain(edge.http).unwrap();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    assert_eq!(socket.ask(format!("GET /socket HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n")).status, 101);
+    // Another upstream, other waits, other limits: what runs keeps what it began with.
+    let other = Upstream::saying("other");
+    edge.rewrite(&format!("upstream = \"{}\"\nbody_limit = \"1KB\"\nidle_timeout = \"1s\"\n", other.address));
+    assert_eq!(reload(&edge).0, Some(0));
+    until("the new one answers", || get(edge.http, "/", &[]).text() == "other");
+    release.send(()).unwrap();
+    while !seen.contains("data: two") {
+        let size = events.read(&mut part).unwrap();
+        assert!(size > 0, "{seen}");
+        seen.push_str(std::str::from_utf8(&part[..size]).unwrap());
+    }
+    socket.send("x").unwrap();
+    assert_eq!(socket.bytes(1).unwrap(), b"x");
+}
+
+#[test]
+fn a_changed_file_is_noticed_and_a_wrong_one_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edge.toml");
+    let http = local(free_port());
+    let toml = |text: &str| {
+        format!("http = \"{http}\"\nreload_on_change = true\n[[site]]\n[[site.route]]\npath = \"/\"\nrespond = \"{text}\"\n")
+    };
+    let edge = start(&file, &toml("one"));
+    let says = |text: &str| get(http, "/", &[]).text() == text;
+    assert!(says("one"));
+    write(&file, toml("two"));
+    until("the change is noticed", || says("two"));
+    write(&file, "http = 1\n");
+    until("the slip is noticed", || edge.metric("monodon_edge_config_last_reload_successful") == 0.0);
+    assert!(edge.lines().iter().any(|line| line.contains("reload refused") && line.contains("a changed file")));
+    assert!(says("two"));
+    // As editors and orchestrators do: another file in the place of the old one.
+    let beside = dir.path().join("new.toml");
+    write(&beside, toml("three"));
+    std::fs::rename(&beside, &file).unwrap();
+    until("the other file is noticed", || says("three"));
+    // A file that the configuration names counts, too.
+    let secret = dir.path().join("text");
+    write(&secret, "four");
+    write(&file, toml("x").replace("respond = \"x\"", &format!("respond_file = \"{}\"", secret.display())));
+    until("the text is another file's", || says("four"));
+    write(&secret, "five");
+    until("the named file is noticed", || says("five"));
+    let hash = edge.metric("monodon_edge_config_hash");
+    write(&secret, "six");
+    until("again", || says("six"));
+    assert_ne!(edge.metric("monodon_edge_config_hash"), hash);
+}
