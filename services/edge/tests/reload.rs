@@ -172,7 +172,9 @@ fn a_changed_file_is_noticed_and_a_wrong_one_is_not_taken() {
     let file = dir.path().join("edge.toml");
     let http = local(free_port());
     let toml = |text: &str| {
-        format!("http = \"{http}\"\nreload_on_change = true\n[[site]]\n[[site.route]]\npath = \"/\"\nrespond = \"{text}\"\n")
+        format!(
+            "http = \"{http}\"\nreload_on_change = true\n[[site]]\n[[site.route]]\npath = \"/\"\nrespond = \"{text}\"\n"
+        )
     };
     let edge = start(&file, &toml("one"));
     let says = |text: &str| get(http, "/", &[]).text() == text;

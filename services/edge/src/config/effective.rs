@@ -45,9 +45,8 @@ fn heading(block: &Block, above: &str) -> (String, String) {
 
 /// The same for programs.
 pub fn json(values: &Values) -> serde_json::Value {
-    let settings = values.keys().map(|key| {
-        json!({"key": key, "value": plain(values, key), "source": source(values.source(key))})
-    });
+    let settings =
+        values.keys().map(|key| json!({"key": key, "value": plain(values, key), "source": source(values.source(key))}));
     json!({"settings": settings.collect::<Vec<_>>(), "tables": json_tables(values)})
 }
 

@@ -42,10 +42,7 @@ pub fn serving(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)
 }
 
 /// The configuration with defaults in the place of what is wrong, and all that is wrong.
-fn read(
-    args: &[OsString],
-    env: impl Iterator<Item = (OsString, OsString)>,
-) -> Result<(Loaded, Problems), Problems> {
+fn read(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> Result<(Loaded, Problems), Problems> {
     let (values, problems) = SCHEMA.load_all(args, env, Some(Path::new(DEFAULT_FILE)))?;
     let mut reader = Reader { values: &values, problems, interned: Interned::default() };
     let config = reader.config();

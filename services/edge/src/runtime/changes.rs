@@ -29,7 +29,11 @@ enum Mark {
     /// Its files come and go, and are not configuration.
     Folder,
     Content(u64),
-    Large { size: u64, inode: u64, modified: (i64, i64) },
+    Large {
+        size: u64,
+        inode: u64,
+        modified: (i64, i64),
+    },
 }
 
 type Marks = BTreeMap<PathBuf, Mark>;
@@ -50,7 +54,9 @@ pub async fn watch(state: Arc<State>, requests: mpsc::Sender<Request>) {
         let files = files(&state);
         let read = state.reloads.begun.load(Ordering::Relaxed);
         let Ok(now) = tokio::task::spawn_blocking(move || look(files)).await else { continue };
-        for path in now.keys().filter(|path| !known.contains_key(*path) && younger(path, read)).cloned().collect::<Vec<_>>() {
+        for path in
+            now.keys().filter(|path| !known.contains_key(*path) && younger(path, read)).cloned().collect::<Vec<_>>()
+        {
             known.insert(path, Mark::Unread);
         }
         if !differs(&known, &now) {

@@ -25,8 +25,7 @@ pub struct Parts {
 /// Until a signal says stop and all is done.
 pub async fn run(state: Arc<State>, parts: Parts) -> Result<(), String> {
     let Parts { args, publish, listeners, control, drain } = parts;
-    let reloader =
-        Reloader { state: &state, args, publish, listeners, managers: Managers::default(), drain: &drain };
+    let reloader = Reloader { state: &state, args, publish, listeners, managers: Managers::default(), drain: &drain };
     let result = serve(&state, reloader, &control, &drain).await;
     control.enter(Phase::Over);
     result

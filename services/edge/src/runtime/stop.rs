@@ -5,11 +5,7 @@ use crate::drain::{self, Phase};
 use tokio::signal::unix::Signal;
 
 /// SIGTERM to the end (DESIGN "stop"). A second signal ends the wait.
-pub async fn stop(
-    state: &State,
-    control: &drain::Control,
-    (terminate, interrupt): (&mut Signal, &mut Signal),
-) {
+pub async fn stop(state: &State, control: &drain::Control, (terminate, interrupt): (&mut Signal, &mut Signal)) {
     let timeouts = state.snapshot.load().config.timeouts.clone();
     tracing::info!(connections = control.working(), "stopping");
     control.enter(Phase::Announced);
@@ -27,4 +23,3 @@ pub async fn stop(
     }
     tracing::info!("stopped");
 }
-
