@@ -6,6 +6,7 @@
 use crate::body::End;
 use crate::config::{Options, Route};
 use crate::connection::{ConnInfo, Protocol};
+use crate::limits;
 use crate::metrics::{Reason, Site};
 use crate::router::Entry;
 use crate::service::{Thread, View};
@@ -139,6 +140,9 @@ pub struct Record {
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub complete: bool,
+    /// Where it is counted until it has ended, and what its answer says of that.
+    pub held: Vec<limits::Held>,
+    pub quota: Option<Box<limits::Quota>>,
 }
 
 impl Record {
@@ -204,6 +208,9 @@ impl Drop for Record {
             && let Some(active) = metrics.connections.active.get(self.conn.protocol as usize)
         {
             active.subtract(1);
+        }
+        if !self.held.is_empty() {
+            limits::release(&self.view.snapshot.limits, &self.held);
         }
         if self.status == 499 {
             self.complete = false;

@@ -101,6 +101,7 @@ impl Source for Pages {
         metrics::render(&state.shards, &process, &mut out);
         state.reloads.render(&mut out);
         crate::upstream::render(&snapshot.upstreams, &mut out);
+        crate::limits::render(&snapshot.limits, &mut out);
         snapshot.spool.render(&mut out);
         state.certificates.render(&mut out);
         access_log::render_own_log(&mut out);

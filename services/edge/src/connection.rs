@@ -1,11 +1,11 @@
 //! What is known of a client's connection before its first request.
 
 use http::HeaderValue;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// One accepted connection; requests on it share this.
-#[derive(Debug)]
 pub struct ConnInfo {
     /// Whose connection it is: the socket's other end. IPv4 where it is mapped into IPv6.
     pub peer: SocketAddr,
@@ -18,6 +18,8 @@ pub struct ConnInfo {
     pub in_flight: Cell<u32>,
     /// Requests begun on it.
     pub requests: Cell<u64>,
+    /// What it is counted by, over all threads, for as long as it is open; a tunnel holds it too.
+    pub counted: OnceCell<Arc<dyn Send + Sync>>,
 }
 
 /// What the handshake agreed on.
@@ -47,6 +49,7 @@ impl ConnInfo {
             address: address_value(peer.ip()),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
+            counted: OnceCell::new(),
         }
     }
 

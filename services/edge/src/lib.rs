@@ -20,6 +20,7 @@ pub mod error_pages;
 pub mod gateway;
 pub mod headers;
 pub mod host;
+pub mod limits;
 pub mod listener;
 pub mod metrics;
 pub mod path;

@@ -3,6 +3,7 @@
 use crate::connection::{ConnInfo, Protocol, TlsInfo};
 use crate::drain::Phase;
 use crate::gateway;
+use crate::limits::{connections, refuse};
 use crate::protocol;
 use crate::service::Thread;
 use futures_util::FutureExt;
@@ -131,11 +132,23 @@ fn start(stream: TcpStream, peer: SocketAddr, tls: Option<&TlsAcceptor>, thread:
     if total.0.fetch_add(1, Ordering::Relaxed) >= limit {
         return metrics.refused_limit.add(1);
     }
+    let own = connections::connection(&thread.view().snapshot, peer.ip());
     if gateway::is_one(peer.ip()) {
         metrics.from_gateway.add(1);
     }
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
+    let Ok(own) = own else {
+        metrics.refused_client.add(1);
+        if tls.is_none() {
+            tokio::task::spawn_local(async move {
+                refuse::refuse(stream).await;
+                drop(counted);
+            });
+        }
+        return;
+    };
+    let counted: Arc<dyn Send + Sync> = Arc::new((counted, own));
     let thread = thread.clone();
     let working = thread.drain.working();
     match tls {
@@ -143,23 +156,34 @@ fn start(stream: TcpStream, peer: SocketAddr, tls: Option<&TlsAcceptor>, thread:
             metrics.accepted_http.add(1);
             tokio::task::spawn_local(async move {
                 let conn = Rc::new(ConnInfo::new(peer, local, None, Protocol::Http1));
+                let _ = conn.counted.set(counted);
                 let _open = Open::new(&thread, Protocol::Http1);
                 protocol::h1::serve(stream, thread, conn).await;
-                drop((counted, working));
+                drop(working);
             });
         }
         Some(acceptor) => {
             metrics.accepted_https.add(1);
+            let Ok(shaking) = connections::handshake(&thread.view().snapshot, peer.ip()) else {
+                return metrics.refused_client_handshake.add(1);
+            };
             let acceptor = acceptor.clone();
             tokio::task::spawn_local(async move {
-                secure(stream, peer, local, &acceptor, thread).await;
-                drop((counted, working));
+                secure(stream, (peer, local), &acceptor, thread, counted, shaking).await;
+                drop(working);
             });
         }
     }
 }
 
-async fn secure(stream: TcpStream, peer: SocketAddr, local: SocketAddr, acceptor: &TlsAcceptor, thread: Rc<Thread>) {
+async fn secure(
+    stream: TcpStream,
+    (peer, local): (SocketAddr, SocketAddr),
+    acceptor: &TlsAcceptor,
+    thread: Rc<Thread>,
+    counted: Arc<dyn Send + Sync>,
+    shaking: connections::Guard,
+) {
     let begun = Instant::now();
     let limit = thread.view().snapshot.config.timeouts.handshake;
     let stream = match tokio::time::timeout(limit, acceptor.accept(stream)).await {
@@ -174,6 +198,7 @@ async fn secure(stream: TcpStream, peer: SocketAddr, local: SocketAddr, acceptor
             return;
         }
     };
+    drop(shaking);
     let (_, session) = stream.get_ref();
     let (version, index) = match session.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => ("TLSv1.2", 1),
@@ -190,6 +215,7 @@ async fn secure(stream: TcpStream, peer: SocketAddr, local: SocketAddr, acceptor
     };
     let sni = session.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str());
     let conn = Rc::new(ConnInfo::new(peer, local, Some(TlsInfo { sni, version }), protocol));
+    let _ = conn.counted.set(counted);
     let _open = Open::new(&thread, protocol);
     match protocol {
         Protocol::Http1 => protocol::h1::serve(stream, thread, conn).await,

@@ -3,6 +3,7 @@
 use crate::buffer::Spool;
 use crate::config::{Config, Upstream};
 use crate::headers::Prepared;
+use crate::limits::Limits;
 use crate::router::Router;
 use crate::static_files::Root;
 use crate::upstream;
@@ -14,6 +15,7 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<upstream::Shared>>,
     /// The sidecar, behind `status_page`.
     pub status: Option<Arc<upstream::Shared>>,
+    pub limits: Limits,
     pub router: Router,
     pub spool: Arc<Spool>,
     pub prepared: Prepared,
@@ -47,6 +49,7 @@ impl Snapshot {
         let router = Router::new(&config.sites, previous.map(|old| &old.router));
         let prepared = Prepared::new(&config);
         let roots = config.files.iter().map(|entry| Root::new(&entry.dir)).collect();
-        Self { config, upstreams, status, router, spool, prepared, roots }
+        let limits = Limits::build(&config, previous.map(|old| &old.limits));
+        Self { limits, config, upstreams, status, router, spool, prepared, roots }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::options::access::Interned;
 use super::{
-    Cidr, Config, Headers, Limits, Listen, Log, Spool, StaticDir, StatusPage, Timeouts, Tls, Upstream, UpstreamAddress,
+    Cidr, Clients, Config, Headers, Limits, Listen, Log, Spool, StaticDir, StatusPage, Timeouts, Tls, Upstream, UpstreamAddress,
     UpstreamCheck, table::SCHEMA,
 };
 use monodon_settings::{Address, Problem, Problems, Values};
@@ -44,7 +44,7 @@ pub fn serving(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)
 /// The configuration with defaults in the place of what is wrong, and all that is wrong.
 fn read(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> Result<(Loaded, Problems), Problems> {
     let (values, problems) = SCHEMA.load_all(args, env, Some(Path::new(DEFAULT_FILE)))?;
-    let mut reader = Reader { values: &values, problems, interned: Interned::default() };
+    let mut reader = Reader { values: &values, problems, interned: Interned::default(), zone_names: Vec::new() };
     let config = reader.config();
     let problems = reader.problems;
     Ok((Loaded { config, values }, problems))
@@ -54,6 +54,8 @@ pub(super) struct Reader<'a> {
     pub(super) values: &'a Values,
     pub(super) problems: Problems,
     pub(super) interned: Interned,
+    /// Of `[limits]`, for the options that name them.
+    pub(super) zone_names: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -73,6 +75,8 @@ impl Reader<'_> {
             let default = self.upstream();
             self.upstreams(&default, &timeouts)
         };
+        let zones = self.zones();
+        self.zone_names = zones.iter().map(|zone| zone.name.clone()).collect();
         let mut tls = self.tls(state.clone(), !listen.http.is_empty());
         let mut files = self.files();
         let sites = self.sites(&tls.domains, &upstreams, &mut files);
@@ -91,6 +95,8 @@ impl Reader<'_> {
             limits,
             timeouts,
             upstreams,
+            zones,
+            clients: self.clients(),
             sites,
             options: self.options(&[self.values]),
             spool: Spool {
@@ -177,6 +183,34 @@ impl Reader<'_> {
             self.wrong("head_limit", "expected a size from 1KB to 1MB");
         }
         limits
+    }
+
+    fn clients(&mut self) -> Clients {
+        let int = |key| u32::try_from(self.values.int(key)).unwrap_or(0);
+        let rate = self.values.text("handshake_rate");
+        let handshake_rate = super::limits::interval(rate);
+        let clients = Clients {
+            connections: int("connections_per_client"),
+            handshakes: int("handshakes_per_client"),
+            handshake_rate,
+            exempt: self.networks("limit_exempt"),
+            v6_prefix: u8::try_from(self.values.int("limit_ipv6_prefix")).unwrap_or(64),
+        };
+        if handshake_rate.is_none() && !rate.is_empty() {
+            self.wrong("handshake_rate", format!("expected a rate such as 10/s or 100/m, got {rate:?}"));
+        }
+        clients
+    }
+
+    fn networks(&mut self, key: &str) -> Vec<Cidr> {
+        let mut networks = Vec::new();
+        for text in self.values.list(key) {
+            match Cidr::parse(text) {
+                Some(network) => networks.push(network),
+                None => self.wrong(key, format!("expected a network such as 10.0.0.0/8, got {text:?}")),
+            }
+        }
+        networks
     }
 
     fn timeouts(&mut self) -> Timeouts {

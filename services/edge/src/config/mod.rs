@@ -3,6 +3,7 @@
 //! The names, defaults and words of the settings are in [`table`], the reading and checking in [`load`].
 
 pub mod effective;
+pub mod limits;
 pub mod load;
 pub mod options;
 mod routes;
@@ -27,6 +28,9 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// The first is the one of the flat settings, which may have no address.
     pub upstreams: Vec<Named>,
+    /// `[limits.NAME]`, which options name by their places.
+    pub zones: Vec<limits::Zone>,
+    pub clients: Clients,
     /// At least one.
     pub sites: Vec<Site>,
     /// For requests that are no site's.
@@ -103,6 +107,21 @@ impl Default for Limits {
             connections: 10_000,
         }
     }
+}
+
+/// What one client may take of connections, before it has asked for anything.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Clients {
+    /// At a time; 0 is any number.
+    pub connections: u32,
+    /// TLS handshakes at a time; 0 is any number.
+    pub handshakes: u32,
+    /// From one handshake to the next, in the long run.
+    pub handshake_rate: Option<Duration>,
+    /// No limit by client holds for these.
+    pub exempt: Vec<Cidr>,
+    /// IPv6 addresses with the same so many bits are one client.
+    pub v6_prefix: u8,
 }
 
 /// Every wait has an end.

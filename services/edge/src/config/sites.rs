@@ -1,6 +1,7 @@
 //! `[[site]]`: the hosts that belong together, and what becomes of their requests.
 
 use super::StaticDir;
+use super::limits;
 use super::load::{Reader, is_domain};
 use super::options::{Options, with_options};
 use super::routes::{self, Route};
@@ -30,6 +31,14 @@ pub const TABLES: &[Table] = &[
             ),
             tables: &[],
         }],
+    },
+    Table {
+        key: "limits",
+        named: true,
+        words: "A limit that routes and sites name by `limit`: of requests in a time, of requests at a time, or both. Counted over all \
+                threads; what has been counted outlives a reload that does not change it.",
+        sections: &[Section::new("The limit", limits::ZONE)],
+        tables: &[],
     },
     Table {
         key: "upstreams",

@@ -108,6 +108,40 @@ const SETTINGS: &[Setting] = &[
         "10000",
         "Client connections at a time, in all.",
     ),
+    setting(
+        "connections_per_client",
+        Kind::Int { min: 0, max: 10_000_000 },
+        "0",
+        "Connections of one client at a time; more are closed, on plain HTTP with a 429. 0 is any number. Trusted proxies \
+         bring many clients and are not counted.",
+    ),
+    setting(
+        "handshakes_per_client",
+        Kind::Int { min: 0, max: 1_000_000 },
+        "0",
+        "TLS handshakes of one client at a time; more are closed. 0 is any number.",
+    ),
+    setting(
+        "handshake_rate",
+        Kind::Text,
+        "",
+        "TLS handshakes of one client in a time, such as `10/s`; at least 20 or a second's worth may come at once. More are closed. Empty \
+         is any number.",
+    ),
+    setting(
+        "limit_exempt",
+        TEXTS,
+        "",
+        "Networks such as `10.0.0.0/8` for which no limit by client holds. None ever holds for the network's own gateway, \
+         behind which an engine's proxy hides all clients (`/readyz` tells).",
+    ),
+    setting(
+        "limit_ipv6_prefix",
+        Kind::Int { min: 1, max: 128 },
+        "64",
+        "IPv6 addresses that have so many bits in common are one client to every limit: a household has as many addresses \
+         as it likes.",
+    ),
     Setting {
         aliases: &["client_header_timeout"],
         ..setting("head_timeout", Kind::Duration, "10s", "For the whole head of a request, and for a TLS handshake.")

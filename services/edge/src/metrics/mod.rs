@@ -43,6 +43,9 @@ pub struct Connections {
     /// Of these, from a default gateway's address.
     pub from_gateway: Cell64,
     pub refused_limit: Cell64,
+    /// One client's own number of connections, or of handshakes, was reached.
+    pub refused_client: Cell64,
+    pub refused_client_handshake: Cell64,
     pub refused_handshake: Cell64,
     /// Open ones, by protocol; of them those with a request in hand.
     pub open: [Cell64; 2],
@@ -136,6 +139,8 @@ reasons! {
     Scanner "scanner",
     AuthService "auth_service",
     AuthBusy "auth_busy",
+    RateLimited "rate_limited",
+    AtATime "too_many_at_a_time",
 }
 
 /// Label `result` of static answers.

@@ -95,6 +95,10 @@ pub fn render(shards: &[Arc<Shard>], process: &Process<'_>, out: &mut String) {
     sample(out, "connections_from_gateway_total", "", &cells(&|s| s.connections.from_gateway.get()));
     family(out, "connections_rejected_total", "counter", "Connections closed before any request.");
     sample(out, "connections_rejected_total", "reason=\"limit\"", &cells(&|s| s.connections.refused_limit.get()));
+    let refused = cells(&|s| s.connections.refused_client.get());
+    sample(out, "connections_rejected_total", "reason=\"client_limit\"", &refused);
+    let refused = cells(&|s| s.connections.refused_client_handshake.get());
+    sample(out, "connections_rejected_total", "reason=\"client_handshakes\"", &refused);
     let refused = cells(&|s| s.connections.refused_handshake.get());
     sample(out, "connections_rejected_total", "reason=\"handshake\"", &refused);
 

@@ -5,6 +5,7 @@ use super::dispatch::Asked;
 use crate::access;
 use crate::access_log::Record;
 use crate::body::Body;
+use crate::limits;
 use http::Response;
 use http::request::Parts;
 
@@ -16,6 +17,8 @@ pub async fn before(
     record: &mut Record,
 ) -> Result<Option<Response<Body>>, Failure> {
     access::check(record.options(), asked.origin.client_ip, &parts.method, asked.path)?;
+    // Before anything that costs much, such as looking at a password.
+    limits::admit(asked, parts, record)?;
     Ok(None)
 }
 

@@ -17,8 +17,9 @@ use crate::connection::ConnInfo;
 use crate::headers::forward::{self, Origin};
 use crate::router::Entry;
 use crate::upstream::{Meta, Upstream};
-use crate::{error_pages, host, path, redirect};
-use dispatch::{Asked, dispatch};
+use crate::{error_pages, host, limits, path, redirect};
+pub use dispatch::Asked;
+use dispatch::dispatch;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use std::borrow::Cow;
@@ -127,6 +128,8 @@ fn begin(
         bytes_in: 0,
         bytes_out: 0,
         complete: true,
+        held: Vec::new(),
+        quota: None,
     }
     .begin()
 }
@@ -135,6 +138,9 @@ fn begin(
 fn finish(view: &View, mut response: Response<Body>, mut record: Box<Record>, public: bool) -> Response<Body> {
     record.status = response.status().as_u16();
     view.snapshot.prepared.finish(response.headers_mut(), &record.id, public, record.options());
+    if let Some(quota) = record.quota.take() {
+        limits::tell(&view.snapshot.limits, &quota, response.status(), response.headers_mut());
+    }
     if record.method == Method::HEAD {
         let length = http_body::Body::size_hint(response.body()).exact();
         if let Some(length) = length.filter(|length| *length > 0)

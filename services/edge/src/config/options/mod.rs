@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod headers;
+pub mod limits;
 pub mod log;
 pub mod requests;
 
@@ -16,6 +17,7 @@ macro_rules! with_options {
             $($own,)*
             monodon_settings::Section::$section("Requests", $crate::config::options::requests::SETTINGS),
             monodon_settings::Section::$section("Access", $crate::config::options::access::SETTINGS),
+            monodon_settings::Section::$section("Limits by client and key", $crate::config::options::limits::SETTINGS),
             monodon_settings::Section::$section("Headers", $crate::config::options::headers::SETTINGS),
             monodon_settings::Section::$section("Access log", $crate::config::options::log::SETTINGS),
         ]
@@ -28,6 +30,7 @@ pub(super) use with_options;
 pub struct Options {
     pub requests: requests::Requests,
     pub access: access::Access,
+    pub limits: limits::Limits,
     pub headers: headers::Headers,
     pub log: log::Log,
 }
@@ -35,13 +38,17 @@ pub struct Options {
 impl Reader<'_> {
     /// `levels` from the innermost to the flat settings.
     pub(super) fn options(&mut self, levels: &[&Values]) -> Options {
+        let zones = std::mem::take(&mut self.zone_names);
         let mut levels = Levels { values: levels, problems: &mut self.problems, interned: &mut self.interned };
-        Options {
+        let options = Options {
             requests: requests::Requests::read(&mut levels),
             access: access::Access::read(&mut levels),
+            limits: limits::Limits::read(&mut levels, &zones),
             headers: headers::Headers::read(&mut levels),
             log: log::Log::read(&mut levels),
-        }
+        };
+        self.zone_names = zones;
+        options
     }
 }
 

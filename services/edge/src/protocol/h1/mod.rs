@@ -199,7 +199,8 @@ where
         // Requests for an upgrade have no body, so nothing else can hold the wire.
         if let Ok(wire) = Rc::try_unwrap(self.wire) {
             let wire = wire.into_inner();
-            promise.fulfil(Box::new(wire.io), wire.buf.freeze());
+            let io = upgrade::Counted { io: wire.io, counted: self.conn.counted.get().cloned() };
+            promise.fulfil(Box::new(io), wire.buf.freeze());
         }
     }
 
