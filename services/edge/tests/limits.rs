@@ -60,16 +60,16 @@ fn a_rate_with_a_burst() {
     assert_eq!((line["reason"].as_str(), line["route"].as_str()), (Some("rate_limited"), Some("/api/")));
     assert_eq!(edge.metric("monodon_edge_limit_refused_total{limit=\"api\",dry_run=\"false\"}"), 2.0);
     assert_eq!(edge.metric("monodon_edge_limit_keys{limit=\"api\"}"), 1.0);
-    assert_eq!(
-        edge.metric("monodon_edge_http_request_errors_total{site=\"_default\",reason=\"rate_limited\"}"),
-        2.0
-    );
+    assert_eq!(edge.metric("monodon_edge_http_request_errors_total{site=\"_default\",reason=\"rate_limited\"}"), 2.0);
 }
 
 #[test]
 fn answers_tell_how_much_is_left() {
     let upstream = Upstream::saying("hello");
-    let edge = edge(&upstream, "limit = ['a', 'b']\nlimit_headers = true\n[limits.a]\nrate = '1/h'\nburst = 9\n[limits.b]\nrate = '10/m'\nburst = 3\n");
+    let edge = edge(
+        &upstream,
+        "limit = ['a', 'b']\nlimit_headers = true\n[limits.a]\nrate = '1/h'\nburst = 9\n[limits.b]\nrate = '10/m'\nburst = 3\n",
+    );
     let answer = get(edge.http, "/", &[]);
     assert_eq!(answer.header("ratelimit-policy"), Some("\"b\";q=4;w=24"), "the one with least left");
     assert_eq!(answer.header("ratelimit"), Some("\"b\";r=3;t=6"));

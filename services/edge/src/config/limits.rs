@@ -148,7 +148,11 @@ fn part(text: &str) -> Result<Key, String> {
     }
     if let Some(name) = text.strip_prefix("cookie:") {
         let fine = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && !b"=;,\"".contains(&byte));
-        return if fine { Ok(Key::Cookie(name.into())) } else { Err(format!("expected a cookie's name, got {text:?}")) };
+        return if fine {
+            Ok(Key::Cookie(name.into()))
+        } else {
+            Err(format!("expected a cookie's name, got {text:?}"))
+        };
     }
     if text.contains('$') {
         return Template::parse(text, None).map(Key::Template);
@@ -202,19 +206,34 @@ mod tests {
                 "[limits.a]\nrate = '10/s'\nkey = 'ip'",
                 "edge.toml:3: key: expected client, header:NAME, cookie:NAME or a text with $variables, got \"ip\"",
             ),
-            ("[limits.a]\nrate = '10/s'\nkey = 'header:a b'", "edge.toml:3: key: expected a header's name, got \"header:a b\""),
-            ("[limits.a]\nrate = '10/s'\nkey = 'cookie:'", "edge.toml:3: key: expected a cookie's name, got \"cookie:\""),
+            (
+                "[limits.a]\nrate = '10/s'\nkey = 'header:a b'",
+                "edge.toml:3: key: expected a header's name, got \"header:a b\"",
+            ),
+            (
+                "[limits.a]\nrate = '10/s'\nkey = 'cookie:'",
+                "edge.toml:3: key: expected a cookie's name, got \"cookie:\"",
+            ),
             (
                 "[limits.'a\"b']\nrate = '10/s'",
                 "edge.toml:1: limits.a\"b: a limit's name has letters, digits, - and _ only",
             ),
             ("limit = ['a']", "edge.toml:1: limit: there is no [limits.a]"),
             ("[limits.b]\nrate = '1/s'\n[[site]]\nlimit = ['a']", "edge.toml:4: limit: there is no [limits.a], only b"),
-            ("limit_exempt = ['10.0.0.0/40']", "edge.toml:1: limit_exempt: expected a network such as 10.0.0.0/8, got \"10.0.0.0/40\""),
-            ("handshake_rate = 'often'", "edge.toml:1: handshake_rate: expected a rate such as 10/s or 100/m, got \"often\""),
+            (
+                "limit_exempt = ['10.0.0.0/40']",
+                "edge.toml:1: limit_exempt: expected a network such as 10.0.0.0/8, got \"10.0.0.0/40\"",
+            ),
+            (
+                "handshake_rate = 'often'",
+                "edge.toml:1: handshake_rate: expected a rate such as 10/s or 100/m, got \"often\"",
+            ),
         ] {
             assert_eq!(problems_of(text), wrong, "{text}");
         }
-        assert_eq!(problems_of("limit = ['a']\n[limits.a]\nrate = '1/s'\nkey = ['client', '$host']\n[[site]]\nlimit = []"), "");
+        assert_eq!(
+            problems_of("limit = ['a']\n[limits.a]\nrate = '1/s'\nkey = ['client', '$host']\n[[site]]\nlimit = []"),
+            ""
+        );
     }
 }

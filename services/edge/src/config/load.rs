@@ -2,8 +2,8 @@
 
 use super::options::access::Interned;
 use super::{
-    Cidr, Clients, Config, Headers, Limits, Listen, Log, Spool, StaticDir, StatusPage, Timeouts, Tls, Upstream, UpstreamAddress,
-    UpstreamCheck, table::SCHEMA,
+    Cidr, Clients, Config, Headers, Limits, Listen, Log, Spool, StaticDir, StatusPage, Timeouts, Tls, Upstream,
+    UpstreamAddress, UpstreamCheck, table::SCHEMA,
 };
 use monodon_settings::{Address, Problem, Problems, Values};
 use std::ffi::OsString;

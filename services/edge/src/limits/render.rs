@@ -9,8 +9,11 @@ pub fn render(limits: &Limits, out: &mut String) {
         return;
     }
     let zones = || limits.zones.iter().map(|zone| (zone.rule.name.as_str(), zone));
-    let mut refused =
-        Family::counter(out, "monodon_edge_limit_refused_total", "Requests beyond a limit; dry_run ones were let pass.");
+    let mut refused = Family::counter(
+        out,
+        "monodon_edge_limit_refused_total",
+        "Requests beyond a limit; dry_run ones were let pass.",
+    );
     for (name, zone) in zones() {
         refused.sample(&[("limit", name), ("dry_run", "false")], zone.refused.load(Relaxed));
         refused.sample(&[("limit", name), ("dry_run", "true")], zone.spared.load(Relaxed));
@@ -21,8 +24,11 @@ pub fn render(limits: &Limits, out: &mut String) {
         keys.sample(&[("limit", name)], zone.table.as_ref().map_or(0, super::Table::live));
     }
     drop(keys);
-    let mut evicted =
-        Family::counter(out, "monodon_edge_limit_evictions_total", "Keys forgotten early because the limit's table was full.");
+    let mut evicted = Family::counter(
+        out,
+        "monodon_edge_limit_evictions_total",
+        "Keys forgotten early because the limit's table was full.",
+    );
     for (name, zone) in zones() {
         let evictions = zone.table.as_ref().map_or(0, |table| table.evicted.load(Relaxed));
         let uncounted = zone.counts.as_ref().map_or(0, |counts| counts.uncounted.load(Relaxed));
