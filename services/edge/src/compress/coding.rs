@@ -1,10 +1,18 @@
 //! The coders themselves, of the libraries that the field uses: brotli, zstd, zlib-rs.
 
 use super::Coding;
+use std::cell::RefCell;
 use std::io::{self, Write};
 
-/// The window of brotli, as an exponent of two: nginx's 512 KiB.
-const BROTLI_WINDOW: u32 = 19;
+/// The window of brotli and zstd, as an exponent of two: nginx's 512 KiB.
+pub const WINDOW: u32 = 19;
+/// A body's own length would do as a window; below this, brotli takes to tables that it clears at length.
+const LEAST_WINDOW: u32 = 17;
+
+thread_local! {
+    /// For small bodies, making it costs more than using it.
+    static ZSTD: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// Bytes that are there, at once. `level` as the coding counts: brotli 0 to 11, zstd 1 to 19, gzip 1 to 9; what lies
 /// outside is taken as the nearest. It works as long as it takes: for small bodies, or off the data threads.
@@ -12,18 +20,25 @@ pub fn compress(bytes: &[u8], coding: Coding, level: u8) -> io::Result<Vec<u8>> 
     match coding {
         Coding::Br => {
             let mut out = Vec::with_capacity(bytes.len() / 4 + 64);
-            // A window larger than the body costs memory and gains nothing.
-            let window = (usize::BITS - bytes.len().leading_zeros()).clamp(10, BROTLI_WINDOW);
+            let window = (usize::BITS - bytes.len().leading_zeros()).clamp(LEAST_WINDOW, WINDOW);
             let parameters = brotli::enc::BrotliEncoderParams {
                 quality: i32::from(level.min(11)),
-                lgwin: i32::try_from(window).unwrap_or(10),
+                lgwin: window.cast_signed(),
                 size_hint: bytes.len(),
                 ..Default::default()
             };
             brotli::BrotliCompress(&mut &*bytes, &mut out, &parameters)?;
             Ok(out)
         }
-        Coding::Zstd => zstd::bulk::compress(bytes, i32::from(level.clamp(1, 19))),
+        Coding::Zstd => ZSTD.with_borrow_mut(|kept| {
+            let level = i32::from(level.clamp(1, 19));
+            let compressor = match kept {
+                Some(compressor) => compressor,
+                None => kept.insert(zstd::bulk::Compressor::new(level)?),
+            };
+            compressor.set_compression_level(level)?;
+            compressor.compress(bytes)
+        }),
         Coding::Gzip => {
             let level = flate2::Compression::new(u32::from(level.clamp(1, 9)));
             let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 4 + 64), level);

@@ -1,9 +1,15 @@
-//! Content codings: what a client takes ([`accept`]) and how bytes become it ([`coding`]).
+//! Content codings: what a client takes ([`accept`]), which answers are worth it ([`filter`]), and how bytes become it, at
+//! once ([`coding`]) or on their way ([`body`]).
 
 pub mod accept;
+pub mod body;
 pub mod coding;
+pub mod encoder;
+pub mod filter;
+pub mod types;
 
 pub use accept::{Accept, Coding};
+pub use filter::{Seen, apply};
 
 use http::{HeaderMap, HeaderValue, header};
 

@@ -454,3 +454,6 @@ mod tests;
 #[cfg(test)]
 #[path = "access_tests.rs"]
 mod access_tests;
+#[cfg(test)]
+#[path = "compress_tests.rs"]
+mod compress_tests;

@@ -6,6 +6,7 @@ mod render;
 pub use cell::{Cell64, Histogram, Table};
 pub use render::{Process, render};
 
+use crate::compress::Coding;
 use http::Method;
 
 /// Label `site`: 0 is `_other`, or the only one where no domains are set; then the configured domains in their order.
@@ -24,6 +25,7 @@ pub struct Shard {
     pub handshakes: Table<32>,
     pub handshake_seconds: Histogram,
     pub static_cache_bytes: Cell64,
+    pub compression: Compression,
 }
 
 /// What is kept for each site.
@@ -52,6 +54,35 @@ pub struct Connections {
     pub active: [Cell64; 2],
 }
 
+/// By [`Coding`].
+#[derive(Default)]
+pub struct Compression {
+    pub answers: [Cell64; 3],
+    pub bytes_in: [Cell64; 3],
+    pub bytes_out: [Cell64; 3],
+}
+
+impl Compression {
+    pub fn begun(&self, coding: Coding) {
+        add(&self.answers, coding, 1);
+    }
+
+    /// By the coder.
+    pub fn taken(&self, coding: Coding, bytes: usize) {
+        add(&self.bytes_in, coding, bytes);
+    }
+
+    pub fn given(&self, coding: Coding, bytes: usize) {
+        add(&self.bytes_out, coding, bytes);
+    }
+}
+
+fn add(cells: &[Cell64; 3], coding: Coding, more: usize) {
+    if let Some(cell) = cells.get(coding as usize) {
+        cell.add(more as u64);
+    }
+}
+
 impl Default for Shard {
     fn default() -> Self {
         Self {
@@ -63,6 +94,7 @@ impl Default for Shard {
             handshakes: Table::default(),
             handshake_seconds: Histogram::default(),
             static_cache_bytes: Cell64::default(),
+            compression: Compression::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::cell::BUCKETS;
 use super::{HANDSHAKES, Histogram, METHODS, PROTOCOLS, Reason, STATIC_RESULTS, Shard, TLS_VERSIONS, Table};
+use crate::compress::Coding;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -118,6 +119,23 @@ pub fn render(shards: &[Arc<Shard>], process: &Process<'_>, out: &mut String) {
     }
     family(out, "static_cache_bytes", "gauge", "Files kept in memory.");
     sample(out, "static_cache_bytes", "", &cells(&|shard| shard.static_cache_bytes.get()));
+
+    let of_coding =
+        |cells: &[super::Cell64; 3], coding: Coding| cells.get(coding as usize).map_or(0, super::Cell64::get);
+    family(out, "compressed_responses_total", "counter", "Answers that were compressed.");
+    for coding in Coding::ALL {
+        let count = cells(&|shard| of_coding(&shard.compression.answers, coding));
+        sample(out, "compressed_responses_total", &format!("encoding=\"{}\"", coding.name()), &count);
+    }
+    family(out, "compression_bytes_total", "counter", "Bytes of answers before (in) and after (out) compression.");
+    for coding in Coding::ALL {
+        let taken = cells(&|shard| of_coding(&shard.compression.bytes_in, coding));
+        let given = cells(&|shard| of_coding(&shard.compression.bytes_out, coding));
+        for (direction, count) in [("in", taken), ("out", given)] {
+            let labels = format!("encoding=\"{}\",direction=\"{direction}\"", coding.name());
+            sample(out, "compression_bytes_total", &labels, &count);
+        }
+    }
 
     family(out, "draining", "gauge", "1 while the edge is about to stop.");
     sample(out, "draining", "", &u64::from(process.draining));

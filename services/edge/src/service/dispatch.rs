@@ -75,7 +75,7 @@ pub async fn dispatch(
     if let Some(answer) = filters::before(asked, parts, record).await? {
         return Ok(answer);
     }
-    let seen = filters::Seen::of(parts);
+    let seen = filters::Seen::of(parts, record);
     let response = act(asked, place, parts, body, record).await?;
     Ok(filters::after(asked, &seen, record, response))
 }

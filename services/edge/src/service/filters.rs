@@ -6,6 +6,7 @@ use crate::access;
 use crate::access_log::Record;
 use crate::body::Body;
 use crate::limits;
+use crate::compress;
 use http::Response;
 use http::request::Parts;
 
@@ -23,16 +24,19 @@ pub async fn before(
 }
 
 /// What the filters behind want to know of a request, whose headers the upstream takes.
-pub struct Seen {}
+pub struct Seen {
+    compress: compress::Seen,
+}
 
 impl Seen {
-    pub fn of(_parts: &Parts) -> Self {
-        Self {}
+    pub fn of(parts: &Parts, record: &Record) -> Self {
+        Self { compress: compress::Seen::of(&record.options().compress, parts) }
     }
 }
 
 /// What becomes of an answer that came from a file, an upstream or a route. (Error pages, and what all answers have, are
 /// not here but in the pipeline's end.)
-pub fn after(_asked: &Asked<'_>, _seen: &Seen, _record: &mut Record, response: Response<Body>) -> Response<Body> {
-    response
+pub fn after(_asked: &Asked<'_>, seen: &Seen, record: &mut Record, response: Response<Body>) -> Response<Body> {
+    let metrics = &record.thread.metrics;
+    compress::apply(&record.options().compress, &seen.compress, &record.method, response, metrics)
 }

@@ -112,6 +112,14 @@ impl Connection {
         }
     }
 
+    /// The next chunk of a chunked body; the last is empty.
+    pub fn chunk(&mut self) -> io::Result<Vec<u8>> {
+        let size = usize::from_str_radix(&self.line()?, 16).map_err(io::Error::other)?;
+        let chunk = self.bytes(size)?;
+        self.line()?;
+        Ok(chunk)
+    }
+
     /// The next answer that is not 100; `to_head`: it answers a HEAD.
     pub fn answer_to(&mut self, to_head: bool) -> io::Result<Answer> {
         let (head, status) = loop {

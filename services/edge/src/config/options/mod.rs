@@ -2,6 +2,7 @@
 //! then among the flat ones. One file a concern, each with its settings, its type, and how it is read.
 
 pub mod access;
+pub mod compress;
 pub mod headers;
 pub mod limits;
 pub mod log;
@@ -19,6 +20,7 @@ macro_rules! with_options {
             monodon_settings::Section::$section("Access", $crate::config::options::access::SETTINGS),
             monodon_settings::Section::$section("Limits by client and key", $crate::config::options::limits::SETTINGS),
             monodon_settings::Section::$section("Headers", $crate::config::options::headers::SETTINGS),
+            monodon_settings::Section::$section("Compression", $crate::config::options::compress::SETTINGS),
             monodon_settings::Section::$section("Access log", $crate::config::options::log::SETTINGS),
         ]
     };
@@ -32,6 +34,7 @@ pub struct Options {
     pub access: access::Access,
     pub limits: limits::Limits,
     pub headers: headers::Headers,
+    pub compress: compress::Compress,
     pub log: log::Log,
 }
 
@@ -45,6 +48,7 @@ impl Reader<'_> {
             access: access::Access::read(&mut levels),
             limits: limits::Limits::read(&mut levels, &zones),
             headers: headers::Headers::read(&mut levels),
+            compress: compress::Compress::read(&mut levels),
             log: log::Log::read(&mut levels),
         };
         self.zone_names = zones;

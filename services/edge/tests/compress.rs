@@ -1,0 +1,233 @@
+//! Answers that are compressed on their way, over real sockets.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::upstream::reply;
+use common::{Connection, Edge, Setup, Upstream, get};
+use std::io::{Read, Write};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+
+const HTML: (&str, &str) = ("Content-Type", "text/html; charset=utf-8");
+
+fn page() -> String {
+    "<p>the same again and again</p>\n".repeat(100)
+}
+
+fn gunzip(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(bytes).read_to_string(&mut text).unwrap();
+    text
+}
+
+fn decoded(coding: &str, bytes: &[u8]) -> String {
+    match coding {
+        "gzip" => gunzip(bytes),
+        "zstd" => String::from_utf8(zstd::stream::decode_all(bytes).unwrap()).unwrap(),
+        "br" => {
+            let mut text = String::new();
+            brotli::Decompressor::new(bytes, 4096).read_to_string(&mut text).unwrap();
+            text
+        }
+        _ => panic!("{coding}"),
+    }
+}
+
+/// Pages of every kind, by their path.
+fn application() -> Upstream {
+    Upstream::start(|seen, stream| {
+        let page = page();
+        match seen.path() {
+            "/page" if seen.header("if-none-match").is_some_and(|tags| tags.contains("\"v1\"")) => {
+                let head = "HTTP/1.1 304 Not Modified\r\nETag: \"v1\"\r\n\r\n";
+                stream.write_all(head.as_bytes()).is_ok()
+            }
+            "/page" if seen.line.starts_with("HEAD") => {
+                let head =
+                    format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n", page.len());
+                stream.write_all(head.as_bytes()).is_ok()
+            }
+            "/page" => reply(stream, 200, &[HTML, ("ETag", "\"v1\""), ("Vary", "Cookie")], page),
+            "/gzipped" => reply(stream, 200, &[HTML, ("Content-Encoding", "gzip")], page),
+            "/fixed" => reply(stream, 200, &[HTML, ("Cache-Control", "no-transform")], page),
+            "/image" => reply(stream, 200, &[("Content-Type", "image/png")], page),
+            "/short" => reply(stream, 200, &[HTML], "short"),
+            "/login" => reply(stream, 200, &[HTML, ("Set-Cookie", "session=1")], page),
+            "/missing" => reply(stream, 404, &[HTML], page),
+            "/large" => reply(stream, 200, &[HTML], page.repeat(1000)),
+            _ => reply(stream, 404, &[], ""),
+        }
+    })
+}
+
+#[test]
+fn the_client_gets_what_it_takes() {
+    let upstream = application();
+    let edge = Edge::plain(upstream.flag());
+    for (asked, coding) in [
+        ("gzip, deflate, br, zstd", Some("zstd")),
+        ("gzip, deflate, br", Some("br")),
+        ("gzip", Some("gzip")),
+        ("br;q=0.5, gzip;q=0.9", Some("gzip")),
+        ("deflate", None),
+        ("gzip;q=0", None),
+        ("gzip;q=nonsense", None),
+        ("identity", None),
+    ] {
+        let answer = get(edge.http, "/page", &[&format!("Accept-Encoding: {asked}")]);
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("content-encoding"), coding, "{asked}");
+        let vary: Vec<_> = answer.headers.iter().filter(|(name, _)| name == "vary").map(|(_, value)| value).collect();
+        assert_eq!(vary, ["Cookie", "Accept-Encoding"], "{asked}");
+        match coding {
+            None => assert_eq!((answer.text(), answer.header("etag")), (page(), Some("\"v1\""))),
+            Some(coding) => {
+                assert_eq!(decoded(coding, &answer.body), page(), "{asked}");
+                assert!(answer.body.len() < 300);
+                assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
+                assert_eq!(answer.header("etag"), Some("W/\"v1\""));
+            }
+        }
+        assert_eq!(upstream.last().header("accept-encoding"), Some(asked), "the application may choose first");
+    }
+    let none = get(edge.http, "/page", &[]);
+    assert_eq!((none.header("content-encoding"), none.text()), (None, page()));
+    assert!(edge.metric("monodon_edge_compressed_responses_total{encoding=\"gzip\"}") >= 2.0);
+    assert!(edge.metric("monodon_edge_compression_bytes_total{encoding=\"gzip\",direction=\"in\"}") >= 6000.0);
+}
+
+#[test]
+fn what_stays_as_it_is() {
+    let upstream = application();
+    let edge = Edge::plain(upstream.flag());
+    let gzip = "Accept-Encoding: gzip";
+    for path in ["/gzipped", "/fixed", "/image"] {
+        let answer = get(edge.http, path, &[gzip]);
+        assert_eq!(answer.text(), page(), "{path}: the same bytes");
+        assert_eq!(answer.header("vary"), None, "{path}");
+    }
+    assert_eq!(get(edge.http, "/gzipped", &[gzip]).header("content-encoding"), Some("gzip"));
+    assert_eq!(get(edge.http, "/short", &[gzip]).header("content-encoding"), None);
+    assert_eq!(get(edge.http, "/missing", &[gzip]).header("content-encoding"), Some("gzip"), "errors have pages, too");
+}
+
+#[test]
+fn conditional_requests_and_head() {
+    let upstream = application();
+    let edge = Edge::plain(upstream.flag());
+    let gzip = "Accept-Encoding: gzip";
+    let again = get(edge.http, "/page", &[gzip, "If-None-Match: W/\"v1\""]);
+    assert_eq!((again.status, again.body.len()), (304, 0));
+    assert_eq!(again.header("content-encoding"), None);
+    assert_eq!(upstream.last().header("if-none-match"), Some("W/\"v1\""));
+    let mut connection = Connection::plain(edge.http).unwrap();
+    connection.send(format!("HEAD /page HTTP/1.1\r\nHost: a\r\n{gzip}\r\nConnection: close\r\n\r\n")).unwrap();
+    let all = String::from_utf8(connection.read_to_end()).unwrap().to_ascii_lowercase();
+    assert!(all.contains("content-encoding: gzip\r\n") && all.contains("vary: accept-encoding\r\n"), "{all}");
+    assert!(!all.contains("content-length") && all.ends_with("\r\n\r\n"), "{all}");
+}
+
+#[test]
+fn files_are_compressed_and_revalidated() {
+    let folder = tempfile::tempdir().unwrap();
+    common::write(&folder.path().join("app.css"), "body { color: red }\n".repeat(50_000));
+    common::write(&folder.path().join("photo.png"), "x".repeat(5000));
+    let edge = Edge::plain(["--static".to_owned(), format!("/static/={}", folder.path().display())]);
+    let answer = get(edge.http, "/static/app.css", &["Accept-Encoding: gzip"]);
+    assert_eq!(answer.header("content-encoding"), Some("gzip"));
+    assert_eq!(gunzip(&answer.body).len(), 1_000_000);
+    let tag = answer.header("etag").unwrap().to_owned();
+    let again = get(edge.http, "/static/app.css", &["Accept-Encoding: gzip", &format!("If-None-Match: {tag}")]);
+    assert_eq!(again.status, 304);
+    let part = get(edge.http, "/static/app.css", &["Accept-Encoding: gzip", "Range: bytes=0-3"]);
+    assert_eq!((part.status, part.text().as_str(), part.header("content-encoding")), (206, "body", None));
+    let photo = get(edge.http, "/static/photo.png", &["Accept-Encoding: gzip"]);
+    assert_eq!((photo.header("content-encoding"), photo.body.len()), (None, 5000));
+}
+
+#[test]
+fn off_per_route_and_secrets() {
+    let upstream = application();
+    let edge = Setup::default()
+        .plain()
+        .args(upstream.flag())
+        .file(
+            "compress = ['gzip']\ncompress_types = ['text/*']\n[[site]]\n\
+             [[site.route]]\nexact = '/missing'\nupstream = 'default'\ncompress = 'off'\n\
+             [[site.route]]\nexact = '/short'\nupstream = 'default'\ncompress_min_length = 0\ngzip_level = 9\n\
+             [[site.route]]\nexact = '/login'\nupstream = 'default'\ncompress_private = false\n\
+             [[site.route]]\npath = '/page'\nupstream = 'default'\ncompress_private = false\n\
+             [[site.route]]\nexact = '/text'\nrespond = 'a text a text a text a text a text a text'\ncompress_min_length = 10\n",
+        )
+        .start();
+    let coding = |path: &str, fields: &[&str]| {
+        let answer = get(edge.http, path, &[&["Accept-Encoding: gzip, br, zstd"], fields].concat());
+        answer.header("content-encoding").map(str::to_owned)
+    };
+    let gzip = Some("gzip".to_owned());
+    assert_eq!(coding("/large", &["Cookie: a=1"]), gzip);
+    assert_eq!(coding("/missing", &[]), None);
+    assert_eq!(coding("/short", &[]), None, "nothing is gained");
+    assert_eq!(coding("/login", &[]), None);
+    assert_eq!(coding("/page", &[]), gzip);
+    assert_eq!(coding("/page", &["Cookie: a=1"]), None);
+    assert_eq!(coding("/page", &["Authorization: Bearer x"]), None);
+    assert_eq!(coding("/text", &[]), gzip);
+}
+
+/// Large bodies go through in parts, and are whole at the end; a slow one is not held back.
+#[test]
+fn streams() {
+    let (sender, receiver) = channel::<()>();
+    let gate: Arc<Mutex<Receiver<()>>> = Arc::new(Mutex::new(receiver));
+    let upstream = Upstream::start(move |seen, stream| {
+        if seen.path() == "/large" {
+            return reply(stream, 200, &[HTML], page().repeat(1000));
+        }
+        let kind = if seen.path() == "/events" { "text/event-stream" } else { "text/html" };
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        for number in 0..3 {
+            let text = format!("data: {number}\n\n");
+            stream.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes()).unwrap();
+            // The next comes only when the client has seen this one.
+            if gate.lock().unwrap().recv_timeout(common::PATIENCE).is_err() {
+                return false;
+            }
+        }
+        stream.write_all(b"0\r\n\r\n").is_ok()
+    });
+    let edge = Setup::default()
+        .plain()
+        .args(upstream.flag())
+        .file("compress_types = ['text/html', 'text/event-stream']\n")
+        .start();
+    for coding in ["gzip", "br", "zstd"] {
+        let large = get(edge.http, "/large", &[&format!("Accept-Encoding: {coding}")]);
+        assert_eq!(large.header("content-encoding"), Some(coding));
+        assert_eq!(large.header("content-length"), None);
+        assert!(decoded(coding, &large.body) == page().repeat(1000), "{coding}");
+    }
+    for path in ["/events", "/slow"] {
+        let mut connection = Connection::plain(edge.http).unwrap();
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")).unwrap();
+        let head = connection.head().unwrap().to_ascii_lowercase();
+        assert!(head.contains("content-encoding: gzip"), "{head}");
+        let mut decoder = flate2::write::GzDecoder::new(Vec::new());
+        for number in 0..3 {
+            let wanted = format!("data: {number}\n\n");
+            while !String::from_utf8_lossy(decoder.get_ref()).contains(&wanted) {
+                let chunk = connection.chunk().unwrap();
+                assert!(!chunk.is_empty(), "{path}: the end before {wanted:?}");
+                decoder.write_all(&chunk).unwrap();
+                decoder.flush().unwrap();
+            }
+            sender.send(()).unwrap();
+        }
+        while let Some(chunk) = connection.chunk().ok().filter(|chunk| !chunk.is_empty()) {
+            decoder.write_all(&chunk).unwrap();
+        }
+        assert_eq!(decoder.finish().unwrap(), b"data: 0\n\ndata: 1\n\ndata: 2\n\n", "{path}");
+    }
+}
