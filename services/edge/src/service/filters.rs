@@ -5,8 +5,8 @@ use super::dispatch::Asked;
 use crate::access;
 use crate::access_log::Record;
 use crate::body::Body;
-use crate::limits;
 use crate::compress;
+use crate::limits;
 use http::Response;
 use http::request::Parts;
 
