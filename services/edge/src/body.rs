@@ -1,7 +1,9 @@
 //! The one body type of both directions: nothing, bytes that are there, or a stream.
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
+use http_body_util::{BodyExt, Full};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -61,6 +63,11 @@ impl Body {
     pub fn full(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         Self::of(if bytes.is_empty() { Kind::Empty } else { Kind::Full(bytes) })
+    }
+
+    /// Bytes and what is said behind them (RFC 9110, section 6.5): HTTP/2 clients get both.
+    pub fn with_trailers(bytes: Bytes, trailers: HeaderMap) -> Self {
+        Self::stream(Full::new(bytes).map_err(|never| match never {}).with_trailers(std::future::ready(Some(Ok(trailers)))))
     }
 
     pub fn stream(stream: impl http_body::Body<Data = Bytes, Error = BodyError> + 'static) -> Self {

@@ -205,7 +205,7 @@ mod tests {
         let second = collect().await;
         assert!(second.in_file());
         for buffered in [&first, &second] {
-            let whole = buffered.replay(None).collect().await.unwrap().to_bytes();
+            let whole = buffered.replay().collect().await.unwrap().to_bytes();
             assert_eq!(whole, "0123456789".repeat(9));
         }
         let again = first.clone();

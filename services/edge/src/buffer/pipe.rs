@@ -8,6 +8,7 @@
 use super::spool::{Spool, SpoolFile};
 use crate::body::BodyError;
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -16,7 +17,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 /// The moment a client is given to make room in memory.
@@ -31,6 +32,7 @@ struct State {
     written: u64,
     taken: u64,
     end: Option<Result<(), BodyError>>,
+    trailers: Option<HeaderMap>,
     reader: Option<Waker>,
     writer: Option<Waker>,
     gone: bool,
@@ -98,6 +100,11 @@ impl Writer {
             self.room(&data).await;
             self.push(data);
         }
+    }
+
+    /// To be said behind the body.
+    pub fn trailers(&self, trailers: HeaderMap) {
+        self.state.borrow_mut().trailers = Some(trailers);
     }
 
     pub fn finish(&mut self, end: Result<(), BodyError>) {
@@ -170,10 +177,10 @@ impl Drop for Writer {
 }
 
 impl Reader {
-    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         loop {
             if let Some(next) = &mut self.next {
-                let part = std::task::ready!(next.as_mut().poll(cx));
+                let part = ready!(next.as_mut().poll(cx));
                 self.next = None;
                 let mut state = self.state.borrow_mut();
                 return Poll::Ready(Some(match part {
@@ -182,7 +189,7 @@ impl Reader {
                         if state.file_is_drained() {
                             state.wake_writer();
                         }
-                        Ok(bytes)
+                        Ok(Frame::data(bytes))
                     }
                     Err(error) => Err(BodyError::Io(error)),
                 }));
@@ -191,7 +198,7 @@ impl Reader {
             if let Some(bytes) = state.memory.pop_front() {
                 state.held -= bytes.len();
                 state.wake_writer();
-                return Poll::Ready(Some(Ok(bytes)));
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             if let (Some(file), false) = (&state.file, state.file_is_drained()) {
                 let read = file.clone().read(state.taken, state.written);
@@ -202,7 +209,7 @@ impl Reader {
             return match state.end.take() {
                 Some(Ok(())) => {
                     state.end = Some(Ok(()));
-                    Poll::Ready(None)
+                    Poll::Ready(state.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
                 }
                 Some(Err(error)) => Poll::Ready(Some(Err(error))),
                 None => {
@@ -219,21 +226,17 @@ impl http_body::Body for Reader {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.poll_data(cx).map(|part| {
-            part.map(|part| {
-                part.map(|data| {
-                    if let Some(left) = &mut self.left {
-                        *left = left.saturating_sub(data.len() as u64);
-                    }
-                    Frame::data(data)
-                })
-            })
-        })
+        let part = ready!(self.poll_part(cx));
+        if let (Some(left), Some(Ok(frame))) = (&mut self.left, &part) {
+            *left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+        Poll::Ready(part)
     }
 
     fn is_end_stream(&self) -> bool {
         let state = self.state.borrow();
-        matches!(state.end, Some(Ok(()))) && state.memory.is_empty() && state.file_is_drained() && self.next.is_none()
+        let drained = state.memory.is_empty() && state.file_is_drained() && self.next.is_none();
+        drained && matches!(state.end, Some(Ok(()))) && state.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

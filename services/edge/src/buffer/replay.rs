@@ -4,14 +4,11 @@ use super::spool::SpoolFile;
 use crate::body::BodyError;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 #[derive(Clone, Debug, Default)]
 pub struct Buffered(Kind);
@@ -53,13 +50,22 @@ impl Buffered {
         matches!(self.0, Kind::File(..))
     }
 
-    /// From its beginning. `progress` is told when a part of a file is taken: a big body takes its time to send.
-    pub fn replay(&self, progress: Option<Rc<Cell<Instant>>>) -> Replay {
+    /// All of it, where it is in memory.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match &self.0 {
+            Kind::Empty => Some(&[]),
+            Kind::Memory(bytes) => Some(bytes),
+            Kind::File(..) => None,
+        }
+    }
+
+    /// From its beginning.
+    pub fn replay(&self) -> Replay {
         Replay(match &self.0 {
             Kind::Empty => State::Done,
             Kind::Memory(bytes) => State::Memory(bytes.clone()),
             Kind::File(file, length) => {
-                State::File(Reading { file: file.clone(), at: 0, length: *length, next: None, progress })
+                State::File(Reading { file: file.clone(), at: 0, length: *length, next: None })
             }
         })
     }
@@ -79,7 +85,6 @@ struct Reading {
     at: u64,
     length: u64,
     next: Option<Pin<Box<dyn Future<Output = io::Result<Bytes>>>>>,
-    progress: Option<Rc<Cell<Instant>>>,
 }
 
 impl http_body::Body for Replay {
@@ -103,9 +108,6 @@ impl http_body::Body for Replay {
                     reading.next.get_or_insert_with(|| Box::pin(reading.file.clone().read(reading.at, reading.length)));
                 let part = ready!(next.as_mut().poll(cx));
                 reading.next = None;
-                if let Some(progress) = &reading.progress {
-                    progress.set(Instant::now());
-                }
                 Poll::Ready(Some(match part {
                     Ok(bytes) => {
                         reading.at += bytes.len() as u64;

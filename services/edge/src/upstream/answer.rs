@@ -3,47 +3,99 @@
 use super::Killed;
 use super::address::ProcessHeader;
 use super::headers;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, TRANSFER_ENCODING};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use monodon_http1::Answer;
 
-static PROCESS: HeaderName = HeaderName::from_static("x-monodon-process");
-static KILLED: HeaderName = HeaderName::from_static("x-monodon-killed");
-static BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+const PROCESS: &str = "x-monodon-process";
+const KILLED: &str = "x-monodon-killed";
+const BUFFERING: &str = "x-accel-buffering";
+/// Room for the fields that every answer of ours gets, so that the map never grows.
+const ADDED: usize = 8;
 
-pub fn process(headers: &HeaderMap) -> Option<ProcessHeader> {
-    headers.get(&PROCESS).and_then(|value| ProcessHeader::parse(value.as_bytes()))
+/// An answer's head as the edge sees it.
+#[derive(Debug)]
+pub struct Head {
+    pub status: StatusCode,
+    /// Without what belongs to the connection and without the worker's words to the edge.
+    pub headers: HeaderMap,
+    pub process: Option<ProcessHeader>,
+    /// The answer stands for a request whose process was killed.
+    pub killed: Option<Killed>,
+    /// The body is to be streamed, not buffered.
+    pub streams: bool,
+    /// Of a 101: that a WebSocket begins.
+    pub websocket: bool,
 }
 
-/// The answer stands for a request whose process was killed.
-pub fn killed(headers: &HeaderMap) -> Option<Killed> {
-    match headers.get(&KILLED)?.as_bytes() {
-        b"timeout" => Some(Killed::Timeout),
-        b"memory" => Some(Killed::Memory),
-        _ => None,
+impl Head {
+    fn new(status: StatusCode, fields: usize) -> Self {
+        let headers = HeaderMap::with_capacity(fields + ADDED);
+        Self { status, headers, process: None, killed: None, streams: false, websocket: false }
     }
-}
 
-/// Strips what must not pass. True when the body is to be streamed, not buffered.
-pub fn clean(headers: &mut HeaderMap) -> Result<bool, &'static str> {
-    if headers.contains_key(TRANSFER_ENCODING) {
-        // RFC 9112 section 6.3: such an answer is framed by its coding; a length beside it is a trap for the next hop.
-        if headers.contains_key(CONTENT_LENGTH) {
-            return Err("length_and_encoding");
+    /// `bytes` is exactly the head. The values point into it.
+    pub fn read(answer: &Answer, bytes: &Bytes) -> Result<Self, &'static str> {
+        let status = StatusCode::from_u16(answer.status).map_err(|_| "status_line")?;
+        let mut head = Self::new(status, answer.fields.len());
+        let mut listed = Vec::new();
+        for field in &answer.fields {
+            let name = HeaderName::from_bytes(field.name.of(bytes)).map_err(|_| "field_name")?;
+            let range = field.value.start as usize..field.value.end as usize;
+            let value = HeaderValue::from_maybe_shared(bytes.slice(range)).map_err(|_| "control_byte")?;
+            head.field(name, value, &mut listed)?;
         }
-        // The coding is taken off on the way: of another than chunked nobody would know.
-        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-        if !codings.next().is_some_and(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
-            || codings.next().is_some()
-        {
-            return Err("transfer_coding");
+        for name in listed {
+            head.headers.remove(name);
         }
-    } else if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
-        return Err("two_lengths");
+        head.websocket = answer.upgrade.is_some_and(|value| value.of(bytes).eq_ignore_ascii_case(b"websocket"));
+        Ok(head)
     }
-    let streams = headers.get(CONTENT_TYPE).is_some_and(|value| is_stream(value.as_bytes()))
-        || headers.get(&BUFFERING).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"));
-    headers.remove(&PROCESS);
-    headers::strip_response(headers);
-    Ok(streams)
+
+    /// The same of an answer that has been read into a map.
+    pub fn of(status: StatusCode, fields: HeaderMap) -> Result<Self, &'static str> {
+        let mut head = Self::new(status, fields.len());
+        let mut listed = Vec::new();
+        let mut last = None;
+        for (name, value) in fields {
+            last = name.or(last);
+            if let Some(name) = &last {
+                head.field(name.clone(), value, &mut listed)?;
+            }
+        }
+        Ok(head)
+    }
+
+    fn field(&mut self, name: HeaderName, value: HeaderValue, listed: &mut Vec<HeaderName>) -> Result<(), &'static str> {
+        match name.as_str() {
+            "connection" => headers::listed(&value, listed),
+            PROCESS => self.process = ProcessHeader::parse(value.as_bytes()),
+            KILLED => {
+                self.killed = match value.as_bytes() {
+                    b"timeout" => Some(Killed::Timeout),
+                    b"memory" => Some(Killed::Memory),
+                    _ => None,
+                }
+            }
+            BUFFERING => self.streams |= value.as_bytes().eq_ignore_ascii_case(b"no"),
+            known if headers::stays_behind(known) => {}
+            _ => {
+                if name == CONTENT_TYPE {
+                    self.streams |= is_stream(value.as_bytes());
+                }
+                self.headers.try_append(name, value).map_err(|_| "too_many_fields")?;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn with<B>(self, body: B) -> Response<B> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
 }
 
 fn is_stream(content_type: &[u8]) -> bool {
@@ -55,50 +107,49 @@ fn is_stream(content_type: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use monodon_http1::AnswerLimits;
 
-    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut map = HeaderMap::new();
-        for (name, value) in pairs {
-            map.append(*name, http::HeaderValue::from_static(value));
+    fn read(lines: &str) -> Head {
+        let bytes = Bytes::from(format!("HTTP/1.1 200 OK\r\n{lines}\r\n"));
+        let mut answer = Answer::new();
+        assert_eq!(answer.parse(&bytes, false, &AnswerLimits::default()), Ok(true));
+        let head = Head::read(&answer, &bytes).unwrap();
+        let mut fields = HeaderMap::new();
+        for field in &answer.fields {
+            let name = HeaderName::from_bytes(field.name.of(&bytes)).unwrap();
+            fields.append(name, HeaderValue::from_bytes(field.value.of(&bytes)).unwrap());
         }
-        map
+        let other = Head::of(StatusCode::OK, fields).unwrap();
+        assert_eq!((other.streams, other.process, other.killed), (head.streams, head.process, head.killed));
+        head
     }
 
     #[test]
     fn event_streams_grpc_and_the_application_s_word_are_streamed() {
-        for (name, value) in [
-            ("content-type", "text/event-stream; charset=utf-8"),
-            ("content-type", "application/grpc+proto"),
-            ("x-accel-buffering", "No"),
+        for line in [
+            "content-type: text/event-stream; charset=utf-8",
+            "content-type: application/grpc+proto",
+            "X-Accel-Buffering: No",
         ] {
-            assert_eq!(clean(&mut headers(&[(name, value)])), Ok(true), "{value}");
+            assert!(read(&format!("{line}\r\n")).streams, "{line}");
         }
-        assert_eq!(clean(&mut headers(&[("content-type", "text/html")])), Ok(false));
-        assert_eq!(clean(&mut headers(&[("x-accel-buffering", "yes")])), Ok(false));
-    }
-
-    #[test]
-    fn doubtful_framing_is_refused() {
-        assert!(clean(&mut headers(&[("content-length", "1"), ("transfer-encoding", "chunked")])).is_err());
-        assert!(clean(&mut headers(&[("content-length", "1"), ("content-length", "1")])).is_err());
-        assert_eq!(clean(&mut headers(&[("transfer-encoding", "Chunked")])), Ok(false));
-        for coding in ["gzip", "gzip, chunked", "chunked, chunked", ""] {
-            assert_eq!(clean(&mut headers(&[("transfer-encoding", coding)])), Err("transfer_coding"), "{coding}");
-        }
+        assert!(!read("content-type: text/html\r\n").streams);
+        assert!(!read("x-accel-buffering: yes\r\n").streams);
     }
 
     #[test]
     fn what_is_between_us_and_the_worker_stays_there() {
-        let mut map = headers(&[
-            ("x-monodon-process", "1/1/2"),
-            ("x-accel-redirect", "/secret"),
-            ("connection", "keep-alive, x-private"),
-            ("x-private", "1"),
-            ("keep-alive", "timeout=5"),
-            ("content-type", "text/html"),
-        ]);
-        assert_eq!(process(&map).map(|said| said.all), Some(2));
-        clean(&mut map).unwrap();
-        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["content-type"]);
+        let head = read(
+            "X-Monodon-Process: 1/1/2\r\nx-monodon-killed: memory\r\nConnection: keep-alive, X-Private\r\n\
+             X-Private: 1\r\nkeep-alive: timeout=5\r\nTransfer-Encoding: chunked\r\nContent-Type: text/html\r\n\
+             Set-Cookie: a\r\nSet-Cookie: b\r\nX-Accel-Redirect: /internal\r\n",
+        );
+        assert_eq!(head.process.map(|said| said.all), Some(2));
+        assert_eq!(head.killed, Some(Killed::Memory));
+        let mut names: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        // The last is for the edge itself, which takes it away when it has done what it says.
+        assert_eq!(names, ["content-type", "set-cookie", "x-accel-redirect"]);
+        assert_eq!(head.headers.get_all("set-cookie").iter().count(), 2);
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! [`Shared`] is what all threads have in common of one configuration's upstream: the control thread publishes the
 //! addresses in it ([`control`]), the data threads count permits. [`Upstream`] is one thread's half, with the
-//! connections. A request meets: [`request`] → [`pool`] → [`queue`] → [`connect`] → [`exchange`] → [`answer`] →
-//! [`response`] or [`tunnel`].
+//! connections. A request meets: [`request`] → [`pool`] → [`queue`] → [`connect`] → [`exchange`] → [`inflight`] →
+//! [`http1`] → [`answer`] → [`response`] or [`tunnel`].
 
 mod address;
 mod answer;
@@ -11,9 +11,10 @@ mod check;
 mod connect;
 mod control;
 mod dns;
-mod driver;
 mod exchange;
 mod headers;
+mod http1;
+mod inflight;
 mod metrics;
 mod pool;
 mod queue;

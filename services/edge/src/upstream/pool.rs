@@ -4,7 +4,7 @@
 
 use super::address::{Address, Kind, Permit};
 use super::connect::{self, Connection};
-use super::exchange::{self, InFlight};
+use super::inflight::{self, InFlight};
 use super::queue::{List, Queue, Refused};
 use super::{Shared, UpstreamError};
 use crate::drain::Drain;
@@ -163,8 +163,8 @@ impl Pool {
         let mut at = connections.len();
         while at > 0 {
             at -= 1;
-            let candidate = connections.get(at)?;
-            if candidate.sender.is_closed() {
+            let candidate = connections.get_mut(at)?;
+            if !candidate.is_open(self.now.get()) {
                 connections.remove(at);
             } else if candidate.entry.is_none_or(|entry| permit.try_bind(entry)) {
                 return Some(connections.remove(at));
@@ -205,27 +205,14 @@ impl Pool {
 
     /// Keep a connection whose answer has been read. Call it before the permit goes back, so that whoever waits for
     /// the permit finds the connection.
-    pub fn put(self: &Rc<Self>, address: &Arc<Address>, mut connection: Connection) {
+    pub fn put(&self, address: &Arc<Address>, mut connection: Connection) {
         connection.timer.clear();
-        connection.driver.rest();
-        if connection.sender.is_closed() {
-            return;
-        }
-        connection.used = self.now.get();
-        if connection.sender.is_ready() {
+        // One whose request was answered before all of it was sent is closed: what the rest would be taken for, nobody knows.
+        if connection.wire.is_reusable() {
+            connection.wire.rest();
+            connection.used = self.now.get();
             self.keep(address, connection);
-            return;
         }
-        // The answer came before all of the request was written: ready when it is, and not kept waiting for long.
-        let (pool, address) = (Rc::downgrade(self), address.clone());
-        connection.driver.let_run();
-        tokio::task::spawn_local(async move {
-            let ready = tokio::time::timeout(Duration::from_secs(5), connection.sender.ready()).await;
-            if let (Ok(Ok(())), Some(pool)) = (ready, pool.upgrade()) {
-                connection.driver.rest();
-                pool.keep(&address, connection);
-            }
-        });
     }
 
     fn keep(&self, address: &Arc<Address>, connection: Connection) {
@@ -264,10 +251,7 @@ impl Pool {
         let idle = self.shared.settings.idle;
         self.idle.borrow_mut().retain_mut(|(id, connections)| {
             if list.is_ready(*id) {
-                connections.retain_mut(|one| {
-                    one.driver.rest();
-                    !one.sender.is_closed() && one.used.elapsed() < idle
-                });
+                connections.retain_mut(|one| one.used.elapsed() < idle && one.wire.is_open());
             } else {
                 connections.clear();
             }
@@ -298,7 +282,7 @@ async fn sweep(pool: Weak<Pool>, nudge: Rc<Notify>) {
         };
         let Some(pool) = pool.upgrade() else { return };
         for orphan in pool.orphans.take() {
-            tokio::task::spawn_local(exchange::outlive(orphan));
+            tokio::task::spawn_local(inflight::outlive(orphan));
         }
         if tick {
             pool.let_go();

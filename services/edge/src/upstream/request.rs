@@ -1,108 +1,114 @@
 //! The request's head as the upstream is to see it.
 
 use super::headers;
-use crate::buffer::Buffered;
 use crate::upgrade::OnUpgrade;
-use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
+use http::Method;
+use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::uri::PathAndQuery;
+use monodon_http1::encode;
 
-/// Takes out what belongs to the client's connection, says the body's true length, and keeps an asked-for WebSocket.
-pub fn prepare(parts: &mut Parts, body: &Buffered) -> Option<OnUpgrade> {
-    let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| wants_websocket(parts, body));
-    parts.extensions = http::Extensions::new();
-    parts.version = Version::HTTP_11;
-    if parts.uri.authority().is_some() || parts.uri.scheme().is_some() {
-        parts.uri = origin_form(&parts.uri);
-    }
-    headers::strip_request(&mut parts.headers);
-    if !body.is_empty() || !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
-    }
-    if upgrade.is_some() {
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        parts.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+/// How long the body is said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    Known(u64),
+    Unknown,
+}
+
+/// Takes out what belongs to the client's connection, and gives the WebSocket that was asked for.
+pub fn prepare(parts: &mut Parts, has_body: bool) -> Option<OnUpgrade> {
+    let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| !has_body && wants_websocket(parts));
+    if parts.headers.contains_key(CONNECTION) {
+        headers::strip_listed(&mut parts.headers);
     }
     upgrade
 }
 
-/// A head kept for a second sending, which is rare: a list, for cloning a map of fields costs several times as much.
-pub struct Spare {
-    method: Method,
-    uri: Uri,
-    fields: Vec<(HeaderName, HeaderValue)>,
+/// Writes the head as the upstream is to see it. `retry` is the process that the first sending was lost with.
+pub fn write(out: &mut Vec<u8>, parts: &Parts, length: Length, websocket: bool, retry: Option<u32>) {
+    out.extend_from_slice(parts.method.as_str().as_bytes());
+    out.push(b' ');
+    let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    for (name, value) in &parts.headers {
+        if !headers::stays_behind_of_request(name.as_str()) {
+            // Both types hold only what may be written.
+            line(out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    match length {
+        Length::Known(0) if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) => {}
+        Length::Known(length) => encode::content_length(out, length),
+        Length::Unknown => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+    }
+    if websocket {
+        out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
+    }
+    if let Some(entry) = retry {
+        line(out, b"x-monodon-retry", itoa::Buffer::new().format(entry).as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
-impl Spare {
-    pub fn of(parts: &Parts) -> Self {
-        let mut fields = Vec::with_capacity(parts.headers.len());
-        fields.extend(parts.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        Self { method: parts.method.clone(), uri: parts.uri.clone(), fields }
-    }
-
-    pub fn restore(&self) -> Parts {
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.method = self.method.clone();
-        parts.uri = self.uri.clone();
-        for (name, value) in &self.fields {
-            parts.headers.append(name.clone(), value.clone());
-        }
-        parts
-    }
+#[inline]
+fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Only `websocket` is let through, and only on a GET without a body.
-fn wants_websocket(parts: &Parts, body: &Buffered) -> bool {
+fn wants_websocket(parts: &Parts) -> bool {
     parts.method == Method::GET
-        && body.is_empty()
         && parts.headers.get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-fn origin_form(uri: &Uri) -> Uri {
-    uri.path_and_query().map_or_else(|| Uri::from_static("/"), |path| Uri::from(path.clone()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::Request;
 
     fn parts(request: http::request::Builder) -> Parts {
         request.body(()).unwrap().into_parts().0
+    }
+
+    fn written(parts: &Parts, length: Length, websocket: bool, retry: Option<u32>) -> String {
+        let mut out = Vec::new();
+        write(&mut out, parts, length, websocket, retry);
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn the_length_is_the_buffers_and_hop_by_hop_fields_go() {
         let mut parts = parts(
             Request::post("http://example.org/a?b")
-                .version(Version::HTTP_2)
+                .version(http::Version::HTTP_2)
                 .header("transfer-encoding", "chunked")
+                .header("content-length", "7")
                 .header("connection", "close, x-hop")
                 .header("x-hop", "1")
                 .header("x-monodon-retry", "1")
                 .header("expect", "100-continue")
-                .header("x-stays", "1"),
+                .header("x-stays", "1")
+                .header("x-stays", "2"),
         );
-        assert!(prepare(&mut parts, &Buffered::memory("hello".into())).is_none());
-        assert_eq!(parts.uri, "/a?b");
-        assert_eq!(parts.version, Version::HTTP_11);
-        let mut names: Vec<_> = parts.headers.keys().map(|name| name.as_str()).collect();
-        names.sort_unstable();
-        assert_eq!(names, ["content-length", "x-stays"]);
-        assert_eq!(parts.headers["content-length"], "5");
+        assert!(prepare(&mut parts, true).is_none());
+        let head = "POST /a?b HTTP/1.1\r\nx-stays: 1\r\nx-stays: 2\r\n";
+        assert_eq!(written(&parts, Length::Known(5), false, None), format!("{head}content-length: 5\r\n\r\n"));
+        let chunked = format!("{head}transfer-encoding: chunked\r\nx-monodon-retry: 3\r\n\r\n");
+        assert_eq!(written(&parts, Length::Unknown, false, Some(3)), chunked);
     }
 
     #[test]
-    fn a_spare_head_is_the_same_head() {
-        let mut parts = parts(
-            Request::get("/a?b=c")
-                .header("host", "example.org")
-                .header("x-a", "1")
-                .header("x-a", "2")
-                .header("x-e", ""),
-        );
-        prepare(&mut parts, &Buffered::empty());
-        let again = Spare::of(&parts).restore();
-        assert_eq!((&again.method, &again.uri, &again.headers), (&parts.method, &parts.uri, &parts.headers));
+    fn an_empty_body_is_told_of_where_one_is_usual() {
+        for (method, line) in [("GET", ""), ("HEAD", ""), ("OPTIONS", ""), ("POST", "content-length: 0\r\n")] {
+            let parts = parts(Request::builder().method(method).uri("/"));
+            let head = format!("{method} / HTTP/1.1\r\n{line}\r\n");
+            assert_eq!(written(&parts, Length::Known(0), false, None), head);
+        }
     }
 
     #[test]
@@ -111,10 +117,11 @@ mod tests {
             let (_promise, handle) = crate::upgrade::pair();
             let mut parts = parts(Request::get("/").header("connection", "upgrade").header("upgrade", value));
             parts.extensions.insert(handle);
-            let asked = prepare(&mut parts, &Buffered::empty()).is_some();
-            (asked, parts.headers.get("upgrade").cloned())
+            let asked = prepare(&mut parts, false).is_some();
+            (asked, written(&parts, Length::Known(0), asked, None))
         };
-        assert_eq!(ask("WebSocket"), (true, Some(HeaderValue::from_static("websocket"))));
-        assert_eq!(ask("h2c"), (false, None));
+        let granted = "GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+        assert_eq!(ask("WebSocket"), (true, granted.into()));
+        assert_eq!(ask("h2c"), (false, "GET / HTTP/1.1\r\n\r\n".into()));
     }
 }

@@ -1,16 +1,17 @@
 //! A response's body on its way from the upstream: streamed as it is, or pumped into the buffer by a task.
 
-use super::address::{Kind, Permit};
+use super::address::{Address, Kind, Permit};
 use super::connect::Connection;
 use super::pool::Pool;
 use crate::body::{Body, BodyError};
 use crate::buffer::pipe::{Writer, pipe};
 use bytes::{Bytes, BytesMut};
-use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http::HeaderMap;
+use http_body::{Frame, SizeHint};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// When the client has left, this much more is read for the connection's and the process's sake.
@@ -22,6 +23,7 @@ pub struct Parts {
     first: Bytes,
     more: Vec<Bytes>,
     length: usize,
+    trailers: Option<HeaderMap>,
 }
 
 impl Parts {
@@ -29,7 +31,14 @@ impl Parts {
         self.length
     }
 
-    pub fn push(&mut self, data: Bytes) {
+    pub fn push_frame(&mut self, frame: Frame<Bytes>) {
+        match frame.into_data() {
+            Ok(data) => self.push(data),
+            Err(frame) => self.trailers = frame.into_trailers().ok(),
+        }
+    }
+
+    fn push(&mut self, data: Bytes) {
         self.length += data.len();
         if self.first.is_empty() {
             self.first = data;
@@ -38,46 +47,36 @@ impl Parts {
         }
     }
 
-    /// No copy where it was one part.
-    pub fn into_bytes(self) -> Bytes {
-        if self.more.is_empty() {
-            return self.first;
+    /// Of a whole answer. No copy where it was one part.
+    pub fn into_body(self) -> Body {
+        let bytes = if self.more.is_empty() {
+            self.first
+        } else {
+            let mut all = BytesMut::with_capacity(self.length);
+            all.extend_from_slice(&self.first);
+            self.more.iter().for_each(|part| all.extend_from_slice(part));
+            all.freeze()
+        };
+        match self.trailers {
+            None => Body::full(bytes),
+            Some(trailers) => Body::with_trailers(bytes, trailers),
         }
-        let mut all = BytesMut::with_capacity(self.length);
-        all.extend_from_slice(&self.first);
-        self.more.iter().for_each(|part| all.extend_from_slice(part));
-        all.freeze()
     }
 }
 
 /// An event stream and its like: passed on as it comes. The permit is back already, but for a foreign upstream, where
 /// it stands for the connection.
-pub struct Live {
+struct Live {
     pool: Rc<Pool>,
-    body: Incoming,
-    held: Option<(Permit, Connection)>,
-    lent: Option<(std::sync::Arc<super::address::Address>, Connection)>,
+    held: Option<(Arc<Address>, Connection)>,
+    permit: Option<Permit>,
 }
 
-impl Live {
-    pub fn new(pool: &Rc<Pool>, body: Incoming, permit: Permit, mut connection: Connection) -> Self {
-        connection.driver.let_run();
-        let (held, lent) = if permit.address().kind() == Kind::Foreign {
-            (Some((permit, connection)), None)
-        } else {
-            (None, Some((permit.address().clone(), connection)))
-        };
-        Self { pool: pool.clone(), body, held, lent }
-    }
-
-    fn finish(&mut self) {
-        if let Some((permit, connection)) = self.held.take() {
-            self.pool.put(permit.address(), connection);
-        }
-        if let Some((address, connection)) = self.lent.take() {
-            self.pool.put(&address, connection);
-        }
-    }
+/// Passes an answer's body on as it comes.
+pub fn live(pool: &Rc<Pool>, permit: Permit, connection: Connection) -> Body {
+    let address = permit.address().clone();
+    let permit = Some(permit).filter(|_| address.kind() == Kind::Foreign);
+    Body::stream(Live { pool: pool.clone(), held: Some((address, connection)), permit })
 }
 
 impl http_body::Body for Live {
@@ -85,49 +84,44 @@ impl http_body::Body for Live {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if frame.is_none() || (matches!(frame, Some(Ok(_))) && self.body.is_end_stream()) {
-            self.finish();
+        let Some((_, connection)) = &mut self.held else { return Poll::Ready(None) };
+        let frame = ready!(connection.wire.poll_frame(cx));
+        if connection.wire.is_done()
+            && let Some((address, connection)) = self.held.take()
+        {
+            // The connection first, so that whoever waits for the permit finds it.
+            self.pool.put(&address, connection);
+            self.permit = None;
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(|_| BodyError::Gone)))
+        Poll::Ready(frame.map(|frame| frame.map_err(|()| BodyError::Gone)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.held.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let left = self.held.as_ref().map_or(Some(0), |(_, connection)| connection.wire.left());
+        left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 /// Reads the rest of the answer at the upstream's speed in a task of its own.
-pub fn pump(
-    pool: &Rc<Pool>,
-    body: Incoming,
-    permit: Permit,
-    mut connection: Connection,
-    parts: Parts,
-    frame: Option<Result<Frame<Bytes>, hyper::Error>>,
-) -> Body {
-    let length = body.size_hint().exact().map(|left| {
-        let taken =
-            frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref).map_or(0, Bytes::len);
-        left + (parts.len() + taken) as u64
-    });
-    connection.driver.let_run();
+pub fn pump(pool: &Rc<Pool>, permit: Permit, connection: Connection, parts: Parts) -> Body {
+    let length = connection.wire.left().map(|left| left + parts.len() as u64);
     let (writer, reader) = pipe(&pool.shared.spool, pool.shared.settings.memory, length);
     let working = pool.drain.working();
     let pool = pool.clone();
     tokio::task::spawn_local(async move {
         let _working = working;
-        let mut pump = Pump { pool, body, held: Some((permit, connection)), writer, drained: 0 };
-        let end = pump.run(parts, frame).await;
-        let whole = end.is_ok();
-        let held = pump.held.take();
-        if let (true, Some((permit, connection))) = (whole, held) {
-            pump.pool.put(permit.address(), connection);
+        let mut pump = Pump { pool, connection, writer, drained: 0 };
+        let end = pump.run(parts).await;
+        if end.is_ok() {
+            pump.pool.put(permit.address(), pump.connection);
+        } else {
+            drop(pump.connection);
         }
+        drop(permit);
         pump.writer.finish(end);
     });
     Body::stream(reader)
@@ -135,38 +129,38 @@ pub fn pump(
 
 struct Pump {
     pool: Rc<Pool>,
-    body: Incoming,
-    held: Option<(Permit, Connection)>,
+    connection: Connection,
     writer: Writer,
     drained: u64,
 }
 
 impl Pump {
-    async fn run(&mut self, parts: Parts, frame: Option<Result<Frame<Bytes>, hyper::Error>>) -> Result<(), BodyError> {
+    async fn run(&mut self, parts: Parts) -> Result<(), BodyError> {
         self.pass(parts.first).await?;
         for part in parts.more {
             self.pass(part).await?;
         }
-        if let Some(frame) = frame {
-            self.frame(frame).await?;
-        }
         let limit = self.pool.shared.settings.first_byte;
         // Each further part has as long as the first: the worker ends a request that takes longer.
-        while !self.body.is_end_stream() {
-            match tokio::time::timeout(limit, self.body.frame()).await {
-                Err(_) => return Err(BodyError::TooSlow),
-                Ok(None) => break,
-                Ok(Some(frame)) => self.frame(frame).await?,
+        loop {
+            let Connection { wire, timer, .. } = &mut self.connection;
+            timer.set(limit);
+            let frame = poll_fn(|cx| match wire.poll_frame(cx) {
+                Poll::Ready(frame) => Poll::Ready(Ok(frame)),
+                Poll::Pending => timer.poll(cx).map(|()| Err(BodyError::TooSlow)),
+            });
+            match frame.await? {
+                None => return Ok(()),
+                Some(Err(())) => return Err(BodyError::Gone),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.pass(data).await?,
+                    Err(frame) => {
+                        if let Ok(trailers) = frame.into_trailers() {
+                            self.writer.trailers(trailers);
+                        }
+                    }
+                },
             }
-        }
-        Ok(())
-    }
-
-    async fn frame(&mut self, frame: Result<Frame<Bytes>, hyper::Error>) -> Result<(), BodyError> {
-        let frame = frame.map_err(|_| BodyError::Gone)?;
-        match frame.into_data() {
-            Ok(data) => self.pass(data).await,
-            Err(_) => Ok(()),
         }
     }
 

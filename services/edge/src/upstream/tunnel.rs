@@ -1,13 +1,12 @@
 //! WebSockets: after the upstream's own 101, and not before, bytes are copied both ways until either side ends.
 
 use super::address::{Kind, Permit};
-use super::headers;
+use super::answer::Head;
+use super::connect::Connection;
 use crate::body::Body;
 use crate::upgrade::OnUpgrade;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
-use http::{Response, StatusCode};
-use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use http::Response;
 use std::cell::Cell;
 use std::io;
 use std::time::Duration;
@@ -20,35 +19,35 @@ const BUFFER: usize = 16 << 10;
 
 /// The 101 for the client; the copying begins when its connection is handed over.
 pub fn begin(
-    response: &mut Response<Incoming>,
+    mut head: Head,
     upgrade: &OnUpgrade,
-    permit: Option<Permit>,
+    permit: Permit,
+    connection: Connection,
 ) -> Result<Response<Body>, &'static str> {
-    if !response.headers().get(UPGRADE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+    if !head.websocket {
         return Err("wrong_upgrade");
     }
     let Some(client) = upgrade.take() else {
         return Err("unasked_upgrade");
     };
-    let upstream = hyper::upgrade::on(&mut *response);
     // The slot is free again (decision 4); at a foreign upstream the permit stands for the connection.
-    let permit = permit.filter(|permit| permit.address().kind() == Kind::Foreign);
+    let permit = Some(permit).filter(|permit| permit.address().kind() == Kind::Foreign);
     tokio::task::spawn_local(async move {
         let _permit = permit;
-        let (Ok(client), Ok(upstream)) = (client.await, upstream.await) else { return };
-        let mut upstream = TokioIo::new(upstream);
+        let Ok(mut client) = client.await else { return };
+        let (mut upstream, early) = connection.wire.into_tunnel();
         if !client.leftover.is_empty() && upstream.write_all(&client.leftover).await.is_err() {
+            return;
+        }
+        // What the upstream has said at once came with its 101.
+        if !early.is_empty() && (client.io.write_all(&early).await.is_err() || client.io.flush().await.is_err()) {
             return;
         }
         relay(client.io, upstream).await;
     });
-    let mut answer = Response::new(Body::empty());
-    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    *answer.headers_mut() = std::mem::take(response.headers_mut());
-    headers::strip_response(answer.headers_mut());
-    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    answer.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-    Ok(answer)
+    head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    Ok(head.with(Body::empty()))
 }
 
 async fn relay(client: impl AsyncRead + AsyncWrite + Unpin, upstream: impl AsyncRead + AsyncWrite + Unpin) {

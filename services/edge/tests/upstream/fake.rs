@@ -258,6 +258,7 @@ async fn answer(
         "cut" => {
             let text = format!("HTTP/1.1 200 OK\r\n{process}Content-Length: 1000000\r\n\r\nhalf");
             stream.write_all(text.as_bytes()).await?;
+            state.gate.acquire().await.unwrap().forget();
             return Ok(false);
         }
         "killed" => {

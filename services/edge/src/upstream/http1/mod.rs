@@ -1,0 +1,150 @@
+//! One HTTP/1 connection to an upstream, on the strict codec: a request is written and its answer read by whoever waits for it.
+//!
+//! No task and no channel stands between the connection and who polls it. [`send`] writes, [`receive`] reads; [`scratch`] keeps the
+//! buffers, which a connection has only while a request is in hand.
+
+mod receive;
+mod scratch;
+mod send;
+
+#[cfg(test)]
+mod tests;
+
+
+pub use receive::Rest;
+pub use scratch::buffer;
+pub use send::Upload;
+
+use super::connect::Stream;
+use bytes::{Bytes, BytesMut};
+use monodon_http1::Answer;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+use tokio::io::{AsyncRead, ReadBuf};
+
+pub struct Wire {
+    stream: Stream,
+    /// Read, and not taken yet.
+    buf: BytesMut,
+    /// Head and small body of the request, and how much of it has been written.
+    out: Vec<u8>,
+    written: usize,
+    /// A part of the body, behind `out`.
+    part: Bytes,
+    upload: Upload,
+    /// The stream has been told to send all (TLS holds records back).
+    flushed: bool,
+    /// Something of the request in hand has been written.
+    begun: bool,
+    /// The other end takes no more; its answer may be there all the same.
+    deaf: bool,
+    /// The connection was reset: bytes of ours lay unread in the other end's kernel, or nobody was there any more.
+    reset: bool,
+    /// The other end sends no more.
+    ended: bool,
+    /// When a part of a big body was last taken.
+    moved: Option<Instant>,
+    answer: Answer,
+    to_head: bool,
+    interim: u8,
+    keep: bool,
+    rest: Rest,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Fault {
+    /// Nothing of the request was sent: it may be, elsewhere, whatever it is.
+    Unsent,
+    /// The connection ended before the answer did.
+    Ended,
+    /// The rule that the answer breaks.
+    Malformed(&'static str),
+    /// The request's own body could not be had.
+    Upload(crate::body::BodyError),
+}
+
+impl Wire {
+    pub fn new(stream: Stream) -> Self {
+        Self {
+            stream,
+            buf: BytesMut::new(),
+            out: Vec::new(),
+            written: 0,
+            part: Bytes::new(),
+            upload: Upload::Done,
+            flushed: true,
+            begun: false,
+            deaf: false,
+            reset: false,
+            ended: false,
+            moved: None,
+            answer: Answer::new(),
+            to_head: false,
+            interim: 0,
+            keep: true,
+            rest: Rest::Done,
+        }
+    }
+
+    /// A request begins: `out` is its head and perhaps its body, `upload` what follows.
+    pub fn begin(&mut self, out: Vec<u8>, upload: Upload, to_head: bool) {
+        self.out = out;
+        self.written = 0;
+        self.upload = upload;
+        self.flushed = false;
+        self.begun = false;
+        self.reset = false;
+        self.moved = None;
+        self.to_head = to_head;
+        self.interim = 0;
+        self.keep = false;
+        self.rest = Rest::Head;
+        self.answer = scratch::answer();
+    }
+
+    /// Whether it ended by a reset.
+    pub fn was_reset(&self) -> bool {
+        self.reset
+    }
+
+    /// When a part of a big body was last taken; `None` where there was none.
+    pub fn moved(&self) -> Option<Instant> {
+        self.moved
+    }
+
+    /// Whether another request may follow: all of this one was sent, its answer was read to its end, and not a byte more came.
+    pub fn is_reusable(&self) -> bool {
+        self.keep
+            && !self.deaf
+            && !self.ended
+            && self.is_sent()
+            && matches!(self.rest, Rest::Done)
+            && self.buf.is_empty()
+    }
+
+    /// An idle connection holds no buffer.
+    pub fn rest(&mut self) {
+        scratch::return_read(std::mem::take(&mut self.buf));
+    }
+
+    /// Whether an idle connection is still one: neither ended nor with bytes that nobody has asked for. Costs no system call where the
+    /// runtime has seen nothing happen on it.
+    pub fn is_open(&mut self) -> bool {
+        let mut byte = [0];
+        let mut buf = ReadBuf::new(&mut byte);
+        let cx = &mut Context::from_waker(Waker::noop());
+        !self.ended && self.buf.is_empty() && matches!(Pin::new(&mut self.stream).poll_read(cx, &mut buf), Poll::Pending)
+    }
+
+    /// As [`Self::is_open`], by asking the kernel: what has happened since the runtime last looked is seen too.
+    pub fn is_open_now(&mut self) -> bool {
+        self.is_open() && self.stream.is_quiet()
+    }
+
+    /// The bare stream and what has been read of it, after a 101.
+    pub fn into_tunnel(mut self) -> (Stream, Bytes) {
+        (self.stream, self.buf.split().freeze())
+    }
+}

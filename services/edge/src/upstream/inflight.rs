@@ -1,0 +1,285 @@
+//! A request that has been handed to a connection, until its answer is on its way.
+
+use super::UpstreamError;
+use super::address::{Kind, Permit};
+use super::answer::Head;
+use super::connect::Connection;
+use super::http1::Fault;
+use super::pool::Pool;
+use super::response;
+use crate::body::{Body, BodyError};
+use crate::upgrade::OnUpgrade;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body::Frame;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Of an answer nobody waits for any more, this much is read; else the connection is closed.
+const DRAIN: u64 = 16 << 20;
+
+/// What became of one sending.
+pub enum Broken {
+    /// Nothing of it was sent.
+    Unsent,
+    /// The connection was reset before the worker had read all of it. It calls the application with whole requests
+    /// only, so the application has seen nothing of this one, whatever its method.
+    Unread,
+    /// The connection ended before the answer did; the process it led to, where that is known.
+    Reset(Option<u32>),
+    Final(UpstreamError),
+}
+
+/// If its client leaves, the request runs on without him: Python cannot be interrupted, and the permit must not come back
+/// before the process is free.
+pub struct InFlight {
+    pool: Rc<Pool>,
+    held: Option<(Permit, Connection)>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Head,
+    Body,
+    Over,
+}
+
+impl InFlight {
+    pub fn new(pool: &Rc<Pool>, permit: Permit, connection: Connection) -> Self {
+        Self { pool: pool.clone(), held: Some((permit, connection)), stage: Stage::Head }
+    }
+
+    /// The answer's head, in time.
+    pub async fn head(mut self, sent: Instant) -> Result<(Self, Head), Broken> {
+        let limit = self.pool.shared.settings.first_byte;
+        if let Some((_, connection)) = &mut self.held {
+            connection.timer.set_at(sent.into(), limit);
+        }
+        let result = poll_fn(|cx| {
+            let Some((_, connection)) = &mut self.held else { return Poll::Ready(None) };
+            if let Poll::Ready(result) = connection.wire.poll_head(cx) {
+                return Poll::Ready(Some(result));
+            }
+            while connection.timer.poll(cx).is_ready() {
+                // While a big body is still being sent the wait has not begun.
+                let left =
+                    connection.wire.moved().map_or(Duration::ZERO, |moved| limit.saturating_sub(moved.elapsed()));
+                if left.is_zero() {
+                    return Poll::Ready(None);
+                }
+                connection.timer.set(left);
+            }
+            Poll::Pending
+        })
+        .await;
+        self.stage = Stage::Over;
+        let Some(result) = result else {
+            return Err(Broken::Final(UpstreamError::Timeout));
+        };
+        match result {
+            Ok(()) => match self.take_head() {
+                Ok(head) => Ok((self, head)),
+                Err(reason) => Err(Broken::Final(UpstreamError::BadResponse(reason))),
+            },
+            Err(Fault::Unsent) => Err(Broken::Unsent),
+            Err(Fault::Malformed(reason)) => Err(Broken::Final(UpstreamError::BadResponse(reason))),
+            Err(Fault::Upload(BodyError::Io(_))) => Err(Broken::Final(UpstreamError::Disk)),
+            Err(Fault::Upload(_)) => Err(Broken::Final(UpstreamError::ClientGone)),
+            Err(Fault::Ended) => Err(if self.unread() { Broken::Unread } else { self.reset() }),
+        }
+    }
+
+    /// Only of our own worker do we know when it calls the application.
+    fn unread(&self) -> bool {
+        let unread = self.held.as_ref().is_some_and(|(permit, connection)| {
+            permit.address().kind() == Kind::Slotted && connection.wire.was_reset()
+        });
+        if unread {
+            let _ = self.reset();
+        }
+        unread
+    }
+
+    /// The connection broke: its process has died, as far as we can tell, and its other connections with it.
+    fn reset(&self) -> Broken {
+        let Some((permit, connection)) = &self.held else {
+            return Broken::Reset(None);
+        };
+        if let Some(entry) = connection.entry {
+            self.pool.forget(permit.address(), entry);
+        }
+        Broken::Reset(connection.entry)
+    }
+
+    fn take_head(&mut self) -> Result<Head, &'static str> {
+        let Some((permit, connection)) = &mut self.held else { return Err("no_connection") };
+        let head = connection.wire.take_head(Head::read)?;
+        permit.address().learn(head.process);
+        connection.entry = head.process.map(|said| said.entry);
+        if let Some(entry) = connection.entry {
+            permit.bind(entry);
+        }
+        Ok(head)
+    }
+
+    /// Turn the upstream's answer into ours.
+    pub async fn answer(mut self, head: Head, upgrade: Option<&OnUpgrade>) -> Result<Response<Body>, Broken> {
+        let final_error = |error| Err(Broken::Final(error));
+        if let Some(killed) = head.killed {
+            return final_error(UpstreamError::Killed(killed));
+        }
+        let Some((_, connection)) = &self.held else { return final_error(UpstreamError::Reset) };
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            let (Some(upgrade), Some((permit, connection))) = (upgrade, self.held.take()) else {
+                return final_error(UpstreamError::BadResponse("unasked_upgrade"));
+            };
+            return super::tunnel::begin(head, upgrade, permit, connection)
+                .map_err(|reason| Broken::Final(UpstreamError::BadResponse(reason)));
+        }
+        if connection.wire.is_done() {
+            self.finish();
+            return Ok(head.with(Body::empty()));
+        }
+        if head.streams {
+            let body = match self.held.take() {
+                Some((permit, connection)) => response::live(&self.pool, permit, connection),
+                None => Body::empty(),
+            };
+            return Ok(head.with(body));
+        }
+        self.stage = Stage::Body;
+        let memory = self.pool.shared.settings.memory;
+        let body = match connection.wire.left() {
+            Some(left) if left <= memory as u64 => self.whole().await?,
+            _ => self.begin_buffering(memory)?,
+        };
+        Ok(head.with(body))
+    }
+
+    /// All has been read: the connection is for the next, then the permit.
+    fn finish(&mut self) {
+        self.stage = Stage::Over;
+        if let Some((permit, connection)) = self.held.take() {
+            self.pool.put(permit.address(), connection);
+        }
+    }
+
+    /// A small answer of known length needs neither task nor buffer.
+    async fn whole(mut self) -> Result<Body, Broken> {
+        let limit = self.pool.shared.settings.first_byte;
+        let mut waiting = false;
+        let result = poll_fn(|cx| {
+            let Some((_, connection)) = &mut self.held else { return Poll::Ready(None) };
+            if let Poll::Ready(result) = connection.wire.poll_whole(cx) {
+                return Poll::Ready(Some(result));
+            }
+            if !std::mem::replace(&mut waiting, true) {
+                connection.timer.set(limit);
+            }
+            connection.timer.poll(cx).map(|()| None)
+        })
+        .await;
+        match result {
+            Some(Ok(bytes)) => {
+                self.finish();
+                Ok(Body::full(bytes))
+            }
+            Some(Err(())) => {
+                self.stage = Stage::Over;
+                Err(self.reset())
+            }
+            None => {
+                self.stage = Stage::Over;
+                Err(Broken::Final(UpstreamError::Timeout))
+            }
+        }
+    }
+
+    /// What there is at once; if that is not all, a task reads the rest.
+    fn begin_buffering(mut self, memory: usize) -> Result<Body, Broken> {
+        let mut parts = response::Parts::default();
+        let cx = &mut Context::from_waker(Waker::noop());
+        while parts.len() <= memory {
+            let Some((_, connection)) = &mut self.held else { return Ok(Body::empty()) };
+            match connection.wire.poll_frame(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Some(Ok(frame))) => parts.push_frame(frame),
+                Poll::Ready(Some(Err(()))) => {
+                    self.stage = Stage::Over;
+                    return Err(self.reset());
+                }
+                Poll::Ready(None) => {}
+            }
+            let Some((_, connection)) = &mut self.held else { return Ok(Body::empty()) };
+            if connection.wire.is_done() {
+                self.finish();
+                return Ok(parts.into_body());
+            }
+        }
+        self.stage = Stage::Over;
+        match self.held.take() {
+            Some((permit, connection)) => Ok(response::pump(&self.pool, permit, connection, parts)),
+            None => Ok(Body::empty()),
+        }
+    }
+
+    /// Nobody waits for the answer any more.
+    async fn outlive(mut self) {
+        let limit = self.pool.shared.settings.first_byte;
+        let _working = self.pool.drain.working();
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        if stage == Stage::Head {
+            let head = poll_fn(|cx| match &mut self.held {
+                Some((_, connection)) => connection.wire.poll_head(cx).map(|head| head.is_ok()),
+                None => Poll::Ready(false),
+            });
+            if !tokio::time::timeout(limit, head).await.unwrap_or(false) {
+                return;
+            }
+            match self.take_head() {
+                Ok(head) if head.status != StatusCode::SWITCHING_PROTOCOLS => {}
+                _ => return,
+            }
+        }
+        let Some((_, connection)) = &mut self.held else { return };
+        if tokio::time::timeout(limit, drain(connection)).await.unwrap_or(false) {
+            self.finish();
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.stage == Stage::Over {
+            return;
+        }
+        let stage = std::mem::replace(&mut self.stage, Stage::Over);
+        let orphan = Self { pool: self.pool.clone(), held: self.held.take(), stage };
+        self.pool.adopt(orphan);
+    }
+}
+
+/// Reads and drops the rest of an answer. False when it does not end within bounds.
+async fn drain(connection: &mut Connection) -> bool {
+    let mut total = 0;
+    loop {
+        let Some(frame) = poll_fn(|cx| connection.wire.poll_frame(cx)).await else { return true };
+        let Ok(frame) = frame else { return false };
+        total += length(&frame);
+        if total > DRAIN {
+            return false;
+        }
+    }
+}
+
+fn length(frame: &Frame<Bytes>) -> u64 {
+    frame.data_ref().map_or(0, |data| data.len() as u64)
+}
+
+/// Runs a request whose client has left to its end.
+pub async fn outlive(orphan: InFlight) {
+    orphan.outlive().await;
+}
