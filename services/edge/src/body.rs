@@ -67,7 +67,9 @@ impl Body {
 
     /// Bytes and what is said behind them (RFC 9110, section 6.5): HTTP/2 clients get both.
     pub fn with_trailers(bytes: Bytes, trailers: HeaderMap) -> Self {
-        Self::stream(Full::new(bytes).map_err(|never| match never {}).with_trailers(std::future::ready(Some(Ok(trailers)))))
+        Self::stream(
+            Full::new(bytes).map_err(|never| match never {}).with_trailers(std::future::ready(Some(Ok(trailers)))),
+        )
     }
 
     pub fn stream(stream: impl http_body::Body<Data = Bytes, Error = BodyError> + 'static) -> Self {

@@ -64,9 +64,7 @@ impl Buffered {
         Replay(match &self.0 {
             Kind::Empty => State::Done,
             Kind::Memory(bytes) => State::Memory(bytes.clone()),
-            Kind::File(file, length) => {
-                State::File(Reading { file: file.clone(), at: 0, length: *length, next: None })
-            }
+            Kind::File(file, length) => State::File(Reading { file: file.clone(), at: 0, length: *length, next: None }),
         })
     }
 }

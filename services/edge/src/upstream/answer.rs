@@ -67,7 +67,12 @@ impl Head {
         Ok(head)
     }
 
-    fn field(&mut self, name: HeaderName, value: HeaderValue, listed: &mut Vec<HeaderName>) -> Result<(), &'static str> {
+    fn field(
+        &mut self,
+        name: HeaderName,
+        value: HeaderValue,
+        listed: &mut Vec<HeaderName>,
+    ) -> Result<(), &'static str> {
         match name.as_str() {
             "connection" => headers::listed(&value, listed),
             PROCESS => self.process = ProcessHeader::parse(value.as_bytes()),

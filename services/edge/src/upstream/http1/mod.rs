@@ -10,7 +10,6 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-
 pub use receive::Rest;
 pub use scratch::buffer;
 pub use send::Upload;
@@ -135,7 +134,9 @@ impl Wire {
         let mut byte = [0];
         let mut buf = ReadBuf::new(&mut byte);
         let cx = &mut Context::from_waker(Waker::noop());
-        !self.ended && self.buf.is_empty() && matches!(Pin::new(&mut self.stream).poll_read(cx, &mut buf), Poll::Pending)
+        !self.ended
+            && self.buf.is_empty()
+            && matches!(Pin::new(&mut self.stream).poll_read(cx, &mut buf), Poll::Pending)
     }
 
     /// As [`Self::is_open`], by asking the kernel: what has happened since the runtime last looked is seen too.

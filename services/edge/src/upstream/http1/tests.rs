@@ -56,9 +56,17 @@ async fn body(wire: &mut Wire) -> Result<(Vec<u8>, Option<http::HeaderMap>), ()>
 async fn answers_of_every_framing_in_pieces_of_every_size() {
     for (text, expected, again) in [
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello", true),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nX-T: 1\r\n\r\n", "hello", true),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nX-T: 1\r\n\r\n",
+            "hello",
+            true,
+        ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello", "hello", false),
-        ("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n", "", true),
+        (
+            "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n",
+            "",
+            true,
+        ),
         ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more", "hello", false),
         ("HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n", "", true),
         ("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\nhello", "", false),
