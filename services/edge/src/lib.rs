@@ -36,3 +36,4 @@ pub(crate) mod timer;
 pub mod tls;
 pub mod upgrade;
 pub mod upstream;
+pub mod watched;

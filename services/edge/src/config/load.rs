@@ -5,6 +5,7 @@ use super::{
     Cidr, Clients, Config, Headers, Limits, Listen, Log, Spool, StaticDir, StatusPage, Timeouts, Tls, Upstream,
     UpstreamAddress, UpstreamCheck, table::SCHEMA,
 };
+use crate::watched::Files;
 use monodon_settings::{Address, Problem, Problems, Values};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -44,7 +45,13 @@ pub fn serving(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)
 /// The configuration with defaults in the place of what is wrong, and all that is wrong.
 fn read(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> Result<(Loaded, Problems), Problems> {
     let (values, problems) = SCHEMA.load_all(args, env, Some(Path::new(DEFAULT_FILE)))?;
-    let mut reader = Reader { values: &values, problems, interned: Interned::default(), zone_names: Vec::new() };
+    let mut reader = Reader {
+        values: &values,
+        problems,
+        interned: Interned::default(),
+        zone_names: Vec::new(),
+        watched: Files::default(),
+    };
     let config = reader.config();
     let problems = reader.problems;
     Ok((Loaded { config, values }, problems))
@@ -56,6 +63,8 @@ pub(super) struct Reader<'a> {
     pub(super) interned: Interned,
     /// Of `[limits]`, for the options that name them.
     pub(super) zone_names: Vec<String>,
+    /// Files that the settings name.
+    pub(super) watched: Files,
 }
 
 impl Reader<'_> {

@@ -173,6 +173,7 @@ reasons! {
     AuthBusy "auth_busy",
     RateLimited "rate_limited",
     AtATime "too_many_at_a_time",
+    Maintenance "maintenance",
 }
 
 /// Label `result` of static answers.

@@ -5,7 +5,7 @@ use super::{micros, now};
 use crate::admin::State;
 use crate::config::{Config, load};
 use crate::snapshot::Snapshot;
-use crate::{drain::Drain, upstream};
+use crate::{drain::Drain, upstream, watched};
 use arc_swap::ArcSwapOption;
 use monodon_admin::text::Family;
 use std::ffi::OsString;
@@ -153,16 +153,23 @@ fn stays(then: &Config, now: &Config) -> Result<(), String> {
     if changed.is_empty() { Ok(()) } else { Err(changed.join("\n")) }
 }
 
-/// The upstreams' control tasks.
+/// The upstreams' control tasks, and the one that looks at watched files.
 #[derive(Default)]
-pub struct Managers(Vec<(usize, JoinHandle<()>)>);
+pub struct Managers {
+    upstreams: Vec<(usize, JoinHandle<()>)>,
+    files: Option<JoinHandle<()>>,
+}
 
 impl Managers {
     /// Those of upstreams that a reload replaced end.
     pub fn run(&mut self, snapshot: &Snapshot, drain: &Drain) {
+        let files = tokio::spawn(watched::Files::of(&snapshot.config).watch());
+        if let Some(former) = self.files.replace(files) {
+            former.abort();
+        }
         let wanted: Vec<_> = snapshot.upstreams.iter().chain(&snapshot.status).cloned().collect();
         let key = |shared: &Arc<upstream::Shared>| Arc::as_ptr(shared) as usize;
-        self.0.retain(|(id, task)| {
+        self.upstreams.retain(|(id, task)| {
             let stays = wanted.iter().any(|shared| key(shared) == *id);
             if !stays {
                 task.abort();
@@ -171,8 +178,8 @@ impl Managers {
         });
         for shared in wanted {
             let id = key(&shared);
-            if !self.0.iter().any(|(known, _)| *known == id) {
-                self.0.push((id, tokio::spawn(shared.manage(drain.clone()))));
+            if !self.upstreams.iter().any(|(known, _)| *known == id) {
+                self.upstreams.push((id, tokio::spawn(shared.manage(drain.clone()))));
             }
         }
     }

@@ -72,6 +72,10 @@ pub async fn dispatch(
         // From here on its options hold.
         record.route = Some(*place);
     }
+    // The status page is for those who do the work.
+    if record.options().errors.maintenance.stops(asked.origin.client_ip) && !matches!(place, Place::StatusPage { .. }) {
+        return Err(Failure::MAINTENANCE);
+    }
     if let Some(answer) = filters::before(asked, parts, record).await? {
         return Ok(answer);
     }

@@ -40,6 +40,8 @@ impl Failure {
     pub const DENIED: Self = Self::new(StatusCode::FORBIDDEN, Reason::Denied, "denied");
     pub const DENIED_PATH: Self = Self::new(StatusCode::FORBIDDEN, Reason::DeniedPath, "denied_path");
     pub const SCANNER: Self = Self::new(StatusCode::FORBIDDEN, Reason::Scanner, "scanner");
+    pub const MAINTENANCE: Self =
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Reason::Maintenance, crate::error_pages::MAINTENANCE);
     pub const DISK: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::Disk, "file_unreadable");
 
     /// A protocol's own words for what it could not read.

@@ -58,7 +58,7 @@ pub fn refuse(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, refusal: &Refusal<'_>) -
     let mut record = begin(thread, conn, &view, &parts, &origin, None);
     let failure = Failure::unreadable(refusal.status, refusal.reason);
     record.fail(failure.reason, failure.exact);
-    let response = error_pages::page(failure.status, &origin.identity.id, &parts.headers);
+    let response = error_pages::page(failure.status, &record, &parts.headers);
     finish(&view, response, record, false)
 }
 
@@ -85,7 +85,7 @@ pub async fn serve(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<Re
         if failure == Failure::CLOSED {
             return unanswered();
         }
-        let mut response = error_pages::page(failure.status, &record.id, &parts.headers);
+        let mut response = error_pages::page(failure.status, &record, &parts.headers);
         failure.decorate(response.headers_mut(), record.options());
         response
     });
@@ -269,7 +269,7 @@ async fn to_upstream(
     }
     let result = upstream.send(sent, buffered, &meta).await;
     record.timing = Some(meta.timing.get());
-    Ok(result?)
+    Ok(error_pages::intercept(result?, record, &parts.headers))
 }
 
 /// Marks an answer that is not to be sent: the protocol closes the connection, or resets the stream.

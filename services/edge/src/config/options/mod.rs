@@ -3,13 +3,18 @@
 
 pub mod access;
 pub mod compress;
+pub mod errors;
 pub mod headers;
 pub mod limits;
 pub mod log;
 pub mod requests;
 
 use super::load::Reader;
+use crate::error_pages::Page;
+use crate::watched::{Files, Flag};
 use monodon_settings::{Problems, Values};
+use std::path::Path;
+use std::sync::Arc;
 
 /// The sections of a table (or of the flat level) that has all of these beside its own.
 macro_rules! with_options {
@@ -21,6 +26,7 @@ macro_rules! with_options {
             monodon_settings::Section::$section("Limits by client and key", $crate::config::options::limits::SETTINGS),
             monodon_settings::Section::$section("Headers", $crate::config::options::headers::SETTINGS),
             monodon_settings::Section::$section("Compression", $crate::config::options::compress::SETTINGS),
+            monodon_settings::Section::$section("Errors", $crate::config::options::errors::SETTINGS),
             monodon_settings::Section::$section("Access log", $crate::config::options::log::SETTINGS),
         ]
     };
@@ -35,6 +41,7 @@ pub struct Options {
     pub limits: limits::Limits,
     pub headers: headers::Headers,
     pub compress: compress::Compress,
+    pub errors: errors::Errors,
     pub log: log::Log,
 }
 
@@ -42,13 +49,19 @@ impl Reader<'_> {
     /// `levels` from the innermost to the flat settings.
     pub(super) fn options(&mut self, levels: &[&Values]) -> Options {
         let zones = std::mem::take(&mut self.zone_names);
-        let mut levels = Levels { values: levels, problems: &mut self.problems, interned: &mut self.interned };
+        let mut levels = Levels {
+            values: levels,
+            problems: &mut self.problems,
+            interned: &mut self.interned,
+            files: &mut self.watched,
+        };
         let options = Options {
             requests: requests::Requests::read(&mut levels),
             access: access::Access::read(&mut levels),
             limits: limits::Limits::read(&mut levels, &zones),
             headers: headers::Headers::read(&mut levels),
             compress: compress::Compress::read(&mut levels),
+            errors: errors::Errors::read(&mut levels),
             log: log::Log::read(&mut levels),
         };
         self.zone_names = zones;
@@ -62,6 +75,7 @@ pub struct Levels<'a> {
     problems: &'a mut Problems,
     /// What routes have in common.
     interned: &'a mut access::Interned,
+    files: &'a mut Files,
 }
 
 impl<'a> Levels<'a> {
@@ -81,5 +95,15 @@ impl<'a> Levels<'a> {
                 self.problems.push(problem);
             }
         }
+    }
+
+    /// A file of the configuration, opened once for all levels.
+    pub fn page(&mut self, path: &Path) -> Result<Arc<Page>, String> {
+        self.files.page(path)
+    }
+
+    /// The same for a file whose being there counts.
+    pub fn flag(&mut self, path: &Path) -> Arc<Flag> {
+        self.files.flag(path)
     }
 }
