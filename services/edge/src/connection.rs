@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 /// One accepted connection; requests on it share this.
 pub struct ConnInfo {
-    /// Whose connection it is: the socket's other end. IPv4 where it is mapped into IPv6.
+    /// Whose connection it is: the socket's other end, or whom a PROXY header names. IPv4 where it is mapped into IPv6.
     pub peer: SocketAddr,
+    /// Where it was accepted: here, or by the proxy that sent the header.
     pub local: SocketAddr,
     pub tls: Option<TlsInfo>,
     pub protocol: Protocol,

@@ -1,5 +1,6 @@
 //! Listening sockets, one set a data thread, and the loops that accept on them.
 
+use crate::access::introduction;
 use crate::connection::{ConnInfo, Protocol, TlsInfo};
 use crate::drain::Phase;
 use crate::gateway;
@@ -127,17 +128,50 @@ pub async fn accept(
 
 fn start(stream: TcpStream, peer: SocketAddr, tls: Option<&TlsAcceptor>, thread: &Rc<Thread>, total: &Arc<Total>) {
     let metrics = &thread.metrics.connections;
-    let limit = thread.view().snapshot.config.limits.connections;
+    let (limit, introduced) = {
+        let view = thread.view();
+        let config = &view.snapshot.config;
+        let introduced = config.proxies.introduced.as_ref().is_some_and(|from| from.allows(peer.ip()));
+        (config.limits.connections, introduced)
+    };
     let counted = Counted(total.clone());
     if total.0.fetch_add(1, Ordering::Relaxed) >= limit {
         return metrics.refused_limit.add(1);
     }
-    let own = connections::connection(&thread.view().snapshot, peer.ip());
-    if gateway::is_one(peer.ip()) {
-        metrics.from_gateway.add(1);
-    }
-    let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
+    let _ = stream.set_nodelay(true);
+    if !introduced {
+        if gateway::is_one(peer.ip()) {
+            metrics.from_gateway.add(1);
+        }
+        return admit(stream, (peer, local), tls, thread, counted);
+    }
+    // Whose it is decides what it may; that is told first.
+    let (tls, thread, working) = (tls.cloned(), thread.clone(), thread.drain.working());
+    tokio::task::spawn_local(async move {
+        let mut stream = stream;
+        let limit = thread.view().snapshot.config.timeouts.head;
+        match introduction::take(&mut stream, limit).await {
+            Ok(told) => admit(stream, told.unwrap_or((peer, local)), tls.as_ref(), &thread, counted),
+            Err(refused) => {
+                thread.metrics.connections.refused_introduction.add(1);
+                tracing::debug!(%peer, ?refused, "a connection without a good PROXY header is closed");
+            }
+        }
+        drop(working);
+    });
+}
+
+/// Lets a connection of this client in, unless he has as many as he may.
+fn admit(
+    stream: TcpStream,
+    (peer, local): (SocketAddr, SocketAddr),
+    tls: Option<&TlsAcceptor>,
+    thread: &Rc<Thread>,
+    counted: Counted,
+) {
+    let metrics = &thread.metrics.connections;
+    let own = connections::connection(&thread.view().snapshot, peer.ip());
     let Ok(own) = own else {
         metrics.refused_client.add(1);
         if tls.is_none() {

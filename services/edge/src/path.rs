@@ -1,6 +1,7 @@
 //! One normalised path for routing and static files: decoded once, without dot segments and empty segments.
 //!
-//! What is forwarded stays the client's own bytes; this is what we decide by. RFC 3986, sections 2.4 and 5.2.4.
+//! What is forwarded stays the client's own bytes, where they mean what we decided by: a path with dot segments, which
+//! take back what stands before them, is forwarded in its normal form. RFC 3986, sections 2.4 and 5.2.4.
 
 use std::borrow::Cow;
 
@@ -66,6 +67,14 @@ pub fn normalise(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     Ok(Cow::Owned(normal))
 }
 
+/// Whether segments of it are `.` or `..`, however written. An application that keeps them would read another path than
+/// we do: `/admin/..%2fpublic` would be public to us and below `/admin/` to it.
+pub fn has_dot_segments(path: &str) -> bool {
+    decode(path.as_bytes()).is_ok_and(|decoded| {
+        decoded.split(|byte| matches!(byte, b'/' | b'\\')).any(|name| matches!(name, b"." | b".."))
+    })
+}
+
 fn decode(bytes: &[u8]) -> Result<Vec<u8>, Ambiguous> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut rest = bytes.iter().copied();
@@ -114,6 +123,16 @@ mod tests {
             ("//", "/"),
         ] {
             assert_eq!(normalise(path).as_deref(), Ok(normal), "{path}");
+        }
+    }
+
+    #[test]
+    fn dot_segments() {
+        for path in ["/a/../b", "/a/%2e%2e/b", "/a%2f..%2fb", "/a\\..\\b", "/./", "/..", "/%2E"] {
+            assert!(has_dot_segments(path), "{path}");
+        }
+        for path in ["/a//b", "/a%2fb", "/...", "/.a", "/a..b", "/%252e%252e/", "/a\\b"] {
+            assert!(!has_dot_segments(path), "{path}");
         }
     }
 

@@ -1,10 +1,13 @@
 //! Who may ask what: the rules of `allow`, `deny`, `allow_methods`, `deny_paths` and `block_scanners`, before anything is
 //! done for a request. Everything they go by was prepared with the configuration.
 
+pub mod introduction;
 mod networks;
+mod real_ip;
 pub mod scanners;
 
 pub use networks::Networks;
+pub use real_ip::RealIp;
 
 use crate::config::Options;
 use crate::service::Failure;

@@ -83,9 +83,8 @@ fn hidden(segment: &str) -> bool {
     if !segment.starts_with('.') {
         return false;
     }
-    let is = |name: &&str| segment.eq_ignore_ascii_case(name);
     let environment = segment.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(".env."));
-    environment || HIDDEN.iter().any(|name| is(name))
+    environment || HIDDEN.iter().any(|name| segment.eq_ignore_ascii_case(name))
 }
 
 fn ending(segment: &str) -> bool {

@@ -21,6 +21,24 @@ fn every_slip_is_told_with_its_place() {
             "deny_paths = ['a', '(']\n[[site]]\n[[site.route]]\npath = '/'\nclose = true",
             "edge.toml:1: deny_paths: \"(\" is no regular expression: error: unclosed group",
         ),
+        (
+            "trusted_proxies = ['proxy']",
+            "edge.toml:1: trusted_proxies: expected a network such as 10.0.0.0/8, got \"proxy\"",
+        ),
+        (
+            "real_ip_header = 'X_Real_IP'",
+            "edge.toml:1: real_ip_header: expected a header's name such as X-Forwarded-For, got \"X_Real_IP\"",
+        ),
+        (
+            "http = ':80'\nproxy_protocol = 'on'",
+            "edge.toml:2: proxy_protocol: needs proxy_protocol_from or trusted_proxies: whoever may send the header chooses the \
+             client's address",
+        ),
+        (
+            "proxy_protocol_from = ['10.0.0.0/8', 'lb']",
+            "edge.toml:1: proxy_protocol_from: expected a network such as 10.0.0.0/8, got \"lb\"",
+        ),
+        ("proxy_protocol = 'v1'", "edge.toml:1: proxy_protocol: expected one of off, on, got \"v1\""),
         ("block_scanners = 'often'", "edge.toml:1: block_scanners: expected true or false, got \"often\""),
     ] {
         assert_eq!(problems_of(text), wrong, "{text}");

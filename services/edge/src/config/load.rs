@@ -68,7 +68,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn wrong(&mut self, key: &str, message: impl Into<String>) {
+    pub(super) fn wrong(&mut self, key: &str, message: impl Into<String>) {
         self.problems.push(self.values.problem(key, message));
     }
 
@@ -114,6 +114,7 @@ impl Reader<'_> {
             },
             tls,
             files,
+            proxies: self.proxies(),
             headers: self.headers(),
             log: Log {
                 access: self.values.text("access_log").to_owned(),
@@ -338,13 +339,6 @@ impl Reader<'_> {
     }
 
     fn headers(&mut self) -> Headers {
-        let mut trusted_proxies = Vec::new();
-        for text in self.values.list("trusted_proxies") {
-            match Cidr::parse(text) {
-                Some(network) => trusted_proxies.push(network),
-                None => self.wrong("trusted_proxies", format!("expected a network such as 10.0.0.0/8, got {text:?}")),
-            }
-        }
         let hsts = match self.values.text("hsts").trim() {
             "" | "off" => None,
             value if value.starts_with("max-age=") && http::HeaderValue::from_str(value).is_ok() => {
@@ -355,7 +349,7 @@ impl Reader<'_> {
                 None
             }
         };
-        Headers { trusted_proxies, hsts }
+        Headers { hsts }
     }
 
     fn status_page(&mut self) -> Option<StatusPage> {

@@ -6,6 +6,7 @@ pub mod effective;
 pub mod limits;
 pub mod load;
 pub mod options;
+pub mod proxies;
 mod routes;
 mod sites;
 pub mod table;
@@ -38,6 +39,7 @@ pub struct Config {
     pub spool: Spool,
     pub tls: Tls,
     pub files: Vec<StaticDir>,
+    pub proxies: proxies::Proxies,
     pub headers: Headers,
     pub log: Log,
     pub status_page: Option<StatusPage>,
@@ -227,17 +229,16 @@ pub struct StaticDir {
     pub routed: bool,
 }
 
-/// Who may tell us where a request came from, and what every answer carries.
+/// What every answer carries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Headers {
-    pub trusted_proxies: Vec<Cidr>,
     /// The value of Strict-Transport-Security where the certificate is public; `None` is off.
     pub hsts: Option<String>,
 }
 
 impl Default for Headers {
     fn default() -> Self {
-        Self { trusted_proxies: Vec::new(), hsts: Some("max-age=31536000".into()) }
+        Self { hsts: Some("max-age=31536000".into()) }
     }
 }
 

@@ -5,7 +5,11 @@ use monodon_settings::{Kind, Schema, Section, Setting};
 
 pub const SCHEMA: Schema = Schema {
     service: "edge",
-    sections: with_options!(new, Section::new("The edge", SETTINGS)),
+    sections: with_options!(
+        new,
+        Section::new("The edge", SETTINGS),
+        Section::new("Clients' addresses", super::proxies::SETTINGS)
+    ),
     tables: super::sites::TABLES,
     refused: &[],
 };
@@ -206,13 +210,6 @@ const SETTINGS: &[Setting] = &[
         Kind::Size,
         "64KB",
         "How much of a request's or an answer's body is kept in memory before it goes to the spool.",
-    ),
-    setting(
-        "trusted_proxies",
-        TEXTS,
-        "",
-        "Networks such as `10.0.0.0/8` whose X-Forwarded-*, X-Request-ID and traceparent are believed; from anyone else \
-         they are dropped.",
     ),
     setting("access_log", Kind::Text, "stdout", "`stdout`, `off`, or the path of a file."),
     setting("access_log_query", Kind::Bool, "false", "Log query strings too; they often hold secrets."),

@@ -32,9 +32,9 @@ pub struct Origin {
 
 /// Looks at the connection and, if a trusted proxy holds it, at what that says.
 pub fn origin(config: &Config, conn: &ConnInfo, headers: &HeaderMap) -> Origin {
-    let is_trusted = |address: IpAddr| config.headers.trusted_proxies.iter().any(|network| network.contains(address));
+    let proxies = &config.proxies;
     let mut origin = Origin {
-        trusted: is_trusted(conn.peer.ip()),
+        trusted: proxies.trusted.allows(conn.peer.ip()),
         identity: Identity::generate(),
         client_ip: conn.peer.ip(),
         client: conn.address.clone(),
@@ -48,28 +48,11 @@ pub fn origin(config: &Config, conn: &ConnInfo, headers: &HeaderMap) -> Origin {
     if let Some(parent) = headers.get(TRACEPARENT).filter(|parent| acceptable_traceparent(parent)) {
         origin.identity.traceparent = parent.clone();
     }
-    let lists: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
-    let mut client = None;
-    for entry in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
-        // What cannot be read ends what can be believed.
-        let Some(address) = parse_address(entry.trim()) else { break };
-        client = Some(address);
-        if !is_trusted(address) {
-            break;
-        }
-    }
-    if let Some(client) = client {
+    if let Some(client) = proxies.real_ip.client(headers, &proxies.trusted) {
         origin.client_ip = client;
         origin.client = address_value(client);
     }
     origin
-}
-
-/// `1.2.3.4`, `1.2.3.4:567`, `2001:db8::1`, `[2001:db8::1]:567`.
-fn parse_address(text: &str) -> Option<IpAddr> {
-    let address = text.parse().ok().or_else(|| Some(text.parse::<std::net::SocketAddr>().ok()?.ip()));
-    let address = address.or_else(|| text.strip_prefix('[')?.strip_suffix(']')?.parse().ok());
-    address.map(|address: IpAddr| address.to_canonical())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,7 +117,7 @@ pub fn prepare(parts: &mut Parts, config: &Config, conn: &ConnInfo, origin: &Ori
     let headers = &mut parts.headers;
     drop_listed(headers);
     let goes = |name: &HeaderName| match fate(name.as_str()) {
-        Fate::Keep => false,
+        Fate::Keep => *name == config.proxies.real_ip.field() && !origin.trusted,
         Fate::Drop => true,
         Fate::Believe => !origin.trusted,
     };
@@ -237,22 +220,6 @@ mod tests {
             ("upgrade", Fate::Keep),
         ] {
             assert_eq!(fate(name), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn addresses_in_lists() {
-        for (text, address) in [
-            ("1.2.3.4", Some("1.2.3.4")),
-            ("1.2.3.4:567", Some("1.2.3.4")),
-            ("[2001:db8::1]:567", Some("2001:db8::1")),
-            ("[2001:db8::1]", Some("2001:db8::1")),
-            ("::ffff:1.2.3.4", Some("1.2.3.4")),
-            ("unknown", None),
-            ("_hidden", None),
-            ("", None),
-        ] {
-            assert_eq!(parse_address(text), address.map(|text| text.parse().unwrap()), "{text}");
         }
     }
 }

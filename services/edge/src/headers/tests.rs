@@ -1,6 +1,7 @@
 //! What reaches the application of what clients and proxies say.
 
 use super::*;
+use crate::access::Networks;
 use crate::config::Options;
 use crate::config::{Cidr, Config};
 use crate::connection::{ConnInfo, Protocol};
@@ -10,7 +11,7 @@ use std::time::SystemTime;
 
 fn forwarded(peer: &str, fields: &[(&'static str, &str)]) -> Parts {
     let mut config = Config::default();
-    config.headers.trusted_proxies = vec![Cidr::parse("10.0.0.0/8").unwrap()];
+    config.proxies.trusted = Networks::of(&[Cidr::parse("10.0.0.0/8").unwrap()]);
     let conn = ConnInfo::new(peer.parse().unwrap(), "192.0.2.1:8080".parse().unwrap(), None, Protocol::Http1);
     let mut request = Request::get("/").header("host", "shop.example:8080");
     for (name, value) in fields {
@@ -29,7 +30,7 @@ fn get<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
 #[test]
 fn the_clients_address_in_both_forms() {
     let mut config = Config::default();
-    config.headers.trusted_proxies = vec![Cidr::parse("10.0.0.0/8").unwrap()];
+    config.proxies.trusted = Networks::of(&[Cidr::parse("10.0.0.0/8").unwrap()]);
     for (peer, forwarded, client) in [
         ("203.0.113.9:1", "6.6.6.6", "203.0.113.9"),
         ("[::ffff:203.0.113.9]:1", "6.6.6.6", "203.0.113.9"),

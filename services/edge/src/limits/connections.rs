@@ -25,7 +25,7 @@ pub struct TooMany;
 
 /// One more connection. A trusted proxy's are those of many clients.
 pub fn connection(snapshot: &Snapshot, peer: IpAddr) -> Result<Guard, TooMany> {
-    let trusted = || snapshot.config.headers.trusted_proxies.iter().any(|network| network.contains(peer));
+    let trusted = || snapshot.config.proxies.trusted.allows(peer);
     let limit = snapshot.config.clients.connections;
     if limit == 0 || trusted() {
         return Ok(Guard(None));
@@ -39,7 +39,7 @@ pub fn handshake(snapshot: &Snapshot, peer: IpAddr) -> Result<Guard, TooMany> {
     if clients.handshakes == 0 && clients.handshake_rate.is_none() {
         return Ok(Guard(None));
     }
-    let trusted = snapshot.config.headers.trusted_proxies.iter().any(|network| network.contains(peer));
+    let trusted = snapshot.config.proxies.trusted.allows(peer);
     if trusted {
         return Ok(Guard(None));
     }

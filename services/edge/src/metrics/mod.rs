@@ -49,6 +49,8 @@ pub struct Connections {
     pub refused_client: Cell64,
     pub refused_client_handshake: Cell64,
     pub refused_handshake: Cell64,
+    /// For the PROXY header that did not come, or was malformed.
+    pub refused_introduction: Cell64,
     /// Open ones, by protocol; of them those with a request in hand.
     pub open: [Cell64; 2],
     pub active: [Cell64; 2],

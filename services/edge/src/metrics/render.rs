@@ -102,6 +102,8 @@ pub fn render(shards: &[Arc<Shard>], process: &Process<'_>, out: &mut String) {
     sample(out, "connections_rejected_total", "reason=\"client_handshakes\"", &refused);
     let refused = cells(&|s| s.connections.refused_handshake.get());
     sample(out, "connections_rejected_total", "reason=\"handshake\"", &refused);
+    let refused = cells(&|s| s.connections.refused_introduction.get());
+    sample(out, "connections_rejected_total", "reason=\"proxy_protocol\"", &refused);
 
     family(out, "tls_handshakes_total", "counter", "TLS handshakes.");
     for (key, value) in tables(&|shard| shard.handshakes.entries().collect()) {

@@ -17,11 +17,11 @@ use crate::connection::ConnInfo;
 use crate::headers::forward::{self, Origin};
 use crate::router::Entry;
 use crate::upstream::{Meta, Upstream};
-use crate::{error_pages, host, limits, path, redirect};
+use crate::{error_pages, host, limits, path, redirect, template};
 pub use dispatch::Asked;
 use dispatch::dispatch;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -193,7 +193,9 @@ async fn answer(
         // OPTIONS * asks the server itself (RFC 9110, section 9.3.7); there is nothing to tell.
         return if parts.method == Method::OPTIONS { Ok(no_content()) } else { Err(Failure::PATH) };
     }
-    let path = path::normalise(parts.uri.path()).map_err(|_| Failure::PATH)?.into_owned();
+    let normal = path::normalise(parts.uri.path()).map_err(|_| Failure::PATH)?;
+    let dotted = matches!(normal, Cow::Owned(_)) && path::has_dot_segments(parts.uri.path());
+    let path = normal.into_owned();
     if let Some(token) = path.strip_prefix("/.well-known/acme-challenge/")
         && matches!(parts.method, Method::GET | Method::HEAD)
         && let Some(answer) = thread.certificates.http_challenge(token)
@@ -217,8 +219,24 @@ async fn answer(
         return Ok(redirect::to_host(&parts.method, tls, (host, config.listen.public_port(tls)), target, public));
     }
     let scheme = if secure { "https" } else { "http" };
+    if dotted {
+        parts.uri = with_path(&parts.uri, &path).ok_or(Failure::PATH)?;
+    }
     let asked = Asked { view, conn, origin, site, host, scheme, path: &path };
     dispatch(&asked, parts, body, record).await
+}
+
+/// The target with this path, which is decoded.
+fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+    let mut target = String::with_capacity(path.len());
+    template::encode(path, &mut target);
+    if let Some(query) = uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target.parse().ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// A trusted proxy that took the request over TLS must not be sent round in a circle.

@@ -72,9 +72,11 @@ impl PartialEq for Patterns {
 /// What several routes inherit is prepared once and shared.
 #[derive(Default)]
 pub struct Interned {
-    networks: Vec<((Vec<String>, Vec<String>), Arc<Networks>)>,
+    networks: Vec<(AllowDeny, Arc<Networks>)>,
     patterns: Vec<(Vec<String>, Arc<Patterns>)>,
 }
+
+type AllowDeny = (Vec<String>, Vec<String>);
 
 impl Access {
     pub fn read(levels: &mut Levels<'_>) -> Self {
@@ -113,7 +115,8 @@ fn cidrs(levels: &mut Levels<'_>, key: &str, texts: &[String]) -> Vec<Cidr> {
             ("all", _) => networks.extend(Cidr::ALL),
             (_, Some(network)) => networks.push(network),
             (_, None) => {
-                levels.wrong(key, format!("expected an address, a network such as 10.0.0.0/8 or all, got {text:?}"))
+                let words = format!("expected an address, a network such as 10.0.0.0/8 or all, got {text:?}");
+                levels.wrong(key, words);
             }
         }
     }
