@@ -3,7 +3,7 @@
 //! nginx's order: an exact path, then patterns, then the longest prefix; among equals the one that asks for more (methods,
 //! headers), then the one that stands first. Everything is decided by the one normalised path.
 
-use crate::config::{Host, PathMatch, Route, Site};
+use crate::config::{HeaderMatch, Host, PathMatch, Route, Site, When};
 use crate::metrics::{MAX_SITES, Site as Index};
 use http::{HeaderMap, Method};
 use regex::Captures;
@@ -88,19 +88,43 @@ pub fn route<'s, 'p>(
     headers: &HeaderMap,
 ) -> Option<(usize, &'s Route, Option<Captures<'p>>)> {
     site.routes.iter().enumerate().find_map(|(place, route)| {
-        if !route.when.methods.is_empty() && !route.when.methods.contains(method) {
-            return None;
-        }
-        let captures = match &route.when.path {
-            PathMatch::Exact(exact) => (exact == path).then_some(None),
-            PathMatch::Prefix(prefix) => within(path, prefix).map(|_| None),
-            PathMatch::Pattern(pattern) => pattern.0.captures(path).map(Some),
-        }?;
-        let fits = |wanted: &crate::config::HeaderMatch| {
-            headers.get_all(&wanted.name).iter().any(|value| wanted.value.as_ref().is_none_or(|wanted| wanted == value))
-        };
-        route.when.headers.iter().all(fits).then_some((place, route, captures))
+        fit(&route.when, path, method, headers).ok().map(|captures| (place, route, captures))
     })
+}
+
+/// Why a route does not take a request.
+#[derive(Debug, PartialEq)]
+pub enum Miss<'a> {
+    Method,
+    Path,
+    /// The first that is missing, or has another value.
+    Header(&'a HeaderMatch),
+}
+
+/// Does a route take this request, and what did its pattern find?
+pub fn fit<'w, 'p>(
+    when: &'w When,
+    path: &'p str,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Option<Captures<'p>>, Miss<'w>> {
+    if !when.methods.is_empty() && !when.methods.contains(method) {
+        return Err(Miss::Method);
+    }
+    let captures = match &when.path {
+        PathMatch::Exact(exact) => (exact == path).then_some(None),
+        PathMatch::Prefix(prefix) => within(path, prefix).map(|_| None),
+        PathMatch::Pattern(pattern) => pattern.0.captures(path).map(Some),
+    };
+    let captures = captures.ok_or(Miss::Path)?;
+    let lacks = |wanted: &&HeaderMatch| {
+        let fits = |value| wanted.value.as_ref().is_none_or(|wanted| wanted == value);
+        !headers.get_all(&wanted.name).iter().any(fits)
+    };
+    match when.headers.iter().find(lacks) {
+        Some(wanted) => Err(Miss::Header(wanted)),
+        None => Ok(captures),
+    }
 }
 
 /// What follows a prefix, if the path lies in it: `/api` and `/api/x` lie in `/api` and in `/api/`, `/apis` does not.
@@ -125,7 +149,7 @@ pub fn order(routes: &mut [Route]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Action, Pattern, When};
+    use crate::config::{Action, Pattern};
 
     fn with(path: PathMatch) -> Route {
         Route {
@@ -133,6 +157,7 @@ mod tests {
             when: When { path, methods: Vec::new(), headers: Vec::new() },
             action: Action::Close,
             options: crate::config::Options::default(),
+            declared: 0,
         }
     }
 

@@ -1,4 +1,8 @@
-//! The command line: `run`, `check`, `healthcheck`, `reload`.
+//! The command line: what serves, what looks at a configuration, what asks a running edge.
+
+mod check;
+mod explain;
+mod fmt;
 
 use crate::config::load::Loaded;
 use crate::config::{self, Config};
@@ -7,12 +11,18 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 const USAGE: &str = "\
-Usage: monodon-edge <run|check|healthcheck|reload> [settings]
+Usage: monodon-edge COMMAND [settings]
 
-  run          serve until SIGTERM
-  check        read the configuration, say what is wrong with it, and end
-  healthcheck  ask the running edge whether it is ready
-  reload       have the running edge read its configuration again
+  run                  serve until SIGTERM
+  check [--strict]     say everything that is wrong with the configuration, and end; --strict: warnings are errors
+  explain URL          which site, route and options a request would meet, what the upstream would be asked, and why
+      [--method M] [--header 'NAME: VALUE']... [--client ADDRESS] [--all] [--json]
+  fmt [--check] FILE   write a configuration file in the usual form; --check: only say whether it is
+
+  and of the edge that runs here:
+  reload               read the configuration again; what is wrong is told, and changes nothing
+  reopen               open the log files again, after they were moved away
+  healthcheck          exit 0 when it is ready
 
   monodon-edge run --http 127.0.0.1:8080 --https 127.0.0.1:8443 --upstream 127.0.0.1:8000 --static /static/=DIR
 ";
@@ -27,16 +37,60 @@ pub fn main(args: &[OsString]) -> ExitCode {
     if monodon_settings::asks_for(args, &["--help", "-h"]) || verb == "help" {
         return say(&format!("{USAGE}\n{}", config::table::SCHEMA.help()));
     }
-    if !matches!(verb, "run" | "check" | "healthcheck" | "reload") {
-        let what = if verb.is_empty() { "what to do?".into() } else { format!("{verb:?} is not a command") };
-        eprintln!("monodon-edge: {what}\n\n{USAGE}\nmonodon-edge --help lists the settings");
-        return ExitCode::from(2);
-    }
     match verb {
-        "check" => with_loaded(rest, |_| say("the configuration is good\n")),
+        "run" => with_loaded(rest, |loaded| runtime::run(loaded, rest.to_vec())),
+        "check" => check::run(rest),
+        "explain" => explain::run(rest),
+        "fmt" => fmt::run(rest),
+        "reopen" => with_config(rest, |config| control::say(&config.tls.state, "POST", "/reopen", "")),
         "healthcheck" => with_config(rest, |config| monodon_admin::healthcheck(config.listen.admin)),
         "reload" => with_config(rest, |config| control::say(&config.tls.state, "POST", "/reload", "")),
-        _ => with_loaded(rest, |loaded| runtime::run(loaded, rest.to_vec())),
+        _ => {
+            let what = if verb.is_empty() { "what to do?".into() } else { format!("{verb:?} is not a command") };
+            wrong_use(&format!("{what}\n\n{USAGE}\nmonodon-edge --help lists the settings"))
+        }
+    }
+}
+
+fn wrong_use(words: &str) -> ExitCode {
+    eprintln!("monodon-edge: {words}");
+    ExitCode::from(2)
+}
+
+/// A command's own flags, taken out of the settings'.
+struct Words {
+    rest: Vec<OsString>,
+}
+
+impl Words {
+    fn new(args: &[OsString]) -> Self {
+        Self { rest: args.to_vec() }
+    }
+
+    fn flag(&mut self, name: &str) -> bool {
+        let before = self.rest.len();
+        self.rest.retain(|word| word != name);
+        self.rest.len() < before
+    }
+
+    /// The values of `--name VALUE` and `--name=VALUE`; `Err` is a sentence.
+    fn values(&mut self, names: &[&str]) -> Result<Vec<String>, String> {
+        let (mut values, mut rest) = (Vec::new(), Vec::new());
+        let mut words = std::mem::take(&mut self.rest).into_iter();
+        while let Some(word) = words.next() {
+            let text = word.to_str().unwrap_or_default();
+            let inline = text.split_once('=').filter(|(name, _)| name.starts_with("--") && names.contains(name));
+            if let Some((_, value)) = inline {
+                values.push(value.to_owned());
+            } else if names.contains(&text) {
+                let value = words.next().and_then(|value| value.into_string().ok());
+                values.push(value.ok_or_else(|| format!("{text}: needs a value"))?);
+            } else {
+                rest.push(word);
+            }
+        }
+        self.rest = rest;
+        Ok(values)
     }
 }
 

@@ -16,8 +16,13 @@ pub const DEFAULT_FILE: &str = "edge.toml";
 
 /// Reads flags, environment and file.
 pub fn load(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> Result<Config, Problems> {
+    Ok(loaded(args, env)?.config)
+}
+
+/// The same with what was written. It need not be one that serves.
+pub fn loaded(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> Result<Loaded, Problems> {
     let (loaded, problems) = read(args, env)?;
-    problems.or(loaded.config)
+    problems.or(loaded)
 }
 
 /// A configuration, and what was written that made it so.
@@ -26,8 +31,18 @@ pub struct Loaded {
     pub values: Values,
 }
 
-/// What `run` and `check` read: everything that can be wrong before anything starts.
+/// What serves.
 pub fn serving(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> Result<Loaded, Problems> {
+    let (loaded, problems) = examine(args, env)?;
+    problems.or(loaded)
+}
+
+/// Everything that can be wrong before anything starts, with defaults in the place of what is. `Err`: nothing can be said of
+/// the rest.
+pub fn examine(
+    args: &[OsString],
+    env: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<(Loaded, Problems), Problems> {
     let (loaded, mut problems) = read(args, env)?;
     let Loaded { config, values } = &loaded;
     if config.listen.http.is_empty() && config.listen.https.is_empty() {
@@ -39,7 +54,7 @@ pub fn serving(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)
     {
         problems.push(Problem::new("", wrong));
     }
-    problems.or(loaded)
+    Ok((loaded, problems))
 }
 
 /// The configuration with defaults in the place of what is wrong, and all that is wrong.

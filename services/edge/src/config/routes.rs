@@ -66,6 +66,8 @@ pub struct Route {
     pub when: When,
     pub action: Action,
     pub options: Options,
+    /// Place among the site's routes in the file.
+    pub declared: usize,
 }
 
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -157,7 +159,7 @@ impl Reader<'_> {
         };
         let options = self.options(&[values, site, self.values]);
         let action = action.filter(|_| self.problems.0.len() == before)?;
-        Some(Route { name, when, action, options })
+        Some(Route { name, when, action, options, declared: 0 })
     }
 
     fn path_match(&mut self, values: &Values) -> PathMatch {

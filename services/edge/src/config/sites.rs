@@ -82,6 +82,8 @@ pub struct Site {
     pub options: Options,
     /// In the order in which they are tried.
     pub routes: Vec<Route>,
+    /// Place among the sites in the file; none where no file declares it.
+    pub declared: Option<usize>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +108,8 @@ impl Reader<'_> {
     pub(super) fn sites(&mut self, domains: &[String], upstreams: &[Named], files: &mut Vec<StaticDir>) -> Vec<Site> {
         let blocks: Vec<_> = self.values.blocks("site").collect();
         let mut sites: Vec<Site> = Vec::new();
-        for block in &blocks {
-            let site = self.site(&block.values, upstreams, files);
+        for (declared, block) in blocks.iter().enumerate() {
+            let site = Site { declared: Some(declared), ..self.site(&block.values, upstreams, files) };
             for host in &site.hosts {
                 if sites.iter().any(|known| known.hosts.contains(host)) {
                     self.problems
@@ -151,8 +153,11 @@ impl Reader<'_> {
                 .push(values.problem("canonical", format!("expected a name such as shop.example, got {canonical:?}")));
         }
         let name = values.text("name");
-        let mut routes: Vec<Route> =
-            values.blocks("route").filter_map(|block| self.route(&block.values, values, upstreams, files)).collect();
+        let mut routes: Vec<Route> = Vec::new();
+        for (declared, block) in values.blocks("route").enumerate() {
+            let route = self.route(&block.values, values, upstreams, files);
+            routes.extend(route.map(|route| Route { declared, ..route }));
+        }
         router::order(&mut routes);
         Site {
             name: (!name.is_empty()).then(|| name.to_owned()),
@@ -161,6 +166,7 @@ impl Reader<'_> {
             canonical: (!canonical.is_empty()).then_some(canonical),
             options: self.options(&[values, self.values]),
             routes,
+            declared: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! From a site's request to what answers it: challenge, redirects, status page, route, folder, upstream.
 
-use super::{Failure, View, filters, status_page, to_upstream};
+use super::{Failure, View, filters, status_page, to_upstream, trace};
 use crate::access_log::Record;
 use crate::body::Body;
 use crate::config::{Action, Route, Site, StatusPage, Target};
@@ -40,6 +40,18 @@ enum Place<'a> {
     Nothing,
 }
 
+impl Place<'_> {
+    fn told(&self) -> trace::Place {
+        match self {
+            Self::StatusPage { .. } => trace::Place::StatusPage,
+            Self::Route { place, .. } => trace::Place::Route(*place),
+            Self::Folder { index, name } => trace::Place::Folder(*index, (*name).to_owned()),
+            Self::Upstream(_) => trace::Place::Upstream,
+            Self::Nothing => trace::Place::Nothing,
+        }
+    }
+}
+
 /// The status page, the first route that takes the request, else the folders and the upstream of the flat settings.
 fn place<'a>(asked: &'a Asked<'_>, parts: &Parts) -> Place<'a> {
     let Asked { view, path, .. } = asked;
@@ -68,6 +80,9 @@ pub async fn dispatch(
     record: &mut Record,
 ) -> Result<Response<Body>, Failure> {
     let place = place(asked, parts);
+    if let Some(trace) = &record.thread.trace {
+        trace.place(asked.path, place.told());
+    }
     if let Place::Route { place, .. } = &place {
         // From here on its options hold.
         record.route = Some(*place);

@@ -6,6 +6,7 @@ mod failure;
 mod filters;
 mod status_page;
 mod thread;
+pub mod trace;
 
 pub use failure::Failure;
 pub use thread::{Thread, View};
@@ -73,6 +74,9 @@ pub async fn serve(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<Re
         Err(_) => (None, false),
     };
     let mut record = begin(thread, conn, &view, &parts, &origin, known);
+    if let Some(trace) = &thread.trace {
+        trace.site(known);
+    }
     let result = match site {
         Ok((site, host)) => {
             let host = host.into_owned();
@@ -82,6 +86,9 @@ pub async fn serve(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<Re
     };
     let response = result.unwrap_or_else(|failure| {
         record.fail(failure.reason, failure.exact);
+        if let Some(trace) = &thread.trace {
+            trace.failure(failure.exact);
+        }
         if failure == Failure::CLOSED {
             return unanswered();
         }
@@ -284,6 +291,9 @@ async fn to_upstream(
     sent.headers = std::mem::take(&mut parts.headers);
     if let Some(accept) = accept {
         parts.headers.insert(header::ACCEPT, accept);
+    }
+    if let Some(trace) = &record.thread.trace {
+        return Ok(trace.sent(upstream.name(), &sent));
     }
     let result = upstream.send(sent, buffered, &meta).await;
     record.timing = Some(meta.timing.get());

@@ -1,6 +1,7 @@
 //! What a data thread holds.
 
 use crate::access_log::Log;
+use super::trace::Trace;
 use crate::drain::Drain;
 use crate::metrics::Shard;
 use crate::snapshot::Snapshot;
@@ -27,6 +28,8 @@ pub struct Thread {
     pub metrics: Arc<Shard>,
     pub drain: Drain,
     pub log: Log,
+    /// Only of a thread that explains requests.
+    pub trace: Option<Trace>,
     view: RefCell<Rc<View>>,
 }
 
@@ -49,7 +52,13 @@ impl Thread {
             files: Files::new(&snapshot, metrics.clone()),
             snapshot,
         };
-        Rc::new(Self { index, certificates, metrics, drain, log, view: RefCell::new(Rc::new(view)) })
+        Rc::new(Self { index, certificates, metrics, drain, log, trace: None, view: RefCell::new(Rc::new(view)) })
+    }
+
+    /// One that tells how requests are decided, and asks no upstream.
+    pub fn explaining(self: Rc<Self>) -> Option<Rc<Self>> {
+        let own = Rc::into_inner(self)?;
+        Some(Rc::new(Self { trace: Some(Trace::default()), ..own }))
     }
 
     /// The configuration in force; hold it for one request, not for a connection.

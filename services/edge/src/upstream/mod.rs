@@ -195,6 +195,11 @@ impl Upstream {
         exchange::send(&self.0, parts, body, meta).await
     }
 
+    /// The name that routes and metrics know it by.
+    pub fn name(&self) -> &str {
+        self.0.shared.name()
+    }
+
     /// Whether anything was configured to be sent to.
     pub fn has_addresses(&self) -> bool {
         !self.0.shared.settings.addresses.is_empty()

@@ -1,0 +1,281 @@
+//! What `explain` has found, for people and for programs.
+
+use crate::config::load::Loaded;
+use crate::config::table::SCHEMA;
+use crate::config::{PathMatch, Route, Site, effective};
+use crate::router::{self, Miss};
+use crate::service::trace::{Place, Told};
+use http::{HeaderMap, Method, header, response};
+use monodon_settings::{Section, Values};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::net::IpAddr;
+
+pub struct Report<'a> {
+    pub url: String,
+    pub method: Method,
+    pub headers: HeaderMap,
+    pub client: IpAddr,
+    pub loaded: &'a Loaded,
+    pub told: Told,
+    pub answer: response::Parts,
+}
+
+/// An option in force.
+struct Held {
+    key: &'static str,
+    value: String,
+    plain: Value,
+    /// `route`, `site`, `settings`, `default`
+    level: &'static str,
+    source: String,
+}
+
+impl<'a> Report<'a> {
+    fn site(&self) -> Option<&'a Site> {
+        self.loaded.config.sites.get(self.told.site?.place)
+    }
+
+    fn site_values(&self) -> Option<&'a Values> {
+        Some(&self.loaded.values.blocks("site").nth(self.site()?.declared?)?.values)
+    }
+
+    fn route(&self) -> Option<&'a Route> {
+        match self.told.place {
+            Some(Place::Route(place)) => self.site()?.routes.get(place),
+            _ => None,
+        }
+    }
+
+    fn route_values(&self, route: &Route) -> Option<&'a Values> {
+        Some(&self.site_values()?.blocks("route").nth(route.declared)?.values)
+    }
+
+    /// The routes in the order in which they are asked, each with why it does not take the request; up to the one that does.
+    fn asked(&self) -> Vec<(&'a Route, Option<String>)> {
+        let (Some(site), Some(path)) = (self.site(), &self.told.path) else { return Vec::new() };
+        let mut asked = Vec::new();
+        for route in &site.routes {
+            let miss = router::fit(&route.when, path, &self.method, &self.headers).err();
+            let takes = miss.is_none();
+            asked.push((route, miss.map(|miss| self.words(route, &miss))));
+            if takes {
+                break;
+            }
+        }
+        asked
+    }
+
+    fn words(&self, route: &Route, miss: &Miss<'_>) -> String {
+        match miss {
+            Miss::Method => {
+                let methods: Vec<&str> = route.when.methods.iter().map(Method::as_str).collect();
+                format!("the method is {}, not {}", self.method, methods.join(" or "))
+            }
+            Miss::Path => match &route.when.path {
+                PathMatch::Exact(_) => "the path is another".into(),
+                PathMatch::Prefix(_) => "the path is not below it".into(),
+                PathMatch::Pattern(_) => "the path does not match it".into(),
+            },
+            Miss::Header(wanted) => match &wanted.value {
+                None => format!("the header {} is missing", wanted.name),
+                Some(_) if !self.headers.contains_key(&wanted.name) => format!("the header {} is missing", wanted.name),
+                Some(_) => format!("the header {} has another value", wanted.name),
+            },
+        }
+    }
+
+    /// Every option that a route may have, each from the innermost level that sets it.
+    fn options(&self) -> Vec<(&'static str, Vec<Held>)> {
+        let route = self.route().and_then(|route| self.route_values(route));
+        let flat = &self.loaded.values;
+        let levels = [("route", route), ("site", self.site_values()), ("settings", Some(flat))];
+        let held = |key: &'static str| {
+            let set = levels.iter().find_map(|(level, values)| Some((*level, (*values)?)).filter(|(_, v)| v.is_set(key)));
+            let (level, values) = set.unwrap_or(("default", flat));
+            let (value, plain) = (values.toml(key), effective::plain(values, key));
+            Held { key, value, plain, level, source: values.source(key).to_string() }
+        };
+        sections().map(|section| (section.title, section.settings.iter().map(|one| held(one.key)).collect())).collect()
+    }
+
+    /// What answers, in a line.
+    fn outcome(&self) -> String {
+        if let Some(reason) = self.told.failure {
+            return if reason == "closed" {
+                "the connection is closed without an answer".into()
+            } else {
+                format!("the edge answers {}: {reason}", self.answer.status)
+            };
+        }
+        if let Some(sent) = &self.told.sent {
+            return format!("the upstream {:?} is asked, and answers", sent.upstream);
+        }
+        let location = self.answer.headers.get(header::LOCATION);
+        match location.map(|location| String::from_utf8_lossy(location.as_bytes())) {
+            Some(location) if self.told.place.is_none() => {
+                let words = "permanent once the certificate is public";
+                format!("redirect {} to {location} ({words})", self.answer.status)
+            }
+            Some(location) => format!("redirect {} to {location}", self.answer.status),
+            None => format!("the edge answers {}", self.answer.status),
+        }
+    }
+
+    pub fn text(&self, all: bool) -> String {
+        let mut out = String::new();
+        let mut line = |name: &str, text: &str| {
+            let _ = writeln!(out, "{name:9} {text}");
+        };
+        line("request", &format!("{} {} from {}", self.method, self.url, self.client));
+        match (self.site(), self.site_values()) {
+            (None, _) => line("site", "none"),
+            (Some(site), values) => {
+                let place = values.map_or("of the flat settings", Values::place);
+                line("site", &format!("{} ({place})", site_name(site)));
+            }
+        }
+        if let Some(path) = &self.told.path {
+            line("path", &format!("{path} (normalised)"));
+        }
+        for (route, miss) in self.asked() {
+            let place = self.route_values(route).map_or("", Values::place);
+            let verdict = miss.map_or("takes it".into(), |miss| format!("no: {miss}"));
+            line("route", &format!("{} ({place}): {verdict}", when(&route.when.path)));
+        }
+        match &self.told.place {
+            Some(Place::Route(_)) => {
+                let values = self.route().and_then(|route| self.route_values(route));
+                let set = |values: &Values| own(values).map(|key| format!("{key} = {}", values.toml(key))).collect();
+                let does: Vec<String> = values.map_or_else(Vec::new, set);
+                line("does", &does.join(", "));
+            }
+            Some(Place::StatusPage) => line("does", "the sidecar's page (status_page)"),
+            Some(Place::Folder(..)) => line("does", "no route takes it; a folder of static does"),
+            Some(Place::Upstream) => line("does", "no route takes it; the setting upstream does"),
+            Some(Place::Nothing) => line("does", "no route takes it, no folder of static, and upstream is not set"),
+            None => {}
+        }
+        if let Some((folder, name)) = self.folder() {
+            line("file", &format!("{name} in {folder}"));
+        }
+        line("outcome", &self.outcome());
+        if let Some(sent) = &self.told.sent {
+            let _ = writeln!(out, "\nThe upstream is asked:\n  {} {}", sent.method, sent.uri);
+            fields(&sent.headers, &mut out);
+        }
+        if self.told.failure != Some("closed") {
+            let whose = if self.told.sent.is_some() { "An answer with a page would carry" } else { "The answer carries" };
+            let _ = writeln!(out, "\n{whose}:");
+            fields(&self.answer.headers, &mut out);
+        }
+        self.write_options(all, &mut out);
+        out
+    }
+
+    fn write_options(&self, all: bool, out: &mut String) {
+        let _ = writeln!(out, "\nOptions in force:");
+        let mut defaults = 0;
+        for (title, options) in self.options() {
+            let shown: Vec<&Held> = options.iter().filter(|held| all || held.level != "default").collect();
+            defaults += options.len() - shown.len();
+            if shown.is_empty() {
+                continue;
+            }
+            let _ = writeln!(out, "  {title}");
+            for held in shown {
+                let from = match held.level {
+                    "default" => "default".to_owned(),
+                    level => format!("{level}, {}", held.source),
+                };
+                let _ = writeln!(out, "    {} = {} ({from})", held.key, held.value);
+            }
+        }
+        if defaults > 0 {
+            let _ = writeln!(out, "  {defaults} others have their defaults; --all shows them");
+        }
+    }
+
+    /// Of the setting `static`: folder and file.
+    fn folder(&self) -> Option<(String, &str)> {
+        let Some(Place::Folder(place, name)) = &self.told.place else { return None };
+        Some((self.loaded.config.files.get(*place)?.dir.display().to_string(), name))
+    }
+
+    pub fn json(&self) -> Value {
+        let asked = self.asked().into_iter().map(|(route, miss)| {
+            let place = self.route_values(route).map(Values::place);
+            json!({"name": route.name, "when": when(&route.when.path), "place": place, "takes": miss.is_none(), "why_not": miss})
+        });
+        let asked: Vec<Value> = asked.collect();
+        let options = self.options().into_iter().flat_map(|(_, options)| options).map(|held| {
+            json!({"key": held.key, "value": held.plain, "level": held.level, "source": held.source})
+        });
+        let sent = self.told.sent.as_ref().map(|sent| {
+            json!({
+                "upstream": sent.upstream, "method": sent.method.as_str(), "target": sent.uri.to_string(),
+                "headers": pairs(&sent.headers),
+            })
+        });
+        let site = self.site().map(|site| json!({"name": site_name(site), "place": self.site_values().map(Values::place)}));
+        let does = match &self.told.place {
+            None => "none",
+            Some(Place::StatusPage) => "status_page",
+            Some(Place::Route(_)) => "route",
+            Some(Place::Folder(..)) => "static",
+            Some(Place::Upstream) => "upstream",
+            Some(Place::Nothing) => "nothing",
+        };
+        json!({
+            "request": {"method": self.method.as_str(), "url": self.url, "client": self.client, "headers": pairs(&self.headers)},
+            "site": site, "path": self.told.path, "routes": asked, "takes": does,
+            "route": self.route().map(|route| route.name.as_str()),
+            "file": self.folder().map(|(folder, name)| json!({"folder": folder, "name": name})),
+            "upstream": sent, "outcome": self.outcome(), "failure": self.told.failure,
+            "answer": {"status": self.answer.status.as_u16(), "headers": pairs(&self.answer.headers)},
+            "options": options.collect::<Vec<Value>>(),
+        })
+    }
+}
+
+/// What a route may have otherwise than the rest.
+fn sections() -> impl Iterator<Item = &'static Section> {
+    let site = SCHEMA.tables.iter().find(|table| table.key == "site");
+    let route = site.and_then(|site| site.tables.iter().find(|table| table.key == "route"));
+    route.map_or(&[][..], |route| route.sections).iter().filter(|section| section.again)
+}
+
+/// What only a route has, as far as it is set.
+fn own(values: &Values) -> impl Iterator<Item = &'static str> {
+    let own = values.sections().iter().filter(|section| !section.again).flat_map(|section| section.settings);
+    own.map(|setting| setting.key).filter(|key| values.is_set(key))
+}
+
+fn site_name(site: &Site) -> String {
+    let hosts = || site.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let open = if site.default || site.hosts.is_empty() { "every other host" } else { "" };
+    match (&site.name, site.hosts.is_empty()) {
+        (Some(name), _) => name.clone(),
+        (None, true) => open.into(),
+        (None, false) => hosts(),
+    }
+}
+
+fn when(path: &PathMatch) -> String {
+    match path {
+        PathMatch::Exact(path) => format!("exact {path}"),
+        PathMatch::Prefix(path) => format!("path {path}"),
+        PathMatch::Pattern(pattern) => format!("pattern {}", pattern.0.as_str()),
+    }
+}
+
+fn fields(headers: &HeaderMap, out: &mut String) {
+    for (name, value) in headers {
+        let _ = writeln!(out, "  {name}: {}", String::from_utf8_lossy(value.as_bytes()));
+    }
+}
+
+fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+}

@@ -1,0 +1,201 @@
+//! Commands that look at a configuration: `explain`, `check`, `fmt`.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Setup, Upstream, binary, get, write};
+use serde_json::Value;
+use std::path::Path;
+
+const FILE: &str = r#"http = ":8080"
+upstream = "127.0.0.1:8000"
+body_limit = "10MB"
+deny = ["192.0.2.0/24"]
+
+[upstreams.node]
+servers = ["127.0.0.1:3000"]
+
+[[site]]
+hosts = ["shop.example"]
+body_limit = "20MB"
+
+[[site.route]]
+path = "/api/write/"
+methods = ["POST"]
+upstream = "node"
+
+[[site.route]]
+path = "/api/"
+headers = ["x-beta"]
+upstream = "node"
+rewrite = "/beta$uri"
+
+[[site.route]]
+path = "/api/"
+upstream = "node"
+strip_prefix = true
+log_requests = false
+
+[[site.route]]
+pattern = "^/old/(.*)$"
+redirect = "/new/$1"
+
+[[site.route]]
+exact = "/gone"
+close = true
+"#;
+
+fn run(folder: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    let output = binary().args(args).current_dir(folder).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn folder() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("edge.toml"), FILE);
+    folder
+}
+
+fn explain(folder: &Path, args: &[&str]) -> Value {
+    let (code, out, told) = run(folder, &[&["explain"], args, &["--json"]].concat());
+    assert_eq!(code, Some(0), "{told}");
+    serde_json::from_str(&out).unwrap()
+}
+
+#[test]
+fn a_request_is_explained() {
+    let folder = folder();
+    let told = explain(folder.path(), &["http://shop.example/api/write/x?q=1"]);
+    assert_eq!((&told["site"]["place"], &told["path"]), (&"edge.toml:9: site".into(), &"/api/write/x".into()));
+    let why: Vec<&str> = told["routes"].as_array().unwrap().iter().filter_map(|one| one["why_not"].as_str()).collect();
+    assert_eq!(
+        why,
+        [
+            "the path is another",
+            "the path does not match it",
+            "the method is GET, not POST",
+            "the header x-beta is missing"
+        ]
+    );
+    assert_eq!(told["routes"][4]["place"], "edge.toml:24: site.route");
+    assert_eq!((&told["upstream"]["upstream"], &told["upstream"]["target"]), (&"node".into(), &"/write/x?q=1".into()));
+    let header = |told: &Value, name: &str| {
+        let all = told["upstream"]["headers"].as_array().unwrap().clone();
+        all.iter().find(|pair| pair[0] == name).map(|pair| pair[1].as_str().unwrap().to_owned())
+    };
+    assert_eq!(header(&told, "x-forwarded-prefix").as_deref(), Some("/api"));
+    assert_eq!(header(&told, "x-forwarded-for").as_deref(), Some("203.0.113.1"));
+    let option = |told: &Value, key: &str| {
+        let all = told["options"].as_array().unwrap();
+        let one = all.iter().find(|one| one["key"] == key).unwrap();
+        format!("{} {} {}", one["value"], one["level"].as_str().unwrap(), one["source"].as_str().unwrap())
+    };
+    assert_eq!(option(&told, "body_limit"), "\"20MB\" site edge.toml:11");
+    assert_eq!(option(&told, "log_requests"), "false route edge.toml:28");
+    assert_eq!(option(&told, "security_headers"), "true default default");
+
+    let told = explain(folder.path(), &["shop.example/api/write/", "--method", "POST"]);
+    assert_eq!(told["route"], "/api/write/");
+    let told = explain(folder.path(), &["/api/x", "-H", "X-Beta: 1", "-H", "X-Forwarded-For: 8.8.8.8", "--client=192.0.3.1"]);
+    assert_eq!(told["upstream"]["target"], "/beta/api/x");
+    assert_eq!(header(&told, "x-forwarded-for").as_deref(), Some("192.0.3.1"), "what anyone may claim is not passed on");
+    assert_eq!(explain(folder.path(), &["/old/a%20b"])["outcome"], "redirect 308 Permanent Redirect to /new/a%20b");
+    assert_eq!(explain(folder.path(), &["/gone"])["failure"], "closed");
+    assert_eq!(explain(folder.path(), &["/x"])["takes"], "upstream");
+    assert_eq!(explain(folder.path(), &["http://other.example/"])["failure"], "no_site");
+    let told = explain(folder.path(), &["/x", "--client", "192.0.2.9"]);
+    assert_eq!((&told["failure"], &told["upstream"]), (&"denied".into(), &Value::Null), "filters are asked, too");
+
+    let (code, text, _) = run(folder.path(), &["explain", "http://shop.example/api/x"]);
+    assert_eq!(code, Some(0));
+    for part in [
+        "route     path /api/ (edge.toml:18: site.route): no: the header x-beta is missing",
+        "route     path /api/ (edge.toml:24: site.route): takes it",
+        "  GET /x\n",
+        "body_limit = \"20MB\" (site, edge.toml:11)",
+        "others have their defaults; --all shows them",
+    ] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    assert!(!folder.path().join("state").exists() && std::fs::read_dir(folder.path()).unwrap().count() == 1);
+}
+
+/// Explained and done are the same.
+#[test]
+fn what_is_explained_is_what_happens() {
+    let upstream = Upstream::saying("hello");
+    let text = FILE
+        .replace("http = \":8080\"\n", "")
+        .replace("127.0.0.1:3000", &upstream.address.to_string())
+        .replace("127.0.0.1:8000", &upstream.address.to_string());
+    let edge = Setup::default().plain().file(&text).start();
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("edge.toml"), &text);
+    let targets = ["/api/x?a=b", "/api/write/y", "/%61pi/x", "/old/a", "/x//y/../z", "/a%2f..%2f..", "/api", "/%", "/old/%0a"];
+    for target in targets {
+        let answer = get(edge.http, target, &["Host: shop.example"]);
+        let told = explain(folder.path(), &[&format!("http://shop.example{target}")]);
+        assert_eq!(told["answer"]["status"], answer.status, "{target}: {told}");
+        if let Some(asked) = told["upstream"]["target"].as_str() {
+            assert_eq!(upstream.last().path(), asked, "{target}");
+        }
+    }
+}
+
+#[test]
+fn explain_says_what_is_wrong() {
+    let folder = folder();
+    for (args, words) in [
+        (&["explain"][..], "which URL?"),
+        (&["explain", "ftp://a/"], "expected http:// or https://"),
+        (&["explain", "/", "--header", "x"], "--header: expected 'Name: value'"),
+        (&["explain", "/", "--client", "me"], "--client: expected an address"),
+        (&["explain", "/", "--method"], "--method: needs a value"),
+        (&["explain", "/", "--config", "nothing.toml"], "cannot read nothing.toml"),
+        (&["explain", "/", "--nonsense"], "no such flag"),
+    ] {
+        let (code, _, told) = run(folder.path(), args);
+        assert!(code == Some(2) && told.contains(words), "{args:?}: {told}");
+    }
+}
+
+#[test]
+fn check_looks_at_the_world() {
+    let folder = folder();
+    let path = folder.path().join("edge.toml");
+    assert_eq!(run(folder.path(), &["check"]), (Some(0), "the configuration is good\n".into(), String::new()));
+    let text = FILE.replace("127.0.0.1:3000", "nowhere.invalid:3000").replace("close = true", "close = true\n[[site.route]]\npath = \"/f/\"\nfiles = \"nothing\"");
+    write(&path, &text);
+    let (code, out, told) = run(folder.path(), &["check"]);
+    assert_eq!((code, out.as_str()), (Some(0), "the configuration is good, with 2 warnings\n"), "{told}");
+    assert!(told.contains("warning: upstream node: nowhere.invalid does not resolve"), "{told}");
+    assert!(told.contains("edge.toml:39: files: nothing is not there"), "{told}");
+    assert_eq!(run(folder.path(), &["check", "--strict"]).0, Some(2));
+    // What cannot work is an error, beside all others.
+    write(&path, text.replace("body_limit = \"20MB\"", "body_limit = \"lots\"\naccess_log = \"/nowhere/at/all.log\"").replace("[[site]]", "[[site]]\nhots = 1"));
+    let (code, _, told) = run(folder.path(), &["check", "--access-log", "/nowhere/at/all.log"]);
+    assert_eq!(code, Some(2));
+    for part in ["site.hots: no such setting", "body_limit: expected a size", "--access-log: the folder /nowhere/at is not there", "warning: "] {
+        assert!(told.contains(part), "{part:?} is not in {told}");
+    }
+}
+
+#[test]
+fn fmt_writes_or_only_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("edge.toml");
+    write(&path, "  http=':80' # here\n[[ site ]]\n hosts=['a.example']\n");
+    let (code, _, told) = run(folder.path(), &["fmt", "--check", "edge.toml"]);
+    assert!(code == Some(1) && told.contains("edge.toml is not in the usual form"), "{told}");
+    assert_eq!(run(folder.path(), &["fmt", "edge.toml"]).0, Some(0));
+    let formatted = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(formatted, "http = \":80\" # here\n\n[[site]]\nhosts = [\"a.example\"]\n");
+    assert_eq!(run(folder.path(), &["fmt", "--check", "edge.toml"]).0, Some(0));
+    write(&path, "a = 1\nb = [\n");
+    let (code, _, told) = run(folder.path(), &["fmt", "edge.toml"]);
+    assert!(code == Some(2) && told.contains("edge.toml:"), "{told}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "a = 1\nb = [\n", "it stays as it is");
+    assert_eq!(run(folder.path(), &["fmt"]).0, Some(2));
+    assert_eq!(run(folder.path(), &["fmt", "nothing.toml"]).0, Some(2));
+}
