@@ -97,9 +97,14 @@ fn a_request_is_explained() {
 
     let told = explain(folder.path(), &["shop.example/api/write/", "--method", "POST"]);
     assert_eq!(told["route"], "/api/write/");
-    let told = explain(folder.path(), &["/api/x", "-H", "X-Beta: 1", "-H", "X-Forwarded-For: 8.8.8.8", "--client=192.0.3.1"]);
+    let told =
+        explain(folder.path(), &["/api/x", "-H", "X-Beta: 1", "-H", "X-Forwarded-For: 8.8.8.8", "--client=192.0.3.1"]);
     assert_eq!(told["upstream"]["target"], "/beta/api/x");
-    assert_eq!(header(&told, "x-forwarded-for").as_deref(), Some("192.0.3.1"), "what anyone may claim is not passed on");
+    assert_eq!(
+        header(&told, "x-forwarded-for").as_deref(),
+        Some("192.0.3.1"),
+        "what anyone may claim is not passed on"
+    );
     assert_eq!(explain(folder.path(), &["/old/a%20b"])["outcome"], "redirect 308 Permanent Redirect to /new/a%20b");
     assert_eq!(explain(folder.path(), &["/gone"])["failure"], "closed");
     assert_eq!(explain(folder.path(), &["/x"])["takes"], "upstream");
@@ -132,7 +137,8 @@ fn what_is_explained_is_what_happens() {
     let edge = Setup::default().plain().file(&text).start();
     let folder = tempfile::tempdir().unwrap();
     write(&folder.path().join("edge.toml"), &text);
-    let targets = ["/api/x?a=b", "/api/write/y", "/%61pi/x", "/old/a", "/x//y/../z", "/a%2f..%2f..", "/api", "/%", "/old/%0a"];
+    let targets =
+        ["/api/x?a=b", "/api/write/y", "/%61pi/x", "/old/a", "/x//y/../z", "/a%2f..%2f..", "/api", "/%", "/old/%0a"];
     for target in targets {
         let answer = get(edge.http, target, &["Host: shop.example"]);
         let told = explain(folder.path(), &[&format!("http://shop.example{target}")]);
@@ -165,7 +171,9 @@ fn check_looks_at_the_world() {
     let folder = folder();
     let path = folder.path().join("edge.toml");
     assert_eq!(run(folder.path(), &["check"]), (Some(0), "the configuration is good\n".into(), String::new()));
-    let text = FILE.replace("127.0.0.1:3000", "nowhere.invalid:3000").replace("close = true", "close = true\n[[site.route]]\npath = \"/f/\"\nfiles = \"nothing\"");
+    let text = FILE
+        .replace("127.0.0.1:3000", "nowhere.invalid:3000")
+        .replace("close = true", "close = true\n[[site.route]]\npath = \"/f/\"\nfiles = \"nothing\"");
     write(&path, &text);
     let (code, out, told) = run(folder.path(), &["check"]);
     assert_eq!((code, out.as_str()), (Some(0), "the configuration is good, with 2 warnings\n"), "{told}");
@@ -173,10 +181,19 @@ fn check_looks_at_the_world() {
     assert!(told.contains("edge.toml:39: files: nothing is not there"), "{told}");
     assert_eq!(run(folder.path(), &["check", "--strict"]).0, Some(2));
     // What cannot work is an error, beside all others.
-    write(&path, text.replace("body_limit = \"20MB\"", "body_limit = \"lots\"\naccess_log = \"/nowhere/at/all.log\"").replace("[[site]]", "[[site]]\nhots = 1"));
+    write(
+        &path,
+        text.replace("body_limit = \"20MB\"", "body_limit = \"lots\"\naccess_log = \"/nowhere/at/all.log\"")
+            .replace("[[site]]", "[[site]]\nhots = 1"),
+    );
     let (code, _, told) = run(folder.path(), &["check", "--access-log", "/nowhere/at/all.log"]);
     assert_eq!(code, Some(2));
-    for part in ["site.hots: no such setting", "body_limit: expected a size", "--access-log: the folder /nowhere/at is not there", "warning: "] {
+    for part in [
+        "site.hots: no such setting",
+        "body_limit: expected a size",
+        "--access-log: the folder /nowhere/at is not there",
+        "warning: ",
+    ] {
         assert!(told.contains(part), "{part:?} is not in {told}");
     }
 }

@@ -67,7 +67,11 @@ fn paths_of(values: &Values, setting: &Setting) -> Vec<String> {
 }
 
 fn readable(path: &Path) -> io::Result<()> {
-    if std::fs::metadata(path)?.is_dir() { std::fs::read_dir(path).map(drop) } else { std::fs::File::open(path).map(drop) }
+    if std::fs::metadata(path)?.is_dir() {
+        std::fs::read_dir(path).map(drop)
+    } else {
+        std::fs::File::open(path).map(drop)
+    }
 }
 
 fn world(loaded: &Loaded, problems: &mut Problems, warnings: &mut Problems) {
@@ -81,9 +85,10 @@ fn world(loaded: &Loaded, problems: &mut Problems, warnings: &mut Problems) {
     if let Some(folder) = log.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
         problems.push(values.problem("access_log", format!("the folder {} is not there", folder.display())));
     }
-    let addresses = config.upstreams.iter().flat_map(|named| {
-        named.upstream.addresses.iter().map(move |address| (named.name.as_str(), address))
-    });
+    let addresses = config
+        .upstreams
+        .iter()
+        .flat_map(|named| named.upstream.addresses.iter().map(move |address| (named.name.as_str(), address)));
     let mut names: Vec<(&str, &str)> = Vec::new();
     for (upstream, address) in addresses {
         match address {

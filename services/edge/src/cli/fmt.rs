@@ -162,7 +162,8 @@ fn list(array: &mut Array, used: usize) {
     let end = text(Some(array.trailing()));
     let decor = array.iter().map(|value| (text(value.decor().prefix()), text(value.decor().suffix())));
     let said: Vec<(String, String)> = decor.collect();
-    let has_comments = end.contains('#') || said.iter().any(|(above, behind)| above.contains('#') || behind.contains('#'));
+    let has_comments =
+        end.contains('#') || said.iter().any(|(above, behind)| above.contains('#') || behind.contains('#'));
     for value in array.iter_mut() {
         usual(value, 0);
         value.decor_mut().clear();

@@ -1,7 +1,7 @@
 //! What a data thread holds.
 
-use crate::access_log::Log;
 use super::trace::Trace;
+use crate::access_log::Log;
 use crate::drain::Drain;
 use crate::metrics::Shard;
 use crate::snapshot::Snapshot;

@@ -55,7 +55,8 @@ impl Asked {
     fn read(words: &mut Words) -> Result<Self, String> {
         let method = words.values(&["--method", "-X"])?.pop();
         let method = method.map_or(Ok(Method::GET), |text| {
-            Method::from_bytes(text.as_bytes()).map_err(|_| format!("--method: expected one such as POST, got {text:?}"))
+            Method::from_bytes(text.as_bytes())
+                .map_err(|_| format!("--method: expected one such as POST, got {text:?}"))
         })?;
         let mut headers = Vec::new();
         for text in words.values(&["--header", "-H"])? {

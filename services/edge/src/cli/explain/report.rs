@@ -91,7 +91,8 @@ impl<'a> Report<'a> {
         let flat = &self.loaded.values;
         let levels = [("route", route), ("site", self.site_values()), ("settings", Some(flat))];
         let held = |key: &'static str| {
-            let set = levels.iter().find_map(|(level, values)| Some((*level, (*values)?)).filter(|(_, v)| v.is_set(key)));
+            let set =
+                levels.iter().find_map(|(level, values)| Some((*level, (*values)?)).filter(|(_, v)| v.is_set(key)));
             let (level, values) = set.unwrap_or(("default", flat));
             let (value, plain) = (values.toml(key), effective::plain(values, key));
             Held { key, value, plain, level, source: values.source(key).to_string() }
@@ -165,7 +166,8 @@ impl<'a> Report<'a> {
             fields(&sent.headers, &mut out);
         }
         if self.told.failure != Some("closed") {
-            let whose = if self.told.sent.is_some() { "An answer with a page would carry" } else { "The answer carries" };
+            let whose =
+                if self.told.sent.is_some() { "An answer with a page would carry" } else { "The answer carries" };
             let _ = writeln!(out, "\n{whose}:");
             fields(&self.answer.headers, &mut out);
         }
@@ -208,16 +210,19 @@ impl<'a> Report<'a> {
             json!({"name": route.name, "when": when(&route.when.path), "place": place, "takes": miss.is_none(), "why_not": miss})
         });
         let asked: Vec<Value> = asked.collect();
-        let options = self.options().into_iter().flat_map(|(_, options)| options).map(|held| {
-            json!({"key": held.key, "value": held.plain, "level": held.level, "source": held.source})
-        });
+        let options = self
+            .options()
+            .into_iter()
+            .flat_map(|(_, options)| options)
+            .map(|held| json!({"key": held.key, "value": held.plain, "level": held.level, "source": held.source}));
         let sent = self.told.sent.as_ref().map(|sent| {
             json!({
                 "upstream": sent.upstream, "method": sent.method.as_str(), "target": sent.uri.to_string(),
                 "headers": pairs(&sent.headers),
             })
         });
-        let site = self.site().map(|site| json!({"name": site_name(site), "place": self.site_values().map(Values::place)}));
+        let site =
+            self.site().map(|site| json!({"name": site_name(site), "place": self.site_values().map(Values::place)}));
         let does = match &self.told.place {
             None => "none",
             Some(Place::StatusPage) => "status_page",
