@@ -200,6 +200,9 @@ impl Reader<'_> {
             buffer_memory: size("buffer_memory"),
             min_rate: values.size("min_rate"),
             connections: int("connections_limit"),
+            keepalive_requests: u64::try_from(values.int("keepalive_requests")).unwrap_or(0),
+            h2_streams: u32::try_from(values.int("http2_max_concurrent_streams")).unwrap_or(128),
+            h2_glitches: u64::try_from(values.int("http2_glitches")).unwrap_or(0),
         };
         if limits.line > limits.head {
             self.wrong("line_limit", "is larger than head_limit, which counts the request line too");

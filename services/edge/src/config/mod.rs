@@ -95,6 +95,12 @@ pub struct Limits {
     pub min_rate: u64,
     /// Client connections over all threads.
     pub connections: usize,
+    /// Requests that one connection may bring; 0 is any number.
+    pub keepalive_requests: u64,
+    /// Requests at a time on an HTTP/2 connection.
+    pub h2_streams: u32,
+    /// Frames that do nothing, on an HTTP/2 connection in ten seconds; 0 is any number.
+    pub h2_glitches: u64,
 }
 
 impl Default for Limits {
@@ -107,6 +113,9 @@ impl Default for Limits {
             buffer_memory: 64 << 10,
             min_rate: 240,
             connections: 10_000,
+            keepalive_requests: 0,
+            h2_streams: 128,
+            h2_glitches: 1000,
         }
     }
 }

@@ -113,6 +113,26 @@ const SETTINGS: &[Setting] = &[
         "Client connections at a time, in all.",
     ),
     setting(
+        "keepalive_requests",
+        Kind::Int { min: 0, max: 1_000_000_000 },
+        "0",
+        "Requests that one connection may bring before it is closed in order. 0 is any number.",
+    ),
+    setting(
+        "http2_max_concurrent_streams",
+        Kind::Int { min: 1, max: 10_000 },
+        "128",
+        "Requests at a time on one HTTP/2 connection.",
+    ),
+    setting(
+        "http2_glitches",
+        Kind::Int { min: 0, max: 1_000_000_000 },
+        "1000",
+        "Frames that do nothing (PING, SETTINGS, PRIORITY, RST_STREAM, CONTINUATION, empty DATA, windows opened by crumbs) on \
+         one HTTP/2 connection in ten seconds; a request given up before its answer counts as five, and an answered one makes \
+         up for five. More end the connection with ENHANCE_YOUR_CALM (haproxy: `glitches-threshold`). 0 is any number.",
+    ),
+    setting(
         "connections_per_client",
         Kind::Int { min: 0, max: 10_000_000 },
         "0",

@@ -51,6 +51,11 @@ pub struct Connections {
     pub refused_handshake: Cell64,
     /// For the PROXY header that did not come, or was malformed.
     pub refused_introduction: Cell64,
+    /// HTTP/2: frames that did nothing, connections ended for too many of them or for an error, answers given up because nobody read them.
+    pub h2_glitches: Cell64,
+    pub h2_calmed: Cell64,
+    pub h2_errors: Cell64,
+    pub stalled: Cell64,
     /// Open ones, by protocol; of them those with a request in hand.
     pub open: [Cell64; 2],
     pub active: [Cell64; 2],

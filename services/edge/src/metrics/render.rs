@@ -105,6 +105,19 @@ pub fn render(shards: &[Arc<Shard>], process: &Process<'_>, out: &mut String) {
     let refused = cells(&|s| s.connections.refused_introduction.get());
     sample(out, "connections_rejected_total", "reason=\"proxy_protocol\"", &refused);
 
+    family(
+        out,
+        "http2_glitches_total",
+        "counter",
+        "HTTP/2 frames that did nothing, and five for each request given up.",
+    );
+    sample(out, "http2_glitches_total", "", &cells(&|s| s.connections.h2_glitches.get()));
+    family(out, "http2_connections_ended_total", "counter", "HTTP/2 connections ended for what the client sent.");
+    sample(out, "http2_connections_ended_total", "reason=\"glitches\"", &cells(&|s| s.connections.h2_calmed.get()));
+    sample(out, "http2_connections_ended_total", "reason=\"error\"", &cells(&|s| s.connections.h2_errors.get()));
+    family(out, "answers_stalled_total", "counter", "Answers given up because their clients read them too slowly.");
+    sample(out, "answers_stalled_total", "", &cells(&|s| s.connections.stalled.get()));
+
     family(out, "tls_handshakes_total", "counter", "TLS handshakes.");
     for (key, value) in tables(&|shard| shard.handshakes.entries().collect()) {
         let (result, version) = (name(&HANDSHAKES, key >> 8), name(&TLS_VERSIONS, key & 0xff));

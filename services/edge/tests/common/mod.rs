@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 pub mod client;
+pub mod frames;
 pub mod upstream;
 
 use std::io::{BufRead, BufReader};

@@ -171,7 +171,9 @@ where
             };
             (drainable, !wire.eof || !wire.buf.is_empty())
         };
-        let keep = asked.keep && drainable && more && !self.thread.drain.announced();
+        let last = self.thread.view().snapshot.config.limits.keepalive_requests;
+        let last = last > 0 && self.conn.requests.get() >= last;
+        let keep = asked.keep && drainable && more && !last && !self.thread.drain.announced();
         match self.send(response, Asked { keep, ..asked }).await {
             Sent::Keep if self.drain_body().await => Next::Another,
             Sent::Keep => Next::Abort,

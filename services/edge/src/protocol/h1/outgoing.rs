@@ -1,9 +1,10 @@
 //! Sending an answer: the head with as much of the body as is there, then the body as it comes, never faster than the client reads.
 
 use super::response::{self, Asked, Send};
-use super::writer::{Pace, Parts, flush, write_all};
+use super::writer::{Parts, flush, write_all};
 use super::{Connection, poll_left, scratch};
 use crate::body::{Body, BodyError};
+use crate::protocol::pace::Pace;
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body as _, Frame};
@@ -45,7 +46,10 @@ where
         let sent = self.send_all(&mut out, &mut body, send).await;
         scratch::return_buffer(out);
         match sent {
-            Err(_) => {
+            Err(error) => {
+                if error.kind() == io::ErrorKind::TimedOut {
+                    self.thread.metrics.connections.stalled.add(1);
+                }
                 // Where the end of the connection is the end of the body, an orderly one would make a part look whole.
                 if send == Send::UntilClose {
                     reset(&self.wire.borrow().io);

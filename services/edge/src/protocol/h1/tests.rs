@@ -2,8 +2,9 @@
 
 use super::reader::Reader;
 use super::wire::{Expect, Wire};
-use super::writer::{Pace, Parts, write_all};
+use super::writer::{Parts, write_all};
 use crate::body::{Body, BodyError};
+use crate::protocol::pace::Pace;
 use crate::timer::Timer;
 use http_body_util::BodyExt;
 use monodon_http1::Framing;

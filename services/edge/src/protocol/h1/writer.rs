@@ -4,57 +4,17 @@ use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Poll, ready};
 use tokio::io::AsyncWrite;
-use tokio::time::Instant;
 
 use super::wire::Wire;
+use crate::protocol::pace::Pace;
 use crate::timer::Timer;
 
-/// Blocked for this long in all, a reader must have shown that it keeps up with the least rate.
-const GRACE: Duration = Duration::from_secs(10);
 /// A body of up to this many bytes is copied behind the head where the transport cannot write two parts at once.
 const SMALL: usize = 16 * 1024;
 /// The same where it can: the kernel takes one part at less cost than two.
 const TINY: usize = 4 * 1024;
-
-/// How slow a reader may be, over one answer.
-pub struct Pace {
-    /// Without any progress.
-    stall: Duration,
-    /// Bytes a second, once [`GRACE`] is over.
-    rate: u64,
-    blocked: Duration,
-    since: Option<Instant>,
-    bytes: u64,
-}
-
-impl Pace {
-    pub fn new(stall: Duration, rate: u64) -> Self {
-        Self { stall, rate, blocked: Duration::ZERO, since: None, bytes: 0 }
-    }
-
-    fn wrote(&mut self, bytes: usize) -> io::Result<()> {
-        self.bytes += bytes as u64;
-        if let Some(since) = self.since.take() {
-            self.blocked += since.elapsed();
-            if self.blocked > GRACE && self.bytes < self.rate.saturating_mul(self.blocked.as_secs()) {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-        }
-        Ok(())
-    }
-
-    /// The transport takes nothing now.
-    fn wait(&mut self, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<io::Error> {
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
-            timer.set(self.stall);
-        }
-        timer.poll(cx).map(|()| io::ErrorKind::TimedOut.into())
-    }
-}
 
 /// What is to be written next: the head or a chunk's size line, data, and what closes a chunk.
 pub struct Parts<'a> {

@@ -1,0 +1,285 @@
+//! A connection's transport, looked at as it passes: frames that do nothing are counted, for whoever sends many of them means no good
+//! (floods of PING, SETTINGS, PRIORITY, RST_STREAM, empty DATA, CONTINUATION), and so are bytes, for whoever sends and takes none.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+const HEADER: usize = 9;
+/// Of SETTINGS and PING, and of DATA and HEADERS.
+const ACK_OR_END: u8 = 1;
+/// RFC 9113, section 3.4.
+const PREFACE: usize = 24;
+/// A window that is opened by less than this is not opened to read.
+const CRUMB: u32 = 128;
+/// After so long all is forgotten.
+const PERIOD: Duration = Duration::from_secs(10);
+/// A request that was given up before it was answered weighs so much, ...
+pub const CANCELLED: u64 = 5;
+/// ... and one that got its answer makes up for so much.
+pub const ANSWERED: u64 = 5;
+
+/// What is known of a connection's frames.
+#[derive(Default)]
+pub struct Seen {
+    /// Frames that did nothing, and requests that were given up.
+    glitches: Cell<u64>,
+    answered: Cell<u64>,
+    all: Cell<u64>,
+    period: Cell<Option<Instant>>,
+    /// Not how an HTTP/2 connection begins.
+    malformed: Cell<bool>,
+    /// Changes with each read.
+    pub reads: Cell<u64>,
+    /// Since when nothing can be written.
+    pub blocked: Cell<Option<Instant>>,
+}
+
+impl Seen {
+    pub fn glitch(&self, weight: u64) {
+        let now = Instant::now();
+        if self.period.get().is_none_or(|begun| now.duration_since(begun) > PERIOD) {
+            self.period.set(Some(now));
+            self.glitches.set(0);
+            self.answered.set(0);
+        }
+        self.glitches.set(self.glitches.get() + weight);
+        self.all.set(self.all.get() + weight);
+    }
+
+    pub fn answered(&self) {
+        self.answered.set(self.answered.get() + 1);
+    }
+
+    /// Since it was asked last.
+    pub fn take_all(&self) -> u64 {
+        self.all.take()
+    }
+
+    /// More than `allowed` within ten seconds, beside what its answered requests make up for. 0: any number.
+    pub fn too_many(&self, allowed: u64) -> bool {
+        allowed > 0 && self.glitches.get() > allowed.saturating_add(self.answered.get() * ANSWERED)
+    }
+}
+
+/// Where the parser of frames is.
+enum At {
+    /// Of the client's preface, so many bytes still.
+    Preface(usize),
+    /// The header of the first frame.
+    First([u8; HEADER], usize),
+    Header([u8; HEADER], usize),
+    /// Of a payload, so many bytes still; with what is needed of it.
+    Payload(u32),
+    /// The four bytes of a WINDOW_UPDATE.
+    Increment([u8; 4], usize),
+}
+
+pub struct Watched<I> {
+    io: I,
+    seen: Rc<Seen>,
+    at: At,
+}
+
+impl<I> Watched<I> {
+    pub fn new(io: I, seen: Rc<Seen>) -> Self {
+        Self { io, seen, at: At::Preface(PREFACE) }
+    }
+}
+
+fn look(at: &mut At, seen: &Seen, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match at {
+            At::Preface(left) => {
+                let taken = bytes.len().min(*left);
+                bytes = bytes.get(taken..).unwrap_or_default();
+                *left -= taken;
+                if *left == 0 {
+                    *at = At::First([0; HEADER], 0);
+                }
+            }
+            At::First(header, filled) => {
+                fill(header, filled, &mut bytes);
+                if *filled == HEADER {
+                    // RFC 9113, section 3.4: the client's first words are SETTINGS.
+                    let [_, _, _, kind, flags, ..] = *header;
+                    seen.malformed.set(kind != 4 || flags & ACK_OR_END != 0);
+                    let length = payload(header);
+                    *at = if length == 0 { At::Header([0; HEADER], 0) } else { At::Payload(length) };
+                }
+            }
+            At::Payload(left) => {
+                let taken = bytes.len().min(*left as usize);
+                bytes = bytes.get(taken..).unwrap_or_default();
+                *left -= taken as u32;
+                if *left == 0 {
+                    *at = At::Header([0; HEADER], 0);
+                }
+            }
+            At::Header(header, filled) => {
+                fill(header, filled, &mut bytes);
+                if *filled == HEADER {
+                    *at = frame(header, seen);
+                }
+            }
+            At::Increment(value, filled) => {
+                fill(value, filled, &mut bytes);
+                if *filled == 4 {
+                    if u32::from_be_bytes(*value) < CRUMB {
+                        seen.glitch(1);
+                    }
+                    *at = At::Header([0; HEADER], 0);
+                }
+            }
+        }
+    }
+}
+
+fn fill(into: &mut [u8], filled: &mut usize, bytes: &mut &[u8]) {
+    let room = into.get_mut(*filled..).unwrap_or_default();
+    let taken = room.len().min(bytes.len());
+    if let (Some(to), Some(from)) = (room.get_mut(..taken), bytes.get(..taken)) {
+        to.copy_from_slice(from);
+    }
+    *filled += taken;
+    *bytes = bytes.get(taken..).unwrap_or_default();
+}
+
+fn payload(&[a, b, c, ..]: &[u8; HEADER]) -> u32 {
+    u32::from_be_bytes([0, a, b, c])
+}
+
+/// A frame's header has come: length (24), type (8), flags (8), stream (32). RFC 9113, section 4.1.
+fn frame(header: &[u8; HEADER], seen: &Seen) -> At {
+    let [_, _, _, kind, flags, ..] = *header;
+    let length = payload(header);
+    let idle = match kind {
+        // DATA that brings nothing and ends nothing.
+        0 => length == 0 && flags & ACK_OR_END == 0,
+        // HEADERS is a request, or trailers.
+        1 => false,
+        // PING and SETTINGS that are no answer to ours.
+        4 | 6 => flags & ACK_OR_END == 0,
+        8 if length == 4 => return At::Increment([0; 4], 0),
+        // PRIORITY, RST_STREAM, CONTINUATION, and what nobody knows.
+        _ => true,
+    };
+    if idle {
+        seen.glitch(1);
+    }
+    if length == 0 { At::Header([0; HEADER], 0) } else { At::Payload(length) }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        this.seen.reads.set(this.seen.reads.get().wrapping_add(1));
+        look(&mut this.at, &this.seen, buf.filled().get(before..).unwrap_or_default());
+        if this.seen.malformed.get() {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I> Watched<I> {
+    fn wrote<T>(&self, result: Poll<T>) -> Poll<T> {
+        match &result {
+            Poll::Ready(_) => self.seen.blocked.set(None),
+            Poll::Pending if self.seen.blocked.get().is_none() => self.seen.blocked.set(Some(Instant::now())),
+            Poll::Pending => {}
+        }
+        result
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write(cx, data);
+        self.wrote(result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.io).poll_flush(cx);
+        self.wrote(result)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.io).poll_write_vectored(cx, parts);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(frames: &[(u8, u8, &[u8])]) -> Vec<u8> {
+        let mut all = vec![b'x'; PREFACE];
+        all.extend_from_slice(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5]);
+        for (kind, flags, payload) in frames {
+            all.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
+            all.extend_from_slice(&[*kind, *flags, 0, 0, 0, 1]);
+            all.extend_from_slice(payload);
+        }
+        all
+    }
+
+    fn count(all: &[u8], step: usize) -> u64 {
+        let seen = Seen::default();
+        let mut at = At::Preface(PREFACE);
+        all.chunks(step).for_each(|part| look(&mut at, &seen, part));
+        assert!(matches!(at, At::Header(_, 0)));
+        seen.take_all()
+    }
+
+    #[test]
+    fn frames_that_do_nothing_are_counted_however_they_arrive() {
+        let useful: &[(u8, u8, &[u8])] =
+            &[(4, 1, b""), (1, 4, b"head"), (0, 0, b"data"), (0, 1, b""), (6, 1, b"pongpong"), (8, 0, &[0, 1, 0, 0])];
+        let idle: &[(u8, u8, &[u8])] = &[
+            (4, 0, b"settin"),
+            (0, 0, b""),
+            (6, 0, b"pingping"),
+            (2, 0, b"prior"),
+            (3, 0, b"code"),
+            (9, 4, b"more"),
+            (8, 0, &[0, 0, 0, 1]),
+            (200, 0, b"what"),
+        ];
+        for step in [1, 2, 7, 10_000] {
+            assert_eq!(count(&bytes(useful), step), 0, "{step}");
+            assert_eq!(count(&bytes(idle), step), idle.len() as u64, "{step}");
+        }
+    }
+
+    #[test]
+    fn answered_requests_make_up_for_some() {
+        let seen = Seen::default();
+        seen.glitch(101);
+        assert!(seen.too_many(100));
+        assert!(!seen.too_many(0), "off");
+        seen.answered();
+        assert!(!seen.too_many(100));
+        seen.glitch(5);
+        assert!(seen.too_many(100));
+    }
+}
