@@ -54,6 +54,10 @@ impl ConnInfo {
         }
     }
 
+    pub fn scheme(&self) -> &'static str {
+        if self.is_secure() { "https" } else { "http" }
+    }
+
     pub fn is_secure(&self) -> bool {
         self.tls.is_some()
     }

@@ -2,7 +2,6 @@
 
 use crate::buffer::Spool;
 use crate::config::{Config, Upstream};
-use crate::headers::Prepared;
 use crate::limits::Limits;
 use crate::router::Router;
 use crate::static_files::Root;
@@ -18,7 +17,6 @@ pub struct Snapshot {
     pub limits: Limits,
     pub router: Router,
     pub spool: Arc<Spool>,
-    pub prepared: Prepared,
     /// In the order of `config.files`, to be looked at for readiness; threads have their own.
     pub roots: Vec<Root>,
 }
@@ -47,9 +45,8 @@ impl Snapshot {
             })
         });
         let router = Router::new(&config.sites, previous.map(|old| &old.router));
-        let prepared = Prepared::new(&config);
         let roots = config.files.iter().map(|entry| Root::new(&entry.dir)).collect();
         let limits = Limits::build(&config, previous.map(|old| &old.limits));
-        Self { limits, config, upstreams, status, router, spool, prepared, roots }
+        Self { limits, config, upstreams, status, router, spool, roots }
     }
 }

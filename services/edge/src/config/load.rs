@@ -114,7 +114,12 @@ impl Reader<'_> {
         }
         let options =
             sites.iter().flat_map(|site| site.routes.iter().map(|route| &route.options).chain([&site.options]));
-        limits.body = options.map(|options| options.requests.body_limit).max().unwrap_or(limits.body);
+        limits.body = options.clone().map(|options| options.requests.body_limit).max().unwrap_or(limits.body);
+        let mut headers = self.headers();
+        // Nothing is taken where nothing is asked for.
+        if options.into_iter().any(|options| options.headers.reporting.is_some()) {
+            headers.csp_report_path = self.csp_report_path();
+        }
         Config {
             limits,
             timeouts,
@@ -130,7 +135,7 @@ impl Reader<'_> {
             tls,
             files,
             proxies: self.proxies(),
-            headers: self.headers(),
+            headers,
             log: Log {
                 access: self.values.text("access_log").to_owned(),
                 query: self.values.bool("access_log_query"),
@@ -357,17 +362,20 @@ impl Reader<'_> {
     }
 
     fn headers(&mut self) -> Headers {
-        let hsts = match self.values.text("hsts").trim() {
-            "" | "off" => None,
-            value if value.starts_with("max-age=") && http::HeaderValue::from_str(value).is_ok() => {
-                Some(value.to_owned())
-            }
-            value => {
-                self.wrong("hsts", format!("expected off or a value such as max-age=31536000, got {value:?}"));
-                None
-            }
-        };
-        Headers { hsts }
+        let path = self.values.text("csp_report_path");
+        if !matches!(path, "" | "off") && self.csp_report_path().is_none() {
+            self.wrong("csp_report_path", format!("expected off or a plain path such as /csp-report, got {path:?}"));
+        }
+        Headers { csp_report_path: None }
+    }
+
+    /// Where reports on violated policies are taken.
+    pub(super) fn csp_report_path(&self) -> Option<String> {
+        let path = self.values.text("csp_report_path");
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+        let fits =
+            path.len() > 1 && path.bytes().all(plain) && crate::path::normalise(path).is_ok_and(|same| same == path);
+        fits.then(|| path.to_owned())
     }
 
     fn status_page(&mut self) -> Option<StatusPage> {
@@ -478,3 +486,6 @@ mod access_tests;
 #[cfg(test)]
 #[path = "compress_tests.rs"]
 mod compress_tests;
+#[cfg(test)]
+#[path = "headers_tests.rs"]
+mod headers_tests;

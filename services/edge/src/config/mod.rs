@@ -238,17 +238,11 @@ pub struct StaticDir {
     pub routed: bool,
 }
 
-/// What every answer carries.
-#[derive(Clone, Debug, PartialEq)]
+/// Where browsers tell of violations.
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Headers {
-    /// The value of Strict-Transport-Security where the certificate is public; `None` is off.
-    pub hsts: Option<String>,
-}
-
-impl Default for Headers {
-    fn default() -> Self {
-        Self { hsts: Some("max-age=31536000".into()) }
-    }
+    /// Where reports on violated policies are taken, if there is a policy that sends them there.
+    pub csp_report_path: Option<String>,
 }
 
 /// A network such as `10.0.0.0/8`.

@@ -234,10 +234,11 @@ const SETTINGS: &[Setting] = &[
     setting("access_log", Kind::Text, "stdout", "`stdout`, `off`, or the path of a file."),
     setting("access_log_query", Kind::Bool, "false", "Log query strings too; they often hold secrets."),
     setting(
-        "hsts",
+        "csp_report_path",
         Kind::Text,
-        "max-age=31536000",
-        "Strict-Transport-Security where the certificate is public; `off` sends none.",
+        "/.monodon/csp-report",
+        "Where browsers report violations of `csp` and `csp_report_only` to, on every site: they are counted by directive \
+         and logged. `off` takes none.",
     ),
     setting(
         "status_page",

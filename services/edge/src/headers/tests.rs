@@ -112,17 +112,16 @@ fn names_that_fold_to_others_are_dropped() {
 
 #[test]
 fn the_applications_own_headers_win() {
-    let prepared = Prepared::new(&Config::default());
     let mut headers = HeaderMap::new();
     headers.insert("x-frame-options", "SAMEORIGIN".parse().unwrap());
     headers.insert("x-monodon-process", "0/1/1".parse().unwrap());
     headers.insert("x-accel-buffering", "no".parse().unwrap());
     let id = HeaderValue::from_static("id");
-    prepared.finish(&mut headers, &id, false, &Options::default());
+    finish(&mut headers, &id, false, &Options::default());
     assert_eq!(headers["x-frame-options"], "SAMEORIGIN");
     assert_eq!(headers["x-content-type-options"], "nosniff");
     assert!(!headers.contains_key("strict-transport-security"), "not with the internal CA's certificate");
     assert!(!headers.contains_key("x-monodon-process") && !headers.contains_key("x-accel-buffering"));
-    prepared.finish(&mut headers, &id, true, &Options::default());
+    finish(&mut headers, &id, true, &Options::default());
     assert_eq!(headers["strict-transport-security"], "max-age=31536000");
 }

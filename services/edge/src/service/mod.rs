@@ -17,8 +17,9 @@ use crate::buffer::{self, BodyLimits, Buffered};
 use crate::connection::ConnInfo;
 use crate::headers::forward::{self, Origin};
 use crate::router::Entry;
+use crate::template::{Scope, Template};
 use crate::upstream::{Meta, Upstream};
-use crate::{error_pages, host, limits, path, redirect, template};
+use crate::{error_pages, headers, host, limits, path, redirect, template};
 pub use dispatch::Asked;
 use dispatch::dispatch;
 use http::request::Parts;
@@ -60,7 +61,7 @@ pub fn refuse(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, refusal: &Refusal<'_>) -
     let failure = Failure::unreadable(refusal.status, refusal.reason);
     record.fail(failure.reason, failure.exact);
     let response = error_pages::page(failure.status, &record, &parts.headers);
-    finish(&view, response, record, false)
+    finish(response, record, false, ("", conn.scheme()))
 }
 
 /// Answers one request.
@@ -77,10 +78,12 @@ pub async fn serve(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<Re
     if let Some(trace) = &thread.trace {
         trace.site(known);
     }
+    let scheme = if origin_is_secure(&origin, &parts) { "https" } else { conn.scheme() };
+    let mut name = String::new();
     let result = match site {
         Ok((site, host)) => {
-            let host = host.into_owned();
-            answer(thread, conn, &view, &mut parts, body, &origin, (site, &host), &mut record).await
+            name = host.into_owned();
+            answer(thread, conn, &view, &mut parts, body, &origin, (site, &name, scheme), &mut record).await
         }
         Err(failure) => Err(failure),
     };
@@ -96,7 +99,7 @@ pub async fn serve(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<Re
         failure.decorate(response.headers_mut(), record.options());
         response
     });
-    finish(&view, response, record, public)
+    finish(response, record, public, (&name, scheme))
 }
 
 fn begin(
@@ -142,11 +145,20 @@ fn begin(
 }
 
 /// The last step of every answer: headers that all have, a bodiless HEAD, and the line when it has ended.
-fn finish(view: &View, mut response: Response<Body>, mut record: Box<Record>, public: bool) -> Response<Body> {
+fn finish(
+    mut response: Response<Body>,
+    mut record: Box<Record>,
+    public: bool,
+    (host, scheme): (&str, &str),
+) -> Response<Body> {
     record.status = response.status().as_u16();
-    view.snapshot.prepared.finish(response.headers_mut(), &record.id, public, record.options());
+    let options = record.options();
+    headers::finish(response.headers_mut(), &record.id, public, options);
+    if !options.headers.response.is_empty() {
+        options.headers.response.apply(response.headers_mut(), |template| filled(template, &record, host, scheme));
+    }
     if let Some(quota) = record.quota.take() {
-        limits::tell(&view.snapshot.limits, &quota, response.status(), response.headers_mut());
+        limits::tell(&record.view.snapshot.limits, &quota, response.status(), response.headers_mut());
     }
     if record.method == Method::HEAD {
         let length = http_body::Body::size_hint(response.body()).exact();
@@ -158,6 +170,19 @@ fn finish(view: &View, mut response: Response<Body>, mut record: Box<Record>, pu
         *response.body_mut() = Body::empty();
     }
     response.map(|body| body.on_end(record))
+}
+
+/// Of the request as the client sent it, whatever has become of it since.
+fn filled(template: &Template, record: &Record, host: &str, scheme: &str) -> String {
+    let path = path::normalise(record.uri.path()).unwrap_or_default();
+    template.fill(&Scope {
+        host,
+        scheme,
+        path: &path,
+        target: record.uri.path_and_query().map_or("/", |target| target.as_str()),
+        query: record.uri.query(),
+        captures: None,
+    })
 }
 
 /// Whose request it is, by its host.
@@ -192,7 +217,7 @@ async fn answer(
     parts: &mut Parts,
     body: Body,
     origin: &Origin,
-    (entry, host): (Entry, &str),
+    (entry, host, scheme): (Entry, &str, &'static str),
     record: &mut Record,
 ) -> Result<Response<Body>, Failure> {
     let config = &view.snapshot.config;
@@ -213,7 +238,7 @@ async fn answer(
         return Ok(response);
     }
     let site = view.snapshot.router.get(entry).ok_or(Failure::NO_SITE)?;
-    let secure = conn.is_secure() || origin_is_secure(origin, parts);
+    let secure = scheme == "https";
     let canonical = site.canonical.as_deref().filter(|canonical| *canonical != host);
     if canonical.is_some() || (!secure && !config.listen.https.is_empty()) {
         let Some(host) = Some(canonical.unwrap_or(host)).filter(|host| !host.is_empty()) else {
@@ -225,7 +250,6 @@ async fn answer(
         let public = tls && thread.certificates.is_public(host);
         return Ok(redirect::to_host(&parts.method, tls, (host, config.listen.public_port(tls)), target, public));
     }
-    let scheme = if secure { "https" } else { "http" };
     if dotted {
         parts.uri = with_path(&parts.uri, &path).ok_or(Failure::PATH)?;
     }
@@ -279,6 +303,10 @@ async fn to_upstream(
     record.bytes_in = buffered.len();
     forward::prepare(parts, config, conn, origin, record.started);
     dispatch::tell_prefix(parts);
+    let changes = &record.options().headers.request;
+    if !changes.is_empty() {
+        changes.apply(&mut parts.headers, |template| filled(template, record, asked.host, asked.scheme));
+    }
     let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let meta = Meta { request_id: record.id.clone(), idempotent, timing: Cell::default() };
     let (mut sent, ()) = Request::new(()).into_parts();

@@ -49,6 +49,7 @@ impl Reader<'_> {
     /// `levels` from the innermost to the flat settings.
     pub(super) fn options(&mut self, levels: &[&Values]) -> Options {
         let zones = std::mem::take(&mut self.zone_names);
+        let report_path = self.csp_report_path();
         let mut levels = Levels {
             values: levels,
             problems: &mut self.problems,
@@ -59,7 +60,7 @@ impl Reader<'_> {
             requests: requests::Requests::read(&mut levels),
             access: access::Access::read(&mut levels),
             limits: limits::Limits::read(&mut levels, &zones),
-            headers: headers::Headers::read(&mut levels),
+            headers: headers::Headers::read(&mut levels, report_path.as_deref()),
             compress: compress::Compress::read(&mut levels),
             errors: errors::Errors::read(&mut levels),
             log: log::Log::read(&mut levels),
@@ -85,9 +86,19 @@ impl<'a> Levels<'a> {
         set.or(self.values.last()).copied().unwrap_or_else(|| unreachable!("settings without a level"))
     }
 
+    /// For what adds up over the levels.
+    pub fn outermost_first(&self) -> impl Iterator<Item = &'a Values> + use<'a> {
+        self.values.iter().rev().copied()
+    }
+
     /// Tells what is wrong with a value. Once: where it is set, not where it is inherited.
     pub fn wrong(&mut self, key: &str, message: impl Into<String>) {
         let own = self.of(key);
+        self.wrong_in(own, key, message);
+    }
+
+    /// The same of one level's.
+    pub fn wrong_in(&mut self, own: &Values, key: &str, message: impl Into<String>) {
         if self.values.first().is_some_and(|first| std::ptr::eq(*first, own)) {
             let problem = own.problem(key, message);
             // The flat settings are read for requests of no site, too.
