@@ -14,10 +14,6 @@ const fn setting(key: &'static str, kind: Kind, default: &'static str, words: &'
     Setting { key, kind, default, words, ..Setting::NEW }
 }
 
-const fn alias(aliases: &'static [&'static str], setting: Setting) -> Setting {
-    Setting { aliases, ..setting }
-}
-
 const PERMISSIONS: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
 
 pub const SETTINGS: &[Setting] = &[
@@ -51,17 +47,17 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "Content-Security-Policy-Report-Only: nothing is forbidden, what would be is reported. The way to begin.",
     ),
-    alias(
-        &["proxy_set_header"],
-        setting(
+    Setting {
+        aliases: &["proxy_set_header"],
+        ..setting(
             "request_headers_set",
             LINES,
             "",
             "Headers that the upstream gets, each `Name: value`, in place of the client's. Variables are $host, $scheme, $uri, \
              $request_uri, $args, $is_args. An empty value removes. Those of the flat settings, the site and the route are done one \
              after the other, in each removing first, then setting, then adding.",
-        ),
-    ),
+        )
+    },
     setting("request_headers_add", LINES, "", "Headers that the upstream gets beside the client's of the same name."),
     setting("request_headers_remove", LINES, "", "Names of headers that the upstream does not get."),
     setting(
@@ -72,10 +68,10 @@ pub const SETTINGS: &[Setting] = &[
          (nginx: `add_header ... always`).",
     ),
     setting("response_headers_add", LINES, "", "Headers of every answer beside those of the same name."),
-    alias(
-        &["proxy_hide_header"],
-        setting("response_headers_remove", LINES, "", "Names of headers that no answer has."),
-    ),
+    Setting {
+        aliases: &["proxy_hide_header"],
+        ..setting("response_headers_remove", LINES, "", "Names of headers that no answer has.")
+    },
 ];
 
 /// Prepared: nothing is put together for a request but what has variables.
