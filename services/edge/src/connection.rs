@@ -4,6 +4,10 @@ use http::HeaderValue;
 use std::cell::{Cell, OnceCell};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Touched once a connection, not once a request.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 /// One accepted connection; requests on it share this.
 pub struct ConnInfo {
@@ -15,6 +19,8 @@ pub struct ConnInfo {
     pub protocol: Protocol,
     /// The peer's address as a header's value, prepared once.
     pub address: HeaderValue,
+    /// Counts the process's connections.
+    pub serial: u64,
     /// Requests that are being answered on it.
     pub in_flight: Cell<u32>,
     /// Requests begun on it.
@@ -48,6 +54,7 @@ impl ConnInfo {
             tls,
             protocol,
             address: address_value(peer.ip()),
+            serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             in_flight: Cell::new(0),
             requests: Cell::new(0),
             counted: OnceCell::new(),

@@ -5,11 +5,13 @@ use super::{
     Cidr, Clients, Config, Headers, Limits, Listen, Log, Spool, StaticDir, StatusPage, Timeouts, Tls, Upstream,
     UpstreamAddress, UpstreamCheck, table::SCHEMA,
 };
+use crate::access_log::{Escape, Format, Line};
 use crate::watched::Files;
 use monodon_settings::{Address, Problem, Problems, Values};
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Looked for where neither `--config` nor `MONODON_EDGE_CONFIG` names a file.
 pub const DEFAULT_FILE: &str = "edge.toml";
@@ -138,6 +140,7 @@ impl Reader<'_> {
             headers,
             log: Log {
                 access: self.values.text("access_log").to_owned(),
+                line: self.access_line(),
                 query: self.values.bool("access_log_query"),
                 level: self.values.text("log_level").to_owned(),
                 format: self.values.text("log_format").to_owned(),
@@ -376,6 +379,20 @@ impl Reader<'_> {
         let fits =
             path.len() > 1 && path.bytes().all(plain) && crate::path::normalise(path).is_ok_and(|same| same == path);
         fits.then(|| path.to_owned())
+    }
+
+    fn access_line(&mut self) -> Line {
+        let escape = if self.values.text("access_log_escape") == "json" { Escape::Json } else { Escape::Default };
+        match self.values.text("access_log_format") {
+            "json" => Line::Json,
+            text => match Format::parse(text, escape) {
+                Ok(format) => Line::Format(Arc::new(format)),
+                Err(wrong) => {
+                    self.wrong("access_log_format", wrong);
+                    Line::Json
+                }
+            },
+        }
     }
 
     fn status_page(&mut self) -> Option<StatusPage> {

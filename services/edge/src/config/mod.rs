@@ -257,6 +257,7 @@ pub struct Cidr {
 pub struct Log {
     /// `stdout`, `off` or a path.
     pub access: String,
+    pub line: crate::access_log::Line,
     /// Query strings too.
     pub query: bool,
     pub level: String,
@@ -265,7 +266,13 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { access: "stdout".into(), query: false, level: "info".into(), format: "auto".into() }
+        Self {
+            access: "stdout".into(),
+            line: crate::access_log::Line::Json,
+            query: false,
+            level: "info".into(),
+            format: "auto".into(),
+        }
     }
 }
 

@@ -232,7 +232,28 @@ const SETTINGS: &[Setting] = &[
         "How much of a request's or an answer's body is kept in memory before it goes to the spool.",
     ),
     setting("access_log", Kind::Text, "stdout", "`stdout`, `off`, or the path of a file."),
-    setting("access_log_query", Kind::Bool, "false", "Log query strings too; they often hold secrets."),
+    setting(
+        "access_log_format",
+        Kind::Text,
+        "json",
+        "`json`, `combined` (as nginx and Apache write it), or a line with nginx's variables: `$remote_addr $request_id \
+         \"$request\" $status $body_bytes_sent $request_time`. Those of headers are `$http_NAME` and `$sent_http_NAME`; \
+         `$cookie_NAME`, `$arg_NAME`, `$remote_user`, `$upstream_addr`, `$upstream_status`, `$upstream_response_time`, \
+         `$queue_time`, `$route`, `$site`, `$trace_id`, `$ssl_protocol` and others are known. Times are in UTC (nginx: log_format).",
+    ),
+    setting(
+        "access_log_escape",
+        Kind::Choice(&["default", "json"]),
+        "default",
+        "How a format's values are written: `default` is nginx's `\\xXX` for quotes, backslashes and what is not printable \
+         ASCII, with `-` for what is not there; `json` is for values between quotes of a JSON line.",
+    ),
+    setting(
+        "access_log_query",
+        Kind::Bool,
+        "false",
+        "Log query strings too, of referers as well; they often hold secrets.",
+    ),
     setting(
         "csp_report_path",
         Kind::Text,

@@ -18,6 +18,7 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 const X_REQUEST_START: HeaderName = HeaderName::from_static("x-request-start");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Who is on the other end, and what the request is called.
 pub struct Origin {
@@ -45,7 +46,8 @@ pub fn origin(config: &Config, conn: &ConnInfo, headers: &HeaderMap) -> Origin {
     if let Some(id) = headers.get(X_REQUEST_ID).filter(|id| acceptable_id(id)) {
         origin.identity.id = id.clone();
     }
-    if let Some(parent) = headers.get(TRACEPARENT).filter(|parent| acceptable_traceparent(parent)) {
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    if let (Some(parent), None) = (parents.next().filter(|parent| acceptable_traceparent(parent)), parents.next()) {
         origin.identity.traceparent = parent.clone();
     }
     if let Some(client) = proxies.real_ip.client(headers, &proxies.trusted) {
@@ -161,6 +163,10 @@ pub fn prepare(parts: &mut Parts, config: &Config, conn: &ConnInfo, origin: &Ori
         HeaderValue::from(public.unwrap_or(conn.local.port()))
     });
     headers.insert(X_REQUEST_ID, origin.identity.id.clone());
+    // The state of a trace that is not continued means nothing.
+    if headers.get(TRACEPARENT) != Some(&origin.identity.traceparent) {
+        headers.remove(TRACESTATE);
+    }
     headers.insert(TRACEPARENT, origin.identity.traceparent.clone());
     let microseconds = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
     let mut start = Vec::with_capacity(24);

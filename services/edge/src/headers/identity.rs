@@ -19,6 +19,12 @@ thread_local! {
 }
 
 impl Identity {
+    /// The trace, where it is another than the request's id: only where somebody else has named one of them.
+    pub fn foreign_trace(&self) -> Option<&HeaderValue> {
+        let own = self.traceparent.as_bytes().get(3..35) == Some(self.id.as_bytes());
+        (!own).then_some(&self.traceparent)
+    }
+
     pub fn generate() -> Self {
         let (trace, span) = RNG.with_borrow_mut(|rng| (rng.u128(1..), rng.u64(1..)));
         let mut text = Vec::with_capacity(55);
@@ -52,17 +58,48 @@ pub fn acceptable_id(value: &HeaderValue) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'=' | b'+' | b'/'))
 }
 
-/// Version 00, lower case, no part all zero.
+/// <https://www.w3.org/TR/trace-context/#versioning-of-traceparent>: lower case, no part all zero; a version after 00 may say
+/// more behind the parts that are known.
 pub fn acceptable_traceparent(value: &HeaderValue) -> bool {
-    let bytes = value.as_bytes();
     let digits = |bytes: &[u8]| bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    let mut parts = bytes.split(|byte| *byte == b'-');
-    let (Some(b"00"), Some(trace), Some(span), Some(flags), None) =
+    let mut parts = value.as_bytes().splitn(5, |byte| *byte == b'-');
+    let (Some(version), Some(trace), Some(span), Some(flags), more) =
         (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
     else {
         return false;
     };
-    (trace.len(), span.len(), flags.len()) == (32, 16, 2)
-        && [trace, span, flags].into_iter().all(digits)
+    (version.len(), trace.len(), span.len(), flags.len()) == (2, 32, 16, 2)
+        && [version, trace, span, flags].into_iter().all(digits)
         && [trace, span].into_iter().all(|part| part.iter().any(|byte| *byte != b'0'))
+        && version != b"ff"
+        && (more.is_none() || version != b"00")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traceparents() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        let zeros = "0".repeat(32);
+        for (text, fine) in [
+            (format!("00-{trace}-{span}-01"), true),
+            (format!("cc-{trace}-{span}-01"), true),
+            (format!("cc-{trace}-{span}-01-what-the-future-says"), true),
+            (format!("00-{trace}-{span}-01-more"), false),
+            (format!("ff-{trace}-{span}-01"), false),
+            (format!("00-{zeros}-{span}-01"), false),
+            (format!("00-{trace}-0000000000000000-01"), false),
+            (format!("00-{}-{span}-01", trace.to_uppercase()), false),
+            (format!("00-{trace}-{span}"), false),
+            (format!("00-{trace}-{span}-1"), false),
+            (format!("0-{trace}-{span}-01"), false),
+            (String::new(), false),
+        ] {
+            assert_eq!(acceptable_traceparent(&HeaderValue::try_from(&text).unwrap()), fine, "{text}");
+        }
+        let own = Identity::generate();
+        assert!(acceptable_traceparent(&own.traceparent) && own.foreign_trace().is_none());
+    }
 }

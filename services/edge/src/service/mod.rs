@@ -128,6 +128,18 @@ fn begin(
         agent: parts.headers.get(header::USER_AGENT).cloned(),
         referer: parts.headers.get(header::REFERER).cloned(),
         log_query: view.snapshot.config.log.query,
+        traceparent: origin.identity.foreign_trace().cloned(),
+        asked: view
+            .snapshot
+            .config
+            .log
+            .line
+            .format()
+            .map(|format| format.of_request(&parts.headers))
+            .unwrap_or_default(),
+        answered: Vec::new(),
+        upstream: None,
+        slow: false,
         site: entry.map_or(0, |entry| entry.index),
         view: view.clone(),
         entry,
@@ -160,6 +172,7 @@ fn finish(
     if let Some(quota) = record.quota.take() {
         limits::tell(&record.view.snapshot.limits, &quota, response.status(), response.headers_mut());
     }
+    record.head(response.headers());
     if record.method == Method::HEAD {
         let length = http_body::Body::size_hint(response.body()).exact();
         if let Some(length) = length.filter(|length| *length > 0)
@@ -325,6 +338,9 @@ async fn to_upstream(
     }
     let result = upstream.send(sent, buffered, &meta).await;
     record.timing = Some(meta.timing.get());
+    if record.wants_upstream() {
+        record.upstream = upstream.label(meta.timing.get().address);
+    }
     Ok(error_pages::intercept(result?, record, &parts.headers))
 }
 

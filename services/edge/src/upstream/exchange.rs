@@ -1,5 +1,7 @@
 //! One request to the upstream: permit, connection, sending, perhaps a second sending (decision 4).
 
+use super::address::Permit;
+use super::connect::Connection;
 use super::http1::{self, Upload};
 use super::inflight::{Broken, InFlight};
 use super::pool::{Lease, Pool};
@@ -38,10 +40,11 @@ pub async fn send(
     loop {
         let Lease { mut permit, connection, waited } = pool.acquire(&avoid).await?;
         timing.queue += waited;
+        timing.address = permit.address().id;
         meta.timing.set(timing);
         let mut connection = match connection {
             Some(connection) if stale < STALE => connection,
-            _ => match pool.connect(&mut permit).await {
+            _ => match connected(pool, &mut permit, meta, &mut timing).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     pool.shard.failed("connect");
@@ -61,6 +64,7 @@ pub async fn send(
         let outcome = match InFlight::new(pool, permit, connection).head(sent).await {
             Ok((sending, head)) => {
                 timing.first_byte = sent.elapsed();
+                timing.status = head.status.as_u16();
                 meta.timing.set(timing);
                 pool.shard.answered(head.status, timing.first_byte);
                 sending.answer(head, upgrade.as_ref()).await
@@ -100,6 +104,20 @@ pub async fn send(
             }
         }
     }
+}
+
+/// A new connection, and how long it took.
+async fn connected(
+    pool: &Rc<Pool>,
+    permit: &mut Permit,
+    meta: &Meta,
+    timing: &mut Timing,
+) -> Result<Connection, UpstreamError> {
+    let begun = Instant::now();
+    let result = pool.connect(permit).await;
+    timing.connect += begun.elapsed();
+    meta.timing.set(*timing);
+    result
 }
 
 /// The request as bytes, and what of its body is to follow them.

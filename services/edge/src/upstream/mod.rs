@@ -79,6 +79,12 @@ pub struct Timing {
     /// From sending the request to the head of the answer.
     pub first_byte: Duration,
     pub retried: bool,
+    /// Until a new connection stood, where one was needed.
+    pub connect: Duration,
+    /// The id of the address that it was sent to last.
+    pub address: u64,
+    /// The upstream's own, 0 until it has answered.
+    pub status: u16,
 }
 
 #[derive(Debug)]
@@ -198,6 +204,12 @@ impl Upstream {
     /// The name that routes and metrics know it by.
     pub fn name(&self) -> &str {
         self.0.shared.name()
+    }
+
+    /// An address by its id, while it is one of the upstream's.
+    pub fn label(&self, address: u64) -> Option<Rc<str>> {
+        let list = self.0.shared.queue.list.load();
+        list.all.iter().find(|known| known.id == address).map(|known| known.label.as_str().into())
     }
 
     /// Whether anything was configured to be sent to.

@@ -1,0 +1,134 @@
+//! Numbers and strings as lines have them. Nothing that came from outside can end a line, forge a field, or turn text
+//! around on a terminal.
+
+use std::time::Duration;
+
+/// `key` is all that stands before the value: `,"status":`.
+pub fn number(out: &mut Vec<u8>, key: &str, value: u64) {
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+/// Seconds with microseconds.
+pub fn seconds(out: &mut Vec<u8>, key: &str, value: Duration) {
+    number(out, key, value.as_secs());
+    out.push(b'.');
+    digits(out, u64::from(value.subsec_micros()), 6);
+}
+
+/// Seconds with milliseconds, as nginx has them.
+pub fn millis(out: &mut Vec<u8>, value: Duration) {
+    number(out, "", value.as_secs());
+    out.push(b'.');
+    digits(out, u64::from(value.subsec_millis()), 3);
+}
+
+pub fn digits(out: &mut Vec<u8>, mut value: u64, width: usize) {
+    let start = out.len();
+    out.resize(start + width, b'0');
+    for place in out.iter_mut().skip(start).rev() {
+        *place = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
+pub fn field(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+    out.extend_from_slice(key.as_bytes());
+    string(out, value);
+}
+
+/// A JSON string of bytes from anywhere.
+pub fn string(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.push(b'"');
+    json(out, bytes);
+    out.push(b'"');
+}
+
+/// What is not printable ASCII, `"` and `\`. All are looked at, which the compiler does many at a time; stopping at the
+/// first odd one, it could not.
+fn has_odd(bytes: &[u8]) -> bool {
+    let odd = |byte: u8| !matches!(byte, 0x20..=0x7e) | (byte == b'"') | (byte == b'\\');
+    bytes.iter().fold(false, |found, byte| found | odd(*byte))
+}
+
+/// The inside of a JSON string. Only printable ASCII stands for itself; what is not UTF-8 is taken for Latin-1.
+pub fn json(out: &mut Vec<u8>, bytes: &[u8]) {
+    if !has_odd(bytes) {
+        return out.extend_from_slice(bytes);
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.chars().for_each(|c| character(out, c)),
+        Err(_) => bytes.iter().for_each(|byte| character(out, char::from(*byte))),
+    }
+}
+
+fn character(out: &mut Vec<u8>, c: char) {
+    match c {
+        '"' | '\\' => out.extend_from_slice(&[b'\\', c as u8]),
+        ' '..='~' => out.push(c as u8),
+        _ => {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.extend_from_slice(b"\\u");
+                for shift in [12, 8, 4, 0] {
+                    let digit = (*unit >> shift & 0xf) as u8;
+                    out.push(if digit < 10 { b'0' + digit } else { b'a' + digit - 10 });
+                }
+            }
+        }
+    }
+}
+
+/// nginx's `escape=default`: `\xXX` for what is not printable ASCII, for `"` and for `\`.
+pub fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    if !has_odd(bytes) {
+        return out.extend_from_slice(bytes);
+    }
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'A' + half - 10 };
+    for byte in bytes {
+        match byte {
+            b'"' | b'\\' | 0..=0x1f | 0x7f.. => {
+                out.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte & 0xf)]);
+            }
+            plain => out.push(*plain),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        string(&mut out, bytes);
+        serde_json::from_slice::<String>(&out).unwrap()
+    }
+
+    #[test]
+    fn strings_survive_and_hide_nothing() {
+        for text in ["plain", "quo\"te\\", "new\nline\u{1b}[31m", "caf\u{e9} \u{202e}turned\u{1F40B}"] {
+            assert_eq!(parsed(text.as_bytes()), text);
+        }
+        assert_eq!(parsed(b"\xff\xfe"), "\u{ff}\u{fe}");
+        for escape in [json, hex] {
+            let mut out = Vec::new();
+            escape(&mut out, "a\u{202e}\n\u{7f}\"\\".as_bytes());
+            assert!(out.iter().all(|byte| matches!(byte, b' '..=b'~')), "{out:?}");
+        }
+    }
+
+    #[test]
+    fn as_nginx_escapes() {
+        let mut out = Vec::new();
+        hex(&mut out, "a\"b\\c\r\n\u{e9}~".as_bytes());
+        assert_eq!(out, br"a\x22b\x5Cc\x0D\x0A\xC3\xA9~");
+    }
+
+    #[test]
+    fn durations() {
+        let mut out = Vec::new();
+        seconds(&mut out, r#","duration":"#, Duration::from_micros(1_000_042));
+        millis(&mut out, Duration::from_micros(12_005_999));
+        assert_eq!(out, b",\"duration\":1.00004212.005");
+    }
+}
