@@ -32,6 +32,7 @@ pub mod service;
 pub mod snapshot;
 pub mod static_files;
 mod template;
+mod throttle;
 pub(crate) mod timer;
 pub mod tls;
 pub mod upgrade;

@@ -156,6 +156,7 @@ mod tests {
             name: format!("{path:?}"),
             when: When { path, methods: Vec::new(), headers: Vec::new() },
             action: Action::Close,
+            internal: false,
             options: crate::config::Options::default(),
             declared: 0,
         }

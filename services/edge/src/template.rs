@@ -93,6 +93,27 @@ impl Template {
     }
 }
 
+impl Template {
+    /// The same with nothing encoded: a file's name.
+    pub fn plain(&self, scope: &Scope<'_>) -> String {
+        let mut out = String::with_capacity(128);
+        for piece in &self.0 {
+            out.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Group(number) => scope.capture(|captures| captures.get(*number)),
+                Piece::Named(name) => scope.capture(|captures| captures.name(name)),
+                Piece::Variable(Variable::Host) => scope.host,
+                Piece::Variable(Variable::Scheme) => scope.scheme,
+                Piece::Variable(Variable::Uri) => scope.path,
+                Piece::Variable(Variable::RequestUri) => scope.target,
+                Piece::Variable(Variable::Args) => scope.query.unwrap_or_default(),
+                Piece::Variable(Variable::IsArgs) => "",
+            });
+        }
+        out
+    }
+}
+
 impl<'a> Scope<'a> {
     fn capture(&self, find: impl FnOnce(&'a Captures<'a>) -> Option<regex::Match<'a>>) -> &'a str {
         self.captures.and_then(find).map_or("", |found| found.as_str())

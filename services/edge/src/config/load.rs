@@ -2,8 +2,8 @@
 
 use super::options::access::Interned;
 use super::{
-    Cidr, Clients, Config, Headers, Limits, Listen, Log, Spool, StaticDir, StatusPage, Timeouts, Tls, Upstream,
-    UpstreamAddress, UpstreamCheck, table::SCHEMA,
+    Cidr, Clients, Config, Headers, Limits, Listen, Log, Spool, StatusPage, Timeouts, Tls, Upstream, UpstreamAddress,
+    UpstreamCheck, table::SCHEMA,
 };
 use crate::access_log::{Escape, Format, Line};
 use crate::watched::Files;
@@ -336,32 +336,6 @@ impl Reader<'_> {
             local_names: self.values.list("local_names").iter().map(|name| name.to_ascii_lowercase()).collect(),
             http_listener,
         }
-    }
-
-    fn files(&mut self) -> Vec<StaticDir> {
-        let mut files: Vec<StaticDir> = Vec::new();
-        for entry in self.values.list("static") {
-            match entry.split_once('=') {
-                Some((prefix, dir)) if prefix.starts_with('/') && !dir.is_empty() => {
-                    let prefix = if prefix.ends_with('/') { prefix.to_owned() } else { format!("{prefix}/") };
-                    if crate::path::normalise(&prefix).ok().as_deref() != Some(prefix.as_str()) {
-                        self.wrong("static", format!("the prefix {prefix:?} is not a plain path"));
-                    }
-                    if files.iter().any(|known| known.prefix == prefix) {
-                        self.wrong("static", format!("the prefix {prefix:?} is given twice"));
-                    }
-                    let uploads = self.values.list("uploads").iter();
-                    let uploads = uploads
-                        .map(|upload| upload.trim_end_matches('/'))
-                        .any(|upload| prefix.strip_prefix(upload).is_some_and(|rest| rest.starts_with('/')));
-                    files.push(StaticDir { prefix, dir: dir.into(), uploads, routed: false });
-                }
-                _ => self.wrong("static", format!("expected /prefix/=DIR, got {entry:?}")),
-            }
-        }
-        // The longest prefix first: the first that matches is the right one.
-        files.sort_by_key(|entry| std::cmp::Reverse(entry.prefix.len()));
-        files
     }
 
     fn headers(&mut self) -> Headers {

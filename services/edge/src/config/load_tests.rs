@@ -145,11 +145,11 @@ fn every_slip_in_a_route_is_told_with_its_place() {
         ),
         (
             "[[site]]\n[[site.route]]\npath = '/'",
-            "edge.toml:2: site.route: needs one of upstream, files, redirect, respond and close",
+            "edge.toml:2: site.route: needs one of upstream, files, root, redirect, respond and close",
         ),
         (
             "[[site]]\n[[site.route]]\npath = '/'\nclose = true\nrespond = ''",
-            "edge.toml:2: site.route: needs one of upstream, files, redirect, respond and close",
+            "edge.toml:2: site.route: needs one of upstream, files, root, redirect, respond and close",
         ),
         (
             "[[site]]\n[[site.route]]\npath = '/'\nupstream = 'node'",

@@ -3,6 +3,7 @@
 //! The names, defaults and words of the settings are in [`table`], the reading and checking in [`load`].
 
 pub mod effective;
+mod files;
 pub mod limits;
 pub mod load;
 pub mod options;
@@ -12,6 +13,7 @@ mod sites;
 pub mod table;
 mod upstreams;
 
+pub use files::{FileTree, StaticDir, Try};
 pub use options::Options;
 pub use routes::{Action, HeaderMatch, PathMatch, Pattern, Route, Target, When};
 pub use sites::{Host, Site};
@@ -224,18 +226,6 @@ pub struct Tls {
     pub local_names: Vec<String>,
     /// Ports of the http-01 and tls-alpn-01 answers are our own listeners; this says whether there is a plain one.
     pub http_listener: bool,
-}
-
-/// `/static/` → a folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StaticDir {
-    /// Begins and ends with a slash.
-    pub prefix: String,
-    pub dir: PathBuf,
-    /// Its files come from users: nothing in them may act in the site's name.
-    pub uploads: bool,
-    /// Only a route leads there.
-    pub routed: bool,
 }
 
 /// Where browsers tell of violations.

@@ -1,6 +1,6 @@
 //! `[[site.route]]`: which requests, and what becomes of them.
 
-use super::StaticDir;
+use super::files::{FileTree, StaticDir};
 use super::load::Reader;
 use super::options::Options;
 use super::sites::{TEXTS, setting};
@@ -21,6 +21,11 @@ pub(super) const WHEN: &[Setting] = &[
     setting("methods", TEXTS, "Only these methods."),
     setting("headers", TEXTS, "Only with these headers: `x-beta` for any value, `x-beta=1` for that one."),
     setting("name", Kind::Text, "Its name in metrics and logs; by default the path."),
+    setting(
+        "internal",
+        Kind::Bool,
+        "Clients get 404: only `X-Accel-Redirect` or `X-Sendfile` of an upstream's answer, or `try_files`, leads there.",
+    ),
 ];
 
 pub(super) const ACTION: &[Setting] = &[
@@ -41,8 +46,21 @@ pub(super) const ACTION: &[Setting] = &[
     ),
     Setting {
         aliases: &["alias"],
-        ..setting("files", Kind::Path, "From this folder: what follows `path` is the file's name.")
+        ..setting(
+            "files",
+            Kind::Path,
+            "From this folder: what follows `path` is the file's name. With `exact`, this file. Links are not followed, dot \
+             files but `.well-known` are not there.",
+        )
     },
+    setting("root", Kind::Path, "From this folder: the whole path is the file's name, as with nginx's root."),
+    setting(
+        "try_files",
+        TEXTS,
+        "With `files` or `root`, what is looked for in this order: paths of the site such as `$uri`, `$uri.html`, `/page/$1`, \
+         with a `/` at the end folders. Last comes what happens when none is there: `=404`, `@default` or `@NAME` for an \
+         upstream, or another path of the site such as `/index.html`.",
+    ),
     setting(
         "uploads",
         Kind::Bool,
@@ -65,6 +83,8 @@ pub struct Route {
     pub name: String,
     pub when: When,
     pub action: Action,
+    /// Not for clients.
+    pub internal: bool,
     pub options: Options,
     /// Place among the site's routes in the file.
     pub declared: usize,
@@ -114,8 +134,7 @@ pub enum Action {
         place: usize,
         target: Target,
     },
-    /// Place in [`super::Config::files`].
-    Files(usize),
+    Files(FileTree),
     Redirect {
         to: Template,
         status: StatusCode,
@@ -159,7 +178,7 @@ impl Reader<'_> {
         };
         let options = self.options(&[values, site, self.values]);
         let action = action.filter(|_| self.problems.0.len() == before)?;
-        Some(Route { name, when, action, options, declared: 0 })
+        Some(Route { name, when, action, internal: values.bool("internal"), options, declared: 0 })
     }
 
     fn path_match(&mut self, values: &Values) -> PathMatch {
@@ -232,19 +251,20 @@ impl Reader<'_> {
         let chosen = [
             ("upstream", values.is_set("upstream")),
             ("files", values.is_set("files")),
+            ("root", values.is_set("root")),
             ("redirect", values.is_set("redirect")),
             ("respond", respond),
             ("close", values.bool("close")),
         ];
         let chosen: Vec<&str> = chosen.into_iter().filter_map(|(key, given)| given.then_some(key)).collect();
         let [chosen] = chosen.as_slice() else {
-            self.problems.push(values.problem_here("needs one of upstream, files, redirect, respond and close"));
+            self.problems.push(values.problem_here("needs one of upstream, files, root, redirect, respond and close"));
             return None;
         };
         self.belongs(values, chosen);
         Some(match *chosen {
             "upstream" => self.upstream_action(values, path, upstreams)?,
-            "files" => Action::Files(self.files_action(values, path, files)?),
+            "files" | "root" => Action::Files(self.file_tree(values, path, upstreams, files)?),
             "redirect" => Action::Redirect {
                 to: self.template(values, "redirect", path)?,
                 status: match values.int("status") {
@@ -271,11 +291,17 @@ impl Reader<'_> {
 
     /// A key that the action does not look at is a mistake.
     fn belongs(&mut self, values: &Values, action: &str) {
-        let keys =
-            [("strip_prefix", "upstream"), ("rewrite", "upstream"), ("uploads", "files"), ("content_type", "respond")];
-        for (key, owner) in keys {
-            if values.is_set(key) && owner != action {
-                self.problems.push(values.problem(key, format!("goes with {owner}, not with {action}")));
+        let keys: [(&str, &[&str]); 5] = [
+            ("strip_prefix", &["upstream"]),
+            ("rewrite", &["upstream"]),
+            ("uploads", &["files", "root"]),
+            ("try_files", &["files", "root"]),
+            ("content_type", &["respond"]),
+        ];
+        for (key, owners) in keys {
+            if values.is_set(key) && !owners.contains(&action) {
+                self.problems
+                    .push(values.problem(key, format!("goes with {}, not with {action}", owners.join(" or "))));
             }
         }
         if values.is_set("status") && !matches!(action, "redirect" | "respond") {
@@ -297,26 +323,13 @@ impl Reader<'_> {
             }
         };
         let Some(place) = place else {
-            let known: Vec<&str> = upstreams.iter().map(|known| known.name.as_str()).collect();
-            let words = format!("no upstream of that name; there is [upstreams.NAME] for {}", known.join(", "));
-            self.problems.push(values.problem("upstream", words));
+            self.problems.push(values.problem("upstream", known_upstreams(upstreams)));
             return None;
         };
         if upstreams.get(place).is_some_and(|named| named.upstream.addresses.is_empty()) && name == DEFAULT {
             self.problems.push(values.problem("upstream", "the setting `upstream`, which this names, is not set"));
         }
         Some(Action::Upstream { place, target })
-    }
-
-    fn files_action(&mut self, values: &Values, path: &PathMatch, files: &mut Vec<StaticDir>) -> Option<usize> {
-        let PathMatch::Prefix(prefix) = path else {
-            self.problems
-                .push(values.problem("files", "goes with `path`, a prefix: what follows it is the file's name"));
-            return None;
-        };
-        let prefix = if prefix.ends_with('/') { prefix.clone() } else { format!("{prefix}/") };
-        files.push(StaticDir { prefix, dir: values.path("files")?, uploads: values.bool("uploads"), routed: true });
-        Some(files.len() - 1)
     }
 
     fn template(&mut self, values: &Values, key: &str, path: &PathMatch) -> Option<Template> {
@@ -333,4 +346,10 @@ impl Reader<'_> {
         }
         status
     }
+}
+
+/// What is said of a name that no upstream has.
+pub(super) fn known_upstreams(upstreams: &[Named]) -> String {
+    let known: Vec<&str> = upstreams.iter().map(|known| known.name.as_str()).collect();
+    format!("no upstream of that name; there is [upstreams.NAME] for {}", known.join(", "))
 }

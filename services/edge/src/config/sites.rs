@@ -22,7 +22,7 @@ pub const TABLES: &[Table] = &[
             key: "route",
             named: false,
             words: "What becomes of some of the site's requests. `path`, `exact` or `pattern` says which; an exact path is looked at \
-                    before patterns, those before the longest prefix, as in nginx. One of `upstream`, `files`, `redirect`, `respond` \
+                    before patterns, those before the longest prefix, as in nginx. One of `upstream`, `files`, `root`, `redirect`, `respond` \
                     and `close` says what happens.",
             sections: with_options!(
                 again,
@@ -84,6 +84,8 @@ pub struct Site {
     pub routes: Vec<Route>,
     /// Place among the sites in the file; none where no file declares it.
     pub declared: Option<usize>,
+    /// One of them is internal: an application's word may lead there.
+    pub internal: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,6 +167,7 @@ impl Reader<'_> {
             default: values.bool("default"),
             canonical: (!canonical.is_empty()).then_some(canonical),
             options: self.options(&[values, self.values]),
+            internal: routes.iter().any(|route| route.internal),
             routes,
             declared: None,
         }

@@ -1,6 +1,7 @@
 //! From a site's request to what answers it: challenge, redirects, status page, route, folder, upstream.
 
-use super::{Failure, View, filters, status_page, to_upstream, trace};
+use super::accel::{self, Pointed};
+use super::{Failure, View, files, filters, status_page, to_upstream, trace};
 use crate::access_log::Record;
 use crate::body::Body;
 use crate::config::{Action, Route, Site, StatusPage, Target};
@@ -8,17 +9,21 @@ use crate::connection::ConnInfo;
 use crate::headers::forward::Origin;
 use crate::router;
 use crate::template::{self, Scope, Template};
-use crate::upstream::Upstream;
+use crate::upstream::{Accel, Upstream};
 use crate::{path, redirect};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Response, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
 use regex::Captures;
 use std::rc::Rc;
 
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
+/// nginx's bound on internal redirects.
+const HOPS: usize = 10;
+
 /// What is known of a request once its site and its path are.
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
     pub view: &'a Rc<View>,
     pub conn: &'a Rc<ConnInfo>,
@@ -30,6 +35,16 @@ pub struct Asked<'a> {
     /// Normalised: what everything is decided by.
     pub path: &'a str,
 }
+
+/// What a route made of a request.
+pub enum Step {
+    Answer(Response<Body>),
+    /// Another path of the site has the answer; the request's body is still there.
+    Again(String, Body),
+}
+
+/// What the application said of the file that it pointed to.
+pub type Said<'a> = Option<&'a HeaderMap>;
 
 /// What answers a request.
 enum Place<'a> {
@@ -72,31 +87,85 @@ fn place<'a>(asked: &'a Asked<'_>, parts: &Parts) -> Place<'a> {
     }
 }
 
-/// Finds what answers, asks the filters whether it may, has it answer, and gives the filters the answer.
+/// Finds what answers, asks the filters whether it may, has it answer, and gives the filters the answer. It may be
+/// sent on within the site: by `try_files`, or by the application's word.
 pub async fn dispatch(
     asked: &Asked<'_>,
     parts: &mut Parts,
-    body: Body,
+    mut body: Body,
     record: &mut Record,
 ) -> Result<Response<Body>, Failure> {
-    let place = place(asked, parts);
-    if let Some(trace) = &record.thread.trace {
-        trace.place(asked.path, place.told());
-    }
-    if let Place::Route { place, .. } = &place {
+    // The upstream takes the request's headers; what it may point to wants them too.
+    let kept = asked.site.internal.then(|| parts.headers.clone());
+    let mut path: Option<String> = None;
+    let mut pointed: Option<Pointed> = None;
+    let mut just_pointed = false;
+    for hop in 0..=HOPS {
+        let asked = Asked { path: path.as_deref().unwrap_or(asked.path), ..*asked };
+        let said = pointed.as_ref().map(|pointed| &pointed.said);
+        let place = place(&asked, parts);
+        if let Some(trace) = &record.thread.trace {
+            trace.place(asked.path, place.told());
+        }
+        let route = if let Place::Route { place, .. } = &place { Some(*place) } else { None };
+        let other = hop == 0 || route != record.route;
         // From here on its options hold.
-        record.route = Some(*place);
+        record.route = route;
+        let internal = matches!(&place, Place::Route { route, .. } if route.internal);
+        // What the application pointed to is internal, and what is internal nobody else gets to.
+        if internal && hop == 0 {
+            return Err(Failure::NO_FILE);
+        }
+        if std::mem::take(&mut just_pointed) && !internal {
+            tracing::warn!(path = asked.path, "the application pointed to where no internal route is");
+            return Err(Failure::ACCEL);
+        }
+        // The status page is for those who do the work.
+        if record.options().errors.maintenance.stops(asked.origin.client_ip)
+            && !matches!(place, Place::StatusPage { .. })
+        {
+            return Err(Failure::MAINTENANCE);
+        }
+        // Asked once of each route; the application has let the client in already.
+        if other
+            && said.is_none()
+            && let Some(answer) = filters::before(&asked, parts, record).await?
+        {
+            return Ok(answer);
+        }
+        let seen = filters::Seen::of(parts, record);
+        let target = match act(&asked, place, parts, body, record, said).await? {
+            Step::Again(target, rest) => {
+                body = rest;
+                target
+            }
+            Step::Answer(mut response) => {
+                let accel = response.extensions_mut().remove::<Accel>();
+                let target = kept.as_ref().and(accel.as_ref()).filter(|accel| accel.points());
+                let Some(accel) = target else {
+                    let rate = accel.or_else(|| pointed.as_ref().map(|pointed| pointed.accel.clone()));
+                    if let Some(pointed) = &pointed {
+                        accel::overlay(&mut response, &pointed.said);
+                    }
+                    let response = accel::limit(response, rate.and_then(|accel| accel.limit_rate));
+                    return Ok(filters::after(&asked, &seen, record, response));
+                };
+                let target = accel::target(&asked, accel).ok_or(Failure::ACCEL)?;
+                pointed = Some(Pointed::new(response.headers(), accel, pointed));
+                just_pointed = true;
+                parts.headers = kept.clone().unwrap_or_default();
+                if parts.method != Method::HEAD {
+                    parts.method = Method::GET;
+                }
+                body = Body::empty();
+                target
+            }
+        };
+        let wrong = if just_pointed { Failure::ACCEL } else { Failure::PATH };
+        parts.uri = Uri::from(target.parse::<PathAndQuery>().map_err(|_| wrong)?);
+        path = Some(path::normalise(parts.uri.path()).map_err(|_| wrong)?.into_owned());
     }
-    // The status page is for those who do the work.
-    if record.options().errors.maintenance.stops(asked.origin.client_ip) && !matches!(place, Place::StatusPage { .. }) {
-        return Err(Failure::MAINTENANCE);
-    }
-    if let Some(answer) = filters::before(asked, parts, record).await? {
-        return Ok(answer);
-    }
-    let seen = filters::Seen::of(parts, record);
-    let response = act(asked, place, parts, body, record).await?;
-    Ok(filters::after(asked, &seen, record, response))
+    Err(Failure::CYCLE)
 }
 
 async fn act(
@@ -105,23 +174,28 @@ async fn act(
     parts: &mut Parts,
     body: Body,
     record: &mut Record,
-) -> Result<Response<Body>, Failure> {
-    match place {
+    said: Said<'_>,
+) -> Result<Step, Failure> {
+    let answer = match place {
         Place::StatusPage { page, upstream, rest } => {
             status_page::authorise(page, &parts.headers)?;
             if rest.is_empty() {
-                return Ok(status_page::with_slash(page, parts.uri.query()));
+                return Ok(Step::Answer(status_page::with_slash(page, parts.uri.query())));
             }
             status_page::rewrite(parts, rest);
             to_upstream(upstream, asked, parts, body, record).await
         }
         Place::Route { route, captures, .. } => {
-            act_of_route(asked, &route.action, captures.as_ref(), parts, body, record).await
+            return act_of_route(asked, &route.action, captures.as_ref(), parts, body, record, said).await;
         }
-        Place::Folder { index, name } => asked.view.files.answer(index, name, parts).await,
+        Place::Folder { index, name } => {
+            let wanted = files::wanted(asked, index, name, parts, record.options(), said);
+            asked.view.files.answer(&wanted).await
+        }
         Place::Upstream(upstream) => to_upstream(upstream, asked, parts, body, record).await,
         Place::Nothing => Err(Failure::NOTHING_THERE),
-    }
+    };
+    answer.map(Step::Answer)
 }
 
 async fn act_of_route(
@@ -131,35 +205,32 @@ async fn act_of_route(
     parts: &mut Parts,
     body: Body,
     record: &mut Record,
-) -> Result<Response<Body>, Failure> {
-    match action {
+    said: Said<'_>,
+) -> Result<Step, Failure> {
+    let answer = match action {
         Action::Upstream { place, target } => {
             let upstream = asked.view.upstreams.get(*place).ok_or(Failure::NOTHING_THERE)?;
             let prefix = aim(asked, target, captures, parts)?;
-            let upstream: &Upstream = upstream;
-            send_below(upstream, asked, prefix, parts, body, record).await
+            send_below(upstream, asked, prefix, parts, body, record).await?
         }
-        Action::Files(place) => match asked.view.files.within(*place, asked.path) {
-            Some(name) => asked.view.files.answer(*place, name, parts).await,
-            // The folder itself, without its slash.
-            None => Err(Failure::NO_FILE),
-        },
+        Action::Files(tree) => return files::serve(asked, tree, captures, parts, body, record, said).await,
         Action::Redirect { to, status } => {
             let to = fill(asked, to, captures, parts);
-            redirect::to(*status, &to).ok_or(Failure::PATH)
+            redirect::to(*status, &to).ok_or(Failure::PATH)?
         }
         Action::Respond { status, content_type, text } => {
             let mut response = Response::new(Body::full(text.clone()));
             *response.status_mut() = *status;
             response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
-            Ok(response)
+            response
         }
-        Action::Close => Err(Failure::CLOSED),
-    }
+        Action::Close => return Err(Failure::CLOSED),
+    };
+    Ok(Step::Answer(answer))
 }
 
 /// The prefix that was taken away is told after the client's own word for it has been dropped.
-async fn send_below(
+pub async fn send_below(
     upstream: &Upstream,
     asked: &Asked<'_>,
     prefix: Option<HeaderValue>,
@@ -223,15 +294,24 @@ fn without(prefix: &str, path: &str, uri: &Uri) -> String {
     text
 }
 
-fn fill(asked: &Asked<'_>, template: &Template, captures: Option<&Captures<'_>>, parts: &Parts) -> String {
-    template.fill(&Scope {
+pub fn fill(asked: &Asked<'_>, template: &Template, captures: Option<&Captures<'_>>, parts: &Parts) -> String {
+    template.fill(&scope(asked, captures, parts))
+}
+
+/// A file's name: nothing is encoded.
+pub fn fill_plain(asked: &Asked<'_>, template: &Template, captures: Option<&Captures<'_>>, parts: &Parts) -> String {
+    template.plain(&scope(asked, captures, parts))
+}
+
+fn scope<'a>(asked: &'a Asked<'_>, captures: Option<&'a Captures<'a>>, parts: &'a Parts) -> Scope<'a> {
+    Scope {
         host: asked.host,
         scheme: asked.scheme,
         path: asked.path,
         target: parts.uri.path_and_query().map_or("/", |target| target.as_str()),
         query: parts.uri.query(),
         captures,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,10 @@ impl Failure {
     pub const MISDIRECTED: Self = Self::new(StatusCode::MISDIRECTED_REQUEST, Reason::NoSite, "misdirected");
     pub const NOTHING_THERE: Self = Self::new(StatusCode::NOT_FOUND, Reason::NoSite, "no_upstream");
     pub const NO_FILE: Self = Self::new(StatusCode::NOT_FOUND, Reason::NoSite, "no_file");
+    /// `try_files` and `X-Accel-Redirect` go round in a circle; nginx says 500 too.
+    pub const CYCLE: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::NoSite, "internal_redirect_cycle");
+    /// An application pointed to where no internal route is.
+    pub const ACCEL: Self = Self::new(StatusCode::NOT_FOUND, Reason::NoSite, "accel_redirect");
     /// A route that gives no answer: the protocol closes the connection, or resets the stream.
     pub const CLOSED: Self = Self::new(StatusCode::FORBIDDEN, Reason::Closed, "closed");
     pub const RATE: Self = Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::RateLimited, "rate_limited");

@@ -1,13 +1,16 @@
 //! The one pipeline that both protocols call:
 //! request id → host and site → path → redirect → route, folder or upstream → filters before → buffer → answer → filters behind → headers → line.
 
+mod accel;
 mod dispatch;
 mod failure;
+mod files;
 mod filters;
 mod status_page;
 mod thread;
 pub mod trace;
 
+pub use accel::SAID;
 pub use failure::Failure;
 pub use thread::{Thread, View};
 
@@ -313,7 +316,7 @@ async fn to_upstream(
         };
         buffer::collect(body, &limits, &view.snapshot.spool).await?
     };
-    record.bytes_in = buffered.len();
+    record.bytes_in += buffered.len();
     forward::prepare(parts, config, conn, origin, record.started);
     dispatch::tell_prefix(parts);
     let changes = &record.options().headers.request;

@@ -8,8 +8,16 @@ use std::sync::Arc;
 
 const MOST_BYTES: usize = 32 << 20;
 
-/// One folder's, by the path within, each with its last look.
-type Files = HashMap<Box<str>, (Rc<Entity>, u64)>;
+/// One folder's, by the path within.
+type Files = HashMap<Box<str>, Kept>;
+
+struct Kept {
+    entity: Rc<Entity>,
+    /// Its last look.
+    used: u64,
+    /// As it was counted: its variants come and go.
+    weight: usize,
+}
 
 pub struct Cache {
     folders: Vec<Files>,
@@ -26,11 +34,12 @@ impl Cache {
 
     pub fn get(&mut self, folder: usize, name: &str) -> Option<Rc<Entity>> {
         self.clock += 1;
-        let (entity, used) = self.folders.get_mut(folder)?.get_mut(name)?;
-        *used = self.clock;
-        Some(entity.clone())
+        let kept = self.folders.get_mut(folder)?.get_mut(name)?;
+        kept.used = self.clock;
+        Some(kept.entity.clone())
     }
 
+    /// Also when its weight has changed.
     pub fn put(&mut self, folder: usize, name: &str, entity: &Rc<Entity>) {
         self.remove(folder, name);
         let weight = entity.weight() + name.len();
@@ -45,15 +54,23 @@ impl Cache {
         }
         self.clock += 1;
         if let Some(files) = self.folders.get_mut(folder) {
-            files.insert(name.into(), (entity.clone(), self.clock));
+            files.insert(name.into(), Kept { entity: entity.clone(), used: self.clock, weight });
             self.bytes += weight;
             self.metrics.static_cache_bytes.add(weight as u64);
         }
     }
 
+    /// Counts it anew, if it is still this one.
+    pub fn reweigh(&mut self, folder: usize, entity: &Rc<Entity>) {
+        let known = self.folders.get(folder).and_then(|files| files.get(&entity.name));
+        if known.is_some_and(|kept| Rc::ptr_eq(&kept.entity, entity)) {
+            self.put(folder, &entity.name, entity);
+        }
+    }
+
     pub fn remove(&mut self, folder: usize, name: &str) {
-        if let Some((entity, _)) = self.folders.get_mut(folder).and_then(|files| files.remove(name)) {
-            self.forget(entity.weight() + name.len());
+        if let Some(kept) = self.folders.get_mut(folder).and_then(|files| files.remove(name)) {
+            self.forget(kept.weight);
         }
     }
 
@@ -64,16 +81,19 @@ impl Cache {
 
     /// Drops the older half in one go: seldom, and without a list to keep in order at every request.
     fn make_room(&mut self) {
-        let mut uses: Vec<u64> = self.folders.iter().flat_map(|files| files.values().map(|(_, used)| *used)).collect();
+        let mut uses: Vec<u64> = self.folders.iter().flat_map(|files| files.values().map(|kept| kept.used)).collect();
+        if uses.is_empty() {
+            return;
+        }
         let middle = uses.len() / 2;
         let (_, median, _) = uses.select_nth_unstable(middle);
         let median = *median;
         let mut weight = 0;
         for files in &mut self.folders {
-            files.retain(|name, (entity, used)| {
-                let stays = *used > median;
+            files.retain(|_, kept| {
+                let stays = kept.used > median;
                 if !stays {
-                    weight += entity.weight() + name.len();
+                    weight += kept.weight;
                 }
                 stays
             });

@@ -1,9 +1,13 @@
-//! One file as it is served: identity, prepared headers, and its bytes where it is small.
+//! One version of a file as it is served: identity, prepared fields, and its bytes where it is small.
 
+use super::fields::{self, About};
 use super::stream::{Part, Parts, read};
+use super::variants::Variants;
 use crate::body::Body;
+use crate::compress::Coding;
+use crate::config::options::files::{Expires, Files as Options};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use std::cell::Cell;
 use std::fs::{File, Metadata};
 use std::io;
@@ -12,17 +16,24 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub struct Entity {
+    /// The path within its folder.
+    pub name: Box<str>,
     pub headers: HeaderMap,
     pub etag: String,
     /// Whole seconds, as the header says it.
     pub modified: SystemTime,
     pub length: u64,
+    /// What of Expires must be worked out when it is sent.
+    pub expires: Expires,
     pub checked: Cell<Instant>,
+    pub variants: Variants,
     identity: Identity,
     content: Content,
+    /// Of whose options its fields follow: their address, which stays as long as this thread's view does.
+    options: usize,
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Identity {
     device: u64,
     inode: u64,
@@ -31,16 +42,11 @@ struct Identity {
     changed: (i64, i64),
 }
 
+#[derive(Clone)]
 enum Content {
     Memory(Bytes),
     Disk(Arc<File>),
 }
-
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-/// Under a name that stays while the file changes.
-const SHORT: &str = "public, max-age=60";
-/// Users' files may be for some eyes only.
-const UPLOADED: &str = "private, max-age=60";
 
 impl Identity {
     fn of(metadata: &Metadata) -> Self {
@@ -52,46 +58,119 @@ impl Identity {
             changed: (metadata.ctime(), metadata.ctime_nsec()),
         }
     }
+
+    /// The same on every replica that has the same file; separators, so that no two files look alike.
+    fn tag(&self) -> String {
+        format!("{:x}.{:x}-{:x}", self.modified.0, self.modified.1, self.length)
+    }
+
+    fn second(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(u64::try_from(self.modified.0).unwrap_or(0))
+    }
 }
 
 impl Entity {
-    pub async fn read(name: &str, file: Arc<File>, metadata: &Metadata, uploads: bool, small: u64) -> io::Result<Self> {
+    pub async fn read(about: &About<'_>, file: Arc<File>, metadata: &Metadata, small: u64) -> io::Result<Self> {
         let length = metadata.len();
         let content = if length <= small {
             let mut bytes = bytes::BytesMut::new();
             while (bytes.len() as u64) < length {
                 let at = bytes.len() as u64;
-                bytes.unsplit(read(&file, at, (length - at) as usize).await?);
+                bytes.extend_from_slice(&read(&file, at, (length - at) as usize).await?);
             }
             Content::Memory(bytes.freeze())
         } else {
             Content::Disk(file)
         };
-        let seconds = u64::try_from(metadata.mtime()).unwrap_or(0);
-        let modified = UNIX_EPOCH + Duration::from_secs(seconds);
-        // The same on every replica that has the same file; a separator, so that no two pairs look alike.
-        let etag = format!("\"{:x}.{:x}-{:x}\"", metadata.mtime(), metadata.mtime_nsec(), length);
-        Ok(Self {
-            headers: headers(name, uploads, &etag, modified),
+        let identity = Identity::of(metadata);
+        let tag = match about.coding {
+            // Another representation has another strong tag.
+            Some(coding) => format!("\"{}-{}\"", identity.tag(), coding.name()),
+            None => format!("\"{}\"", identity.tag()),
+        };
+        let modified = identity.second();
+        Ok(Self::of(about, identity, content, tag, modified))
+    }
+
+    /// The same file in a coding of ours, whose bytes are still to come.
+    pub fn coded(&self, about: &About<'_>) -> Self {
+        Self::of(about, self.identity.clone(), Content::Memory(Bytes::new()), self.etag.clone(), self.modified)
+    }
+
+    pub fn with_bytes(mut self, bytes: Bytes, coding: Coding) -> Self {
+        self.etag = format!("\"{}-{}.{:x}\"", self.identity.tag(), coding.name(), bytes.len());
+        if let Ok(tag) = HeaderValue::from_str(&self.etag) {
+            self.headers.insert(header::ETAG, tag);
+        }
+        self.length = bytes.len() as u64;
+        self.content = Content::Memory(bytes);
+        self
+    }
+
+    /// The same file under other options.
+    pub fn with_options(&self, about: &About<'_>) -> Self {
+        let entity = Self::of(about, self.identity.clone(), self.content.clone(), self.etag.clone(), self.modified);
+        entity.checked.set(self.checked.get());
+        entity
+    }
+
+    fn of(about: &About<'_>, identity: Identity, content: Content, etag: String, modified: SystemTime) -> Self {
+        let (headers, expires) = fields::headers(about, &etag, modified);
+        let length = match &content {
+            Content::Memory(bytes) => bytes.len() as u64,
+            Content::Disk(_) => identity.length,
+        };
+        Self {
+            name: about.name.into(),
+            headers,
             etag,
             modified,
             length,
+            expires,
             checked: Cell::new(Instant::now()),
-            identity: Identity::of(metadata),
+            variants: Variants::default(),
+            identity,
             content,
-        })
+            options: address(about.options),
+        }
     }
 
     pub fn is(&self, metadata: &Metadata) -> bool {
         self.identity == Identity::of(metadata)
     }
 
+    pub fn is_under(&self, options: &Options) -> bool {
+        self.options == address(options)
+    }
+
+    /// The fields that a sibling shares with what it stands for.
+    pub fn dated(mut self, original: &Self) -> Self {
+        if let Some(date) = original.headers.get(header::LAST_MODIFIED) {
+            self.headers.insert(header::LAST_MODIFIED, date.clone());
+        }
+        self.modified = original.modified;
+        self
+    }
+
+    pub fn is_older_than(&self, other: &Self) -> bool {
+        self.identity.modified.0 < other.identity.modified.0
+    }
+
     /// Bytes it holds in memory.
     pub fn weight(&self) -> usize {
-        match &self.content {
+        let own = match &self.content {
             Content::Memory(bytes) => bytes.len() + 512,
             // Of descriptors there are fewer than bytes.
             Content::Disk(_) => 256 << 10,
+        };
+        own + self.variants.weight()
+    }
+
+    /// All its bytes, where they are in memory.
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match &self.content {
+            Content::Memory(bytes) => Some(bytes),
+            Content::Disk(_) => None,
         }
     }
 
@@ -114,107 +193,6 @@ impl Entity {
     }
 }
 
-fn headers(name: &str, uploads: bool, etag: &str, modified: SystemTime) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    let mut set = |name: HeaderName, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
-    };
-    let file = name.rsplit('/').next().unwrap_or(name);
-    let media = media_type(file);
-    set(header::CONTENT_TYPE, &media);
-    set(header::ETAG, etag);
-    set(header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
-    set(header::ACCEPT_RANGES, "bytes");
-    set(
-        header::CACHE_CONTROL,
-        if uploads {
-            UPLOADED
-        } else if is_hashed(file) {
-            IMMUTABLE
-        } else {
-            SHORT
-        },
-    );
-    if uploads {
-        // What somebody uploaded must not act in the site's name.
-        set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
-        let essence = media.split(';').next().unwrap_or_default();
-        let active = essence.ends_with("xml") || essence.ends_with("html") || essence.contains("script");
-        if active {
-            set(
-                header::CONTENT_SECURITY_POLICY,
-                "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:",
-            );
-        }
-        if active && essence != "image/svg+xml" {
-            set(header::CONTENT_DISPOSITION, "attachment");
-        }
-    }
-    headers
-}
-
-fn media_type(file: &str) -> String {
-    let media = mime_guess::from_path(file).first_or_octet_stream();
-    let essence = media.essence_str();
-    let text = media.type_() == "text"
-        || matches!(
-            essence,
-            "application/javascript" | "application/json" | "image/svg+xml" | "application/manifest+json"
-        )
-        || essence.ends_with("+xml");
-    if text { format!("{essence}; charset=utf-8") } else { essence.to_owned() }
-}
-
-/// `name.<12 hexadecimal digits>.ext`: Django's ManifestStaticFilesStorage.
-fn is_hashed(file: &str) -> bool {
-    file.split('.')
-        .rev()
-        .skip(1)
-        .take(2)
-        .any(|part| part.len() == 12 && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
-        && file.split('.').count() >= 3
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hashed_names() {
-        for name in ["base.5af66c1b1797.css", "app.min.0123456789ab.js", "a.0123456789ab.js.map"] {
-            assert!(is_hashed(name), "{name}");
-        }
-        for name in ["base.css", "0123456789ab.css", "base.5AF66C1B1797.css", "base.5af66c1b179.css", "5af66c1b1797"] {
-            assert!(!is_hashed(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn types() {
-        for (name, media) in [
-            ("a.css", "text/css; charset=utf-8"),
-            ("a.js", "text/javascript; charset=utf-8"),
-            ("a.svg", "image/svg+xml; charset=utf-8"),
-            ("a.woff2", "font/woff2"),
-            ("a.png", "image/png"),
-            ("a.unheard", "application/octet-stream"),
-            ("noextension", "application/octet-stream"),
-        ] {
-            assert_eq!(media_type(name), media, "{name}");
-        }
-    }
-
-    #[test]
-    fn uploads_do_not_act() {
-        let get = |name: &str, header: &str| {
-            headers(name, true, "\"x\"", UNIX_EPOCH).get(header).map(|value| value.to_str().unwrap().to_owned())
-        };
-        assert_eq!(get("a.html", "content-disposition").as_deref(), Some("attachment"));
-        assert!(get("a.svg", "content-security-policy").unwrap().starts_with("sandbox"));
-        assert_eq!(get("a.svg", "content-disposition"), None);
-        assert_eq!(get("a.png", "content-security-policy"), None);
-        assert_eq!(get("a.png", "x-content-type-options").as_deref(), Some("nosniff"));
-    }
+fn address(options: &Options) -> usize {
+    std::ptr::from_ref(options).addr()
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 /// How long the folder's descriptor is used: a folder that was replaced by another is found after that.
 const KEPT: Duration = Duration::from_secs(1);
 
+#[derive(Default)]
 pub struct Root {
     dir: PathBuf,
     /// Each thread has a root of its own: nobody waits for this lock.
@@ -48,9 +49,21 @@ impl Root {
 
     /// `name` has passed [`check_name`].
     pub fn open(&self, name: &str) -> io::Result<File> {
-        let folder = self.folder()?;
         // Without blocking: a pipe in the folder must not hold the thread.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.open_with(name, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY)
+    }
+
+    /// To be listed. `name` has passed [`check_name`], or is empty: the folder itself.
+    pub fn open_folder(&self, name: &str) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        if name.is_empty() {
+            return Ok(rustix::fs::openat(&*self.folder()?, ".", flags, Mode::empty())?);
+        }
+        self.open_with(name, flags).map(OwnedFd::from)
+    }
+
+    fn open_with(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let folder = self.folder()?;
         if !self.stepwise.load(Ordering::Relaxed) {
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
             match rustix::fs::openat2(&*folder, name, flags, Mode::empty(), resolve) {
@@ -79,10 +92,11 @@ fn open_stepwise(folder: &OwnedFd, name: &str, flags: OFlags) -> io::Result<File
     owned.map(File::from).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// Plain names only: no empty or dot segment, no dot file (of which `.well-known` is none that lies in such a folder),
-/// nothing that another system would take for a way out.
+/// Plain names only: no empty or dot segment, no dot file but `.well-known` at the top, nothing that another system would
+/// take for a way out.
 pub fn check_name(name: &str) -> io::Result<()> {
     let fine = |segment: &str| !segment.is_empty() && !segment.starts_with('.') && !segment.contains(['\0', '\\']);
+    let name = name.strip_prefix(".well-known/").unwrap_or(name);
     if name.split('/').all(fine) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
@@ -121,10 +135,26 @@ mod tests {
 
     #[test]
     fn names() {
-        for name in ["a.css", "a/b.css", "..a".trim_start_matches('.')] {
+        for name in ["a.css", "a/b.css", "..a".trim_start_matches('.'), ".well-known/security.txt"] {
             assert!(check_name(name).is_ok(), "{name}");
         }
-        for name in ["", "a/", "/a", "a//b", ".", "..", "a/../b", ".git/config", "a/.env", "a\\b", "a\0b"] {
+        for name in [
+            "",
+            "a/",
+            "/a",
+            "a//b",
+            ".",
+            "..",
+            "a/../b",
+            ".git/config",
+            "a/.env",
+            ".well-known",
+            ".well-known/",
+            ".well-known/.x",
+            "a/.well-known/b",
+            "a\\b",
+            "a\0b",
+        ] {
             assert!(check_name(name).is_err(), "{name}");
         }
     }

@@ -27,12 +27,32 @@ pub struct Head {
     pub streams: bool,
     /// Of a 101: that a WebSocket begins.
     pub websocket: bool,
+    /// Seldom.
+    pub accel: Option<Box<Accel>>,
+}
+
+/// What an application says to the edge of its answer, beside how it is buffered.
+#[derive(Clone, Debug, Default)]
+pub struct Accel {
+    /// Where the answer is: a path of the site.
+    pub redirect: Option<HeaderValue>,
+    /// Or a file.
+    pub sendfile: Option<HeaderValue>,
+    /// Bytes a second.
+    pub limit_rate: Option<u64>,
+    pub charset: Option<HeaderValue>,
+}
+
+impl Accel {
+    pub fn points(&self) -> bool {
+        self.redirect.is_some() || self.sendfile.is_some()
+    }
 }
 
 impl Head {
     fn new(status: StatusCode, fields: usize) -> Self {
         let headers = HeaderMap::with_capacity(fields + ADDED);
-        Self { status, headers, process: None, killed: None, streams: false, websocket: false }
+        Self { status, headers, process: None, killed: None, streams: false, websocket: false, accel: None }
     }
 
     /// `bytes` is exactly the head. The values point into it.
@@ -84,6 +104,13 @@ impl Head {
                 }
             }
             BUFFERING => self.streams |= value.as_bytes().eq_ignore_ascii_case(b"no"),
+            "x-accel-redirect" => self.accel().redirect = Some(value),
+            "x-sendfile" => self.accel().sendfile = Some(value),
+            "x-accel-charset" => self.accel().charset = Some(value),
+            "x-accel-limit-rate" => {
+                let rate = value.to_str().ok().and_then(|rate| rate.trim().parse().ok());
+                self.accel().limit_rate = rate.filter(|rate| *rate > 0);
+            }
             known if headers::stays_behind(known) => {}
             _ => {
                 if name == CONTENT_TYPE {
@@ -95,10 +122,17 @@ impl Head {
         Ok(())
     }
 
+    fn accel(&mut self) -> &mut Accel {
+        self.accel.get_or_insert_default()
+    }
+
     pub fn with<B>(self, body: B) -> Response<B> {
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers;
+        if let Some(accel) = self.accel {
+            response.extensions_mut().insert(*accel);
+        }
         response
     }
 }
@@ -153,8 +187,8 @@ mod tests {
         assert_eq!(head.killed, Some(Killed::Memory));
         let mut names: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        // The last is for the edge itself, which takes it away when it has done what it says.
-        assert_eq!(names, ["content-type", "set-cookie", "x-accel-redirect"]);
+        assert_eq!(names, ["content-type", "set-cookie"]);
+        assert_eq!(head.accel.unwrap().redirect.unwrap(), "/internal");
         assert_eq!(head.headers.get_all("set-cookie").iter().count(), 2);
     }
 }

@@ -22,6 +22,7 @@ mod request;
 mod response;
 mod tunnel;
 
+pub use answer::Accel;
 pub use dns::Resolve;
 pub use metrics::render;
 

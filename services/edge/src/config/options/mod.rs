@@ -4,6 +4,7 @@
 pub mod access;
 pub mod compress;
 pub mod errors;
+pub mod files;
 pub mod headers;
 pub mod limits;
 pub mod log;
@@ -27,6 +28,7 @@ macro_rules! with_options {
             monodon_settings::Section::$section("Headers", $crate::config::options::headers::SETTINGS),
             monodon_settings::Section::$section("Compression", $crate::config::options::compress::SETTINGS),
             monodon_settings::Section::$section("Errors", $crate::config::options::errors::SETTINGS),
+            monodon_settings::Section::$section("Files", $crate::config::options::files::SETTINGS),
             monodon_settings::Section::$section("Access log", $crate::config::options::log::SETTINGS),
         ]
     };
@@ -39,6 +41,7 @@ pub struct Options {
     pub requests: requests::Requests,
     pub access: access::Access,
     pub limits: limits::Limits,
+    pub files: files::Files,
     pub headers: headers::Headers,
     pub compress: compress::Compress,
     pub errors: errors::Errors,
@@ -60,6 +63,7 @@ impl Reader<'_> {
             requests: requests::Requests::read(&mut levels),
             access: access::Access::read(&mut levels),
             limits: limits::Limits::read(&mut levels, &zones),
+            files: files::Files::read(&mut levels),
             headers: headers::Headers::read(&mut levels, report_path.as_deref()),
             compress: compress::Compress::read(&mut levels),
             errors: errors::Errors::read(&mut levels),

@@ -1,0 +1,97 @@
+//! A route to a file tree: its own path, or what it tries, and what comes when nothing is there.
+
+use super::Failure;
+use super::dispatch::{Asked, Said, Step, fill, send_below};
+use crate::access_log::Record;
+use crate::body::Body;
+use crate::config::{FileTree, Options, Try};
+use crate::static_files::Wanted;
+use crate::template::Template;
+use http::request::Parts;
+use http::{HeaderMap, StatusCode};
+use regex::Captures;
+
+pub fn wanted<'a>(
+    asked: &'a Asked<'_>,
+    folder: usize,
+    name: &'a str,
+    parts: &'a Parts,
+    options: &'a Options,
+    said: Said<'a>,
+) -> Wanted<'a> {
+    Wanted { folder, name, path: asked.path, parts, options: &options.files, compress: &options.compress, said }
+}
+
+pub async fn serve(
+    asked: &Asked<'_>,
+    tree: &FileTree,
+    captures: Option<&Captures<'_>>,
+    parts: &mut Parts,
+    body: Body,
+    record: &mut Record,
+    said: Option<&HeaderMap>,
+) -> Result<Step, Failure> {
+    let files = &asked.view.files;
+    let place = tree.place;
+    if tree.tries.is_empty() {
+        let name = match &tree.only {
+            Some(only) => only,
+            // The folder itself, without its slash.
+            None => match files.within(place, asked.path) {
+                Some(name) => name,
+                None => return bare(asked, place, parts, record, said).await,
+            },
+        };
+        let wanted = wanted(asked, place, name, parts, record.options(), said);
+        return files.answer(&wanted).await.map(Step::Answer);
+    }
+    for tried in &tree.tries {
+        match tried {
+            Try::File(template) | Try::Folder(template) => {
+                let path = path_of(asked, template, captures, parts);
+                let Some(name) = files.within(place, &path) else { continue };
+                let slash = path.strip_suffix('/').is_some_and(|bare| bare == asked.path);
+                let is_folder = name.is_empty() || name.ends_with('/');
+                if is_folder != matches!(tried, Try::Folder(_)) {
+                    continue;
+                }
+                let wanted = wanted(asked, place, name, parts, record.options(), said);
+                if let Some(answer) = files.attempt(&wanted, slash).await? {
+                    return Ok(Step::Answer(answer));
+                }
+            }
+            Try::Status(StatusCode::NOT_FOUND) => break,
+            Try::Status(status) => return Err(Failure { status: *status, ..Failure::NO_FILE }),
+            Try::Upstream(place) => {
+                let upstream = asked.view.upstreams.get(*place).ok_or(Failure::NOTHING_THERE)?;
+                return send_below(upstream, asked, None, parts, body, record).await.map(Step::Answer);
+            }
+            Try::Path(template) => return Ok(Step::Again(fill(asked, template, captures, parts), body)),
+        }
+    }
+    Err(Failure::NO_FILE)
+}
+
+/// `/docs`, where the route is `/docs/`: to the slash, if there is anything.
+async fn bare(
+    asked: &Asked<'_>,
+    place: usize,
+    parts: &Parts,
+    record: &Record,
+    said: Option<&HeaderMap>,
+) -> Result<Step, Failure> {
+    let wanted = wanted(asked, place, "", parts, record.options(), said);
+    match asked.view.files.attempt(&wanted, true).await? {
+        Some(answer) => Ok(Step::Answer(answer)),
+        None => Err(Failure::NO_FILE),
+    }
+}
+
+/// A path of the site, decoded, with no empty segments.
+fn path_of(asked: &Asked<'_>, template: &Template, captures: Option<&Captures<'_>>, parts: &Parts) -> String {
+    let mut path = super::dispatch::fill_plain(asked, template, captures, parts);
+    while let Some(at) = path.find("//") {
+        path.remove(at);
+    }
+    path
+}
