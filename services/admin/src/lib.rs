@@ -8,6 +8,7 @@ pub mod health;
 mod healthcheck;
 pub mod process;
 mod serve;
+pub mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod text;

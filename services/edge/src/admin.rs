@@ -1,6 +1,7 @@
 //! What the admin port tells: readiness check by check, every counter, the internal CA's certificate.
 
 use crate::access_log;
+use crate::api;
 use crate::drain::Drain;
 use crate::gateway;
 use crate::metrics::{self, Process, Shard};
@@ -118,6 +119,7 @@ impl Source for Pages {
                 async move { ([(header::CONTENT_TYPE, "application/x-pem-file")], certificates.ca_pem()) }
             }),
         )
+        .merge(api::routes(&self.0))
     }
 
     fn service(&self) -> &'static str {

@@ -8,6 +8,7 @@ pub mod access;
 pub mod access_log;
 pub mod acme;
 pub mod admin;
+pub mod api;
 pub mod body;
 pub mod buffer;
 pub mod cli;

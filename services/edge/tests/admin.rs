@@ -3,7 +3,8 @@
 
 mod common;
 
-use common::{Edge, Upstream, get};
+use common::{Edge, Setup, Upstream, binary, get};
+use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -54,4 +55,88 @@ fn healthcheck_asks_readyz() {
     };
     assert_eq!(check(&edge.admin.to_string()).status.code(), Some(0));
     assert_eq!(check(&format!("127.0.0.1:{}", common::free_port())).status.code(), Some(1));
+}
+
+fn json(edge: &Edge, path: &str) -> Value {
+    let answer = edge.admin(path);
+    assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-store")), "{path}");
+    serde_json::from_slice(&answer.body).unwrap()
+}
+
+#[test]
+fn the_configuration_in_force_is_told_without_secrets() {
+    let upstream = Upstream::saying("hello");
+    let text = format!(
+        "[upstreams.node]\nservers = [\"{0}\"]\n[[site]]\nhosts = [\"a.example\"]\n[[site.route]]\npath = \"/a/\"\n\
+         upstream = \"node\"\nbody_limit = \"1KB\"\n",
+        upstream.address
+    );
+    let args = ["--status-page", "/status/", "--status-upstream", "127.0.0.1:1"];
+    let setup = Setup::default().plain().args(args).file(&text);
+    let edge = setup.env("MONODON_EDGE_STATUS_PASSWORD", "hidden-word").start();
+    let told = json(&edge, "/config");
+    let setting = |key: &str| {
+        let all = told["settings"].as_array().unwrap();
+        let one = all.iter().find(|one| one["key"] == key).unwrap();
+        (one["value"].clone(), one["source"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(setting("status_page"), ("/status/".into(), "--status-page".into()));
+    assert_eq!(setting("status_password"), ("(hidden)".into(), "MONODON_EDGE_STATUS_PASSWORD".into()));
+    assert_eq!(setting("body_limit"), ("32MB".into(), "default".into()));
+    let site = told["tables"].as_array().unwrap().iter().find(|one| one["table"] == "site").unwrap();
+    assert_eq!(site["tables"][0]["settings"]["body_limit"], "1KB");
+    let sites = json(&edge, "/sites");
+    assert_eq!(sites["sites"][0]["hosts"][0], "a.example");
+    assert_eq!(sites["sites"][0]["routes"][0]["when"], "path /a/");
+    assert_eq!(sites["sites"][0]["routes"][0]["place"], "edge.toml:5: site.route");
+    let upstreams = json(&edge, "/upstreams");
+    let node = upstreams["upstreams"].as_array().unwrap().iter().find(|one| one["name"] == "node").unwrap();
+    assert_eq!(node["addresses"][0]["address"], upstream.address.to_string());
+    assert_eq!(json(&edge, "/certificates")["certificates"][0]["name"], "internal");
+    assert_eq!(json(&edge, "/reloads")["refused"], 0);
+
+    let output = binary().args(["config", "--state"]).arg(&edge.state).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["status_password = \"(hidden)\" # MONODON_EDGE_STATUS_PASSWORD\n", "[[site.route]] # edge.toml:5\npath = \"/a/\"\n"] {
+        assert!(text.contains(part), "{part:?} is not in {text}");
+    }
+    assert!(toml::from_str::<toml::Table>(&text).is_ok(), "{text}");
+    let all = [text, told.to_string(), sites.to_string(), edge.admin("/metrics").text()].concat();
+    assert!(!all.contains("hidden-word"));
+}
+
+/// Whatever is asked for there, in whatever way: only the socket changes something.
+#[test]
+fn the_port_changes_nothing() {
+    let upstream = Upstream::saying("hello");
+    let edge = Edge::plain(upstream.flag());
+    for path in ["/reload", "/reopen", "/upstreams/default/drain", "/config", "/upstreams"] {
+        for method in ["POST", "PUT", "DELETE", "PATCH"] {
+            let answer = common::client::request(edge.admin, method, path, &["Content-Length: 0"]);
+            assert!(matches!(answer.status, 404 | 405), "{method} {path}: {}", answer.status);
+        }
+    }
+    assert_eq!(json(&edge, "/reloads")["taken"], 0);
+}
+
+#[test]
+fn status_shows_what_is_going_on() {
+    let upstream = Upstream::saying("hello");
+    let edge = Edge::plain(upstream.flag());
+    let status = |args: &[&str]| {
+        let output = binary().arg("status").args(args).arg("--state").arg(&edge.state).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for _ in 0..3 {
+        assert_eq!(get(edge.http, "/", &[]).status, 200);
+    }
+    let text = status(&[]);
+    assert!(text.contains("monodon-edge 0.1.0, up ") && text.contains("_default "), "{text}");
+    assert!(text.contains(&format!("  {} ", upstream.address)) && text.contains(" up"), "{text}");
+    let told: Value = serde_json::from_str(&status(&["--json"])).unwrap();
+    assert_eq!((&told["sites"][0]["requests"], &told["queues"][0]["upstream"]), (&3.0.into(), &"default".into()));
+    let nowhere = binary().args(["status", "--state", "nowhere"]).output().unwrap();
+    let told = String::from_utf8_lossy(&nowhere.stderr).into_owned();
+    assert!(nowhere.status.code() == Some(1) && told.contains("is the edge running here"), "{told}");
 }

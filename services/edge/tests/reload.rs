@@ -202,3 +202,29 @@ fn a_changed_file_is_noticed_and_a_wrong_one_is_not_taken() {
     until("again", || says("six"));
     assert_ne!(edge.metric("monodon_edge_config_hash"), hash);
 }
+
+#[test]
+fn logs_are_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("access.log");
+    let upstream = Upstream::saying("hello");
+    let args = [&upstream.flag()[..], &["--access-log".into(), log.display().to_string()]].concat();
+    let edge = Setup::default().plain().args(args).start();
+    let has = |path: &Path, text: &str| std::fs::read_to_string(path).is_ok_and(|lines| lines.contains(text));
+    for (place, how) in ["/socket", "/signal"].into_iter().enumerate() {
+        assert_eq!(get(edge.http, &format!("{how}-before"), &[]).status, 200);
+        until("the line is written", || has(&log, &format!("{how}-before")));
+        let moved = dir.path().join(format!("access.log.{place}"));
+        std::fs::rename(&log, &moved).unwrap();
+        if how == "/socket" {
+            assert!(binary().arg("reopen").arg("--state").arg(&edge.state).status().unwrap().success());
+        } else {
+            edge.signal("USR1");
+        }
+        until("a new file is there", || {
+            get(edge.http, &format!("{how}-after"), &[]);
+            has(&log, &format!("{how}-after"))
+        });
+        assert!(has(&moved, &format!("{how}-before")));
+    }
+}

@@ -3,6 +3,8 @@
 mod check;
 mod explain;
 mod fmt;
+mod page;
+mod status;
 
 use crate::config::load::Loaded;
 use crate::config::{self, Config};
@@ -20,6 +22,8 @@ Usage: monodon-edge COMMAND [settings]
   fmt [--check] FILE   write a configuration file in the usual form; --check: only say whether it is
 
   and of the edge that runs here:
+  status [--watch]     its connections, sites, upstreams and certificates, once or again and again [--json]
+  config [--json]      the settings in force, each with where it came from
   reload               read the configuration again; what is wrong is told, and changes nothing
   reopen               open the log files again, after they were moved away
   healthcheck          exit 0 when it is ready
@@ -42,6 +46,8 @@ pub fn main(args: &[OsString]) -> ExitCode {
         "check" => check::run(rest),
         "explain" => explain::run(rest),
         "fmt" => fmt::run(rest),
+        "status" => status::run(rest),
+        "config" => running_config(rest),
         "reopen" => with_config(rest, |config| control::say(&config.tls.state, "POST", "/reopen", "")),
         "healthcheck" => with_config(rest, |config| monodon_admin::healthcheck(config.listen.admin)),
         "reload" => with_config(rest, |config| control::say(&config.tls.state, "POST", "/reload", "")),
@@ -55,6 +61,12 @@ pub fn main(args: &[OsString]) -> ExitCode {
 fn wrong_use(words: &str) -> ExitCode {
     eprintln!("monodon-edge: {words}");
     ExitCode::from(2)
+}
+
+fn running_config(args: &[OsString]) -> ExitCode {
+    let mut words = Words::new(args);
+    let path = if words.flag("--json") { "/config" } else { "/config.toml" };
+    with_config(&words.rest, |config| control::say(&config.tls.state, "GET", path, ""))
 }
 
 /// A command's own flags, taken out of the settings'.

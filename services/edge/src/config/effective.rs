@@ -1,7 +1,7 @@
 //! The settings in force with where each came from, secrets hidden: for people (TOML), programs (JSON) and comparing (a
 //! number). Made from the settings' tables, so that a new setting is in it by itself.
 
-use monodon_settings::{Block, Source, Value, Values};
+use monodon_settings::{Block, Value, Values};
 use serde_json::{Map, json};
 use std::fmt::Write;
 
@@ -46,21 +46,25 @@ fn heading(block: &Block, above: &str) -> (String, String) {
 /// The same for programs.
 pub fn json(values: &Values) -> serde_json::Value {
     let settings =
-        values.keys().map(|key| json!({"key": key, "value": plain(values, key), "source": source(values.source(key))}));
+        values.keys().map(|key| json!({"key": key, "value": plain(values, key), "source": values.source(key).to_string()}));
     json!({"settings": settings.collect::<Vec<_>>(), "tables": json_tables(values)})
 }
 
 fn json_tables(values: &Values) -> Vec<serde_json::Value> {
     let table = |block: &Block| {
         let values = &block.values;
-        let set = values.keys().filter(|key| values.is_set(key));
-        let settings: Map<_, _> = set.map(|key| (key.to_owned(), plain(values, key))).collect();
         json!({
-            "table": block.key, "name": block.name, "place": values.place(), "settings": settings,
+            "table": block.key, "name": block.name, "place": values.place(), "settings": said(values),
             "tables": json_tables(values),
         })
     };
     values.tables().iter().map(table).collect()
+}
+
+/// What a table says itself.
+pub fn said(values: &Values) -> Map<String, serde_json::Value> {
+    let set = values.keys().filter(|key| values.is_set(key));
+    set.map(|key| (key.to_owned(), plain(values, key))).collect()
 }
 
 /// A value in JSON's own kinds where it has them.
@@ -72,10 +76,6 @@ pub fn plain(values: &Values, key: &str) -> serde_json::Value {
         Value::List(list) => json!(list),
         _ => json!(values.show(key)),
     }
-}
-
-fn source(source: &Source) -> String {
-    source.to_string()
 }
 
 /// Which configuration this is: the same number for the same settings (secrets apart), wherever they stand. At most 48 bits,

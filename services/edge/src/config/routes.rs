@@ -9,6 +9,7 @@ use crate::path;
 use crate::template::Template;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use monodon_settings::{Kind, Setting, Values};
+use std::fmt;
 
 pub(super) const WHEN: &[Setting] = &[
     setting("path", Kind::Text, "A prefix: `/api/` takes `/api` and everything below it, not `/apis`. `/` takes all."),
@@ -103,6 +104,16 @@ pub enum PathMatch {
     Exact(String),
     Prefix(String),
     Pattern(Pattern),
+}
+
+impl fmt::Display for PathMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(path) => write!(f, "exact {path}"),
+            Self::Prefix(path) => write!(f, "path {path}"),
+            Self::Pattern(pattern) => write!(f, "pattern {}", pattern.0.as_str()),
+        }
+    }
 }
 
 impl Default for PathMatch {

@@ -88,6 +88,22 @@ pub struct Site {
     pub internal: bool,
 }
 
+impl Site {
+    /// It answers for every host that no other site has.
+    pub fn is_default(&self) -> bool {
+        self.default || self.hosts.is_empty()
+    }
+
+    /// For people.
+    pub fn label(&self) -> String {
+        match &self.name {
+            Some(name) => name.clone(),
+            None if self.hosts.is_empty() => "every other host".into(),
+            None => self.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// Lower case, without port.

@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use monodon_admin::terminal::{harmless, span};
 use serde::Deserialize;
 
 use super::{ask, tell, with_config};
@@ -152,21 +153,11 @@ fn table(status: &Status, before: Option<&Status>) -> String {
             writeln!(out, "ended {ago} ago: worker {} (pid {pid}): {}: {}", ended.worker, ended.reason, ended.words);
     }
     // What a request's path holds must not move a person's cursor.
-    out.trim_end().chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    harmless(out.trim_end())
 }
 
 fn or_dash(value: Option<u32>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-/// `3h12m`
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{:02}", seconds / 60, seconds % 60),
-        3600..86400 => format!("{}h{:02}", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{}d{:02}", seconds / 86400, seconds % 86400 / 3600),
-    }
 }
 
 fn size(bytes: u64) -> String {

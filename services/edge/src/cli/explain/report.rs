@@ -133,7 +133,7 @@ impl<'a> Report<'a> {
             (None, _) => line("site", "none"),
             (Some(site), values) => {
                 let place = values.map_or("of the flat settings", Values::place);
-                line("site", &format!("{} ({place})", site_name(site)));
+                line("site", &format!("{} ({place})", site.label()));
             }
         }
         if let Some(path) = &self.told.path {
@@ -142,7 +142,7 @@ impl<'a> Report<'a> {
         for (route, miss) in self.asked() {
             let place = self.route_values(route).map_or("", Values::place);
             let verdict = miss.map_or("takes it".into(), |miss| format!("no: {miss}"));
-            line("route", &format!("{} ({place}): {verdict}", when(&route.when.path)));
+            line("route", &format!("{} ({place}): {verdict}", route.when.path));
         }
         match &self.told.place {
             Some(Place::Route(_)) => {
@@ -207,7 +207,7 @@ impl<'a> Report<'a> {
     pub fn json(&self) -> Value {
         let asked = self.asked().into_iter().map(|(route, miss)| {
             let place = self.route_values(route).map(Values::place);
-            json!({"name": route.name, "when": when(&route.when.path), "place": place, "takes": miss.is_none(), "why_not": miss})
+            json!({"name": route.name, "when": route.when.path.to_string(), "place": place, "takes": miss.is_none(), "why_not": miss})
         });
         let asked: Vec<Value> = asked.collect();
         let options = self
@@ -222,7 +222,7 @@ impl<'a> Report<'a> {
             })
         });
         let site =
-            self.site().map(|site| json!({"name": site_name(site), "place": self.site_values().map(Values::place)}));
+            self.site().map(|site| json!({"name": site.label(), "place": self.site_values().map(Values::place)}));
         let does = match &self.told.place {
             None => "none",
             Some(Place::StatusPage) => "status_page",
@@ -254,24 +254,6 @@ fn sections() -> impl Iterator<Item = &'static Section> {
 fn own(values: &Values) -> impl Iterator<Item = &'static str> {
     let own = values.sections().iter().filter(|section| !section.again).flat_map(|section| section.settings);
     own.map(|setting| setting.key).filter(|key| values.is_set(key))
-}
-
-fn site_name(site: &Site) -> String {
-    let hosts = || site.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let open = if site.default || site.hosts.is_empty() { "every other host" } else { "" };
-    match (&site.name, site.hosts.is_empty()) {
-        (Some(name), _) => name.clone(),
-        (None, true) => open.into(),
-        (None, false) => hosts(),
-    }
-}
-
-fn when(path: &PathMatch) -> String {
-    match path {
-        PathMatch::Exact(path) => format!("exact {path}"),
-        PathMatch::Prefix(path) => format!("path {path}"),
-        PathMatch::Pattern(pattern) => format!("pattern {}", pattern.0.as_str()),
-    }
 }
 
 fn fields(headers: &HeaderMap, out: &mut String) {
