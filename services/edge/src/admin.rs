@@ -112,14 +112,15 @@ impl Source for Pages {
 
     fn routes(&self) -> Router {
         let certificates = self.0.certificates.clone();
-        Router::new().route(
-            "/ca.pem",
-            get(move || {
-                let certificates = certificates.clone();
-                async move { ([(header::CONTENT_TYPE, "application/x-pem-file")], certificates.ca_pem()) }
-            }),
-        )
-        .merge(api::routes(&self.0))
+        Router::new()
+            .route(
+                "/ca.pem",
+                get(move || {
+                    let certificates = certificates.clone();
+                    async move { ([(header::CONTENT_TYPE, "application/x-pem-file")], certificates.ca_pem()) }
+                }),
+            )
+            .merge(api::routes(&self.0))
     }
 
     fn service(&self) -> &'static str {

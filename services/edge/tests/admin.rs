@@ -97,7 +97,10 @@ fn the_configuration_in_force_is_told_without_secrets() {
 
     let output = binary().args(["config", "--state"]).arg(&edge.state).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    for part in ["status_password = \"(hidden)\" # MONODON_EDGE_STATUS_PASSWORD\n", "[[site.route]] # edge.toml:5\npath = \"/a/\"\n"] {
+    for part in [
+        "status_password = \"(hidden)\" # MONODON_EDGE_STATUS_PASSWORD\n",
+        "[[site.route]] # edge.toml:5\npath = \"/a/\"\n",
+    ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
     assert!(toml::from_str::<toml::Table>(&text).is_ok(), "{text}");

@@ -45,8 +45,9 @@ fn heading(block: &Block, above: &str) -> (String, String) {
 
 /// The same for programs.
 pub fn json(values: &Values) -> serde_json::Value {
-    let settings =
-        values.keys().map(|key| json!({"key": key, "value": plain(values, key), "source": values.source(key).to_string()}));
+    let settings = values
+        .keys()
+        .map(|key| json!({"key": key, "value": plain(values, key), "source": values.source(key).to_string()}));
     json!({"settings": settings.collect::<Vec<_>>(), "tables": json_tables(values)})
 }
 

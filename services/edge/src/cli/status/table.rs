@@ -127,7 +127,11 @@ pub fn queues(before: &Look, now: &Look) -> Vec<Queue> {
 pub fn table(before: &Look, now: &Look) -> String {
     let mut out = String::new();
     head(before, now, &mut out);
-    let _ = writeln!(out, "\n{:28} {:>8} {:>6} {:>6} {:>7} {:>7} {:>9} {:>11}", "SITE", "req/s", "4xx", "5xx", "p50", "p99", "in flight", "requests");
+    let _ = writeln!(
+        out,
+        "\n{:28} {:>8} {:>6} {:>6} {:>7} {:>7} {:>9} {:>11}",
+        "SITE", "req/s", "4xx", "5xx", "p50", "p99", "in flight", "requests"
+    );
     let percent = |share: Option<f64>| share.map_or_else(|| "-".to_owned(), |share| format!("{share:.1}%"));
     for site in sites(before, now) {
         let (median, slowest) = (time(site.median), time(site.slowest));
@@ -178,7 +182,11 @@ fn upstreams(before: &Look, now: &Look, out: &mut String) {
     let shown = all.iter().filter(|one| !list(one, "addresses").is_empty());
     let mut shown = shown.peekable();
     if shown.peek().is_some() {
-        let _ = writeln!(out, "\n{:28} {:>8} {:>8} {:>7} {:>8} {:>8} {:>8}", "UPSTREAM", "req/s", "busy", "waiting", "rejected", "failures", "retries");
+        let _ = writeln!(
+            out,
+            "\n{:28} {:>8} {:>8} {:>7} {:>8} {:>8} {:>8}",
+            "UPSTREAM", "req/s", "busy", "waiting", "rejected", "failures", "retries"
+        );
     }
     for upstream in shown {
         let name = text(upstream, "name").unwrap_or("?");
@@ -287,6 +295,9 @@ mod tests {
         }
         assert!(!text.contains('\u{1b}'), "nothing of an answer reaches the terminal as it is");
         let idle = table(&before, &look(before.at, 100, 0));
-        assert!(idle.contains("a                                 0.0      -      -       -       -         2         100"), "{idle}");
+        assert!(
+            idle.contains("a                                 0.0      -      -       -       -         2         100"),
+            "{idle}"
+        );
     }
 }
