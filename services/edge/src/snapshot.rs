@@ -14,6 +14,8 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<upstream::Shared>>,
     /// The sidecar, behind `status_page`.
     pub status: Option<Arc<upstream::Shared>>,
+    /// Routes that are held to some of their upstream's slots.
+    pub lanes: upstream::Lanes,
     pub limits: Limits,
     pub router: Router,
     pub spool: Arc<Spool>,
@@ -32,13 +34,14 @@ impl Snapshot {
             });
             old.unwrap_or_else(|| upstream::Shared::new(named, &config.limits, spool.clone()))
         });
-        let upstreams = upstreams.collect();
+        let upstreams: Vec<_> = upstreams.collect();
+        let lanes = upstream::Lanes::build(&config, &upstreams);
         let status = config.status_page.as_ref().map(|page| {
             let old = previous.filter(|old| old.config.status_page.as_ref() == Some(page));
             old.and_then(|old| old.status.clone()).unwrap_or_else(|| {
                 let sidecar = crate::config::Named {
                     name: "sidecar".into(),
-                    upstream: Upstream { addresses: vec![page.upstream.clone()], ..Default::default() },
+                    upstream: Upstream { servers: vec![page.upstream.clone().into()], ..Default::default() },
                     timeouts: config.timeouts.clone(),
                 };
                 upstream::Shared::new(&sidecar, &config.limits, spool.clone())
@@ -47,6 +50,6 @@ impl Snapshot {
         let router = Router::new(&config.sites, previous.map(|old| &old.router));
         let roots = config.files.iter().map(|entry| Root::new(&entry.dir)).collect();
         let limits = Limits::build(&config, previous.map(|old| &old.limits));
-        Self { limits, config, upstreams, status, router, spool, roots }
+        Self { lanes, limits, config, upstreams, status, router, spool, roots }
     }
 }

@@ -88,7 +88,7 @@ fn world(loaded: &Loaded, problems: &mut Problems, warnings: &mut Problems) {
     let addresses = config
         .upstreams
         .iter()
-        .flat_map(|named| named.upstream.addresses.iter().map(move |address| (named.name.as_str(), address)));
+        .flat_map(|named| named.upstream.servers.iter().map(move |server| (named.name.as_str(), &server.address)));
     let mut names: Vec<(&str, &str)> = Vec::new();
     for (upstream, address) in addresses {
         match address {

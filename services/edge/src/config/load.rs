@@ -98,8 +98,9 @@ impl Reader<'_> {
         let mut limits = self.limits();
         let timeouts = self.timeouts();
         let upstreams = {
-            let default = self.upstream();
-            self.upstreams(&default, &timeouts)
+            let key = self.sticky_key(&state);
+            let default = self.upstream(&key);
+            self.upstreams(&default, &timeouts, &key)
         };
         let zones = self.zones();
         self.zone_names = zones.iter().map(|zone| zone.name.clone()).collect();
@@ -292,21 +293,21 @@ impl Reader<'_> {
         parse_check(text).map(Some).ok_or_else(|| format!("expected :PORT/PATH or /PATH, got {text:?}"))
     }
 
-    fn upstream(&mut self) -> Upstream {
-        let mut addresses = Vec::new();
-        for address in self.values.addresses("upstream") {
-            addresses.extend(self.upstream_address("upstream", address));
-        }
+    fn upstream(&mut self, key: &super::StickyKey) -> Upstream {
+        let servers = self.servers(self.values, "upstream");
         let check = Self::check(self.values.text("upstream_check"));
         let check = check.unwrap_or_else(|wrong| {
             self.wrong("upstream_check", wrong);
             None
         });
+        let (balancing, health) = self.balancing(&[self.values], key);
         Upstream {
-            addresses,
+            servers,
             check,
             queue_per_slot: usize::try_from(self.values.int("queue_per_slot")).unwrap_or(0),
             max_connections: usize::try_from(self.values.int("max_connections")).unwrap_or(1),
+            balancing,
+            health,
         }
     }
 

@@ -30,7 +30,8 @@ fn zero_file_use() {
     assert_eq!(config.listen.http, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!(config.listen.https, ["127.0.0.1:8443".parse().unwrap()]);
     assert_eq!(config.listen.threads, 3);
-    assert_eq!(config.upstreams[0].upstream.addresses, [UpstreamAddress::Tcp { host: "127.0.0.1".into(), port: 8000 }]);
+    let address = UpstreamAddress::Tcp { host: "127.0.0.1".into(), port: 8000 };
+    assert_eq!(config.upstreams[0].upstream.servers, [address.into()]);
     assert_eq!(config.files[0].prefix, "/static/deep/", "the longest prefix comes first");
     assert_eq!(config.spool.dir, Path::new("/tmp/state/spool"));
     assert!(config.tls.http_listener);

@@ -15,9 +15,10 @@ mod upstreams;
 
 pub use files::{FileTree, StaticDir, Try};
 pub use options::Options;
+pub use options::slots::MaxSlots;
 pub use routes::{Action, HeaderMatch, PathMatch, Pattern, Route, Target, When};
 pub use sites::{Host, Site};
-pub use upstreams::{DEFAULT, Named};
+pub use upstreams::{Balance, Balancing, Check, DEFAULT, FailOn, HashBy, Health, Named, Server, Sticky, StickyKey};
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -173,16 +174,25 @@ impl Default for Timeouts {
 /// Where the application is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Upstream {
-    pub addresses: Vec<UpstreamAddress>,
+    pub servers: Vec<Server>,
     pub check: Option<UpstreamCheck>,
     pub queue_per_slot: usize,
     /// Connections to an upstream that does not say how many slots it has.
     pub max_connections: usize,
+    pub balancing: Balancing,
+    pub health: Health,
 }
 
 impl Default for Upstream {
     fn default() -> Self {
-        Self { addresses: Vec::new(), check: None, queue_per_slot: 100, max_connections: 512 }
+        Self {
+            servers: Vec::new(),
+            check: None,
+            queue_per_slot: 100,
+            max_connections: 512,
+            balancing: Balancing::default(),
+            health: Health::default(),
+        }
     }
 }
 
@@ -191,6 +201,16 @@ impl Default for Upstream {
 pub enum UpstreamAddress {
     Tcp { host: String, port: u16 },
     Unix(PathBuf),
+}
+
+impl std::fmt::Display for UpstreamAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// What is asked at each address every second; without a port, the application's own.

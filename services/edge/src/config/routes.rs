@@ -337,7 +337,7 @@ impl Reader<'_> {
             self.problems.push(values.problem("upstream", known_upstreams(upstreams)));
             return None;
         };
-        if upstreams.get(place).is_some_and(|named| named.upstream.addresses.is_empty()) && name == DEFAULT {
+        if upstreams.get(place).is_some_and(|named| named.upstream.servers.is_empty()) && name == DEFAULT {
             self.problems.push(values.problem("upstream", "the setting `upstream`, which this names, is not set"));
         }
         Some(Action::Upstream { place, target })

@@ -45,7 +45,11 @@ pub const TABLES: &[Table] = &[
         named: true,
         words: "An upstream that routes name, beside the one of `upstream`, which they name `default`. What is not said here is as \
                 for that one.",
-        sections: &[Section::new("The upstream", upstreams::UPSTREAM)],
+        sections: &[
+            Section::new("The upstream", upstreams::UPSTREAM),
+            Section::again("Balancing", upstreams::balance::SETTINGS),
+            Section::again("Health of upstreams", upstreams::health::SETTINGS),
+        ],
         tables: &[],
     },
 ];

@@ -1,6 +1,7 @@
 //! Every setting of the edge, declared once: flag, file key, variable, help and reference follow from it.
 
 use super::options::with_options;
+use super::upstreams;
 use monodon_settings::{Kind, Schema, Section, Setting};
 
 pub const SCHEMA: Schema = Schema {
@@ -8,7 +9,9 @@ pub const SCHEMA: Schema = Schema {
     sections: with_options!(
         new,
         Section::new("The edge", SETTINGS),
-        Section::new("Clients' addresses", super::proxies::SETTINGS)
+        Section::new("Clients' addresses", super::proxies::SETTINGS),
+        Section::new("Balancing", upstreams::balance::SETTINGS),
+        Section::new("Health of upstreams", upstreams::health::SETTINGS),
     ),
     tables: super::sites::TABLES,
     refused: &[],
@@ -36,9 +39,10 @@ const SETTINGS: &[Setting] = &[
     setting("https", ADDRESSES, "", "Addresses to serve HTTPS on: HTTP/2 and HTTP/1.1, TLS 1.2 and 1.3."),
     setting(
         "upstream",
-        ADDRESSES,
+        TEXTS,
         "",
-        "The application: `worker:8000` or `unix:PATH`. Names are resolved again and again; all their addresses are used.",
+        "The application: `worker:8000` or `unix:PATH`, perhaps with words behind it as in `servers`. Names are resolved again and \
+         again; all their addresses are used.",
     ),
     setting(
         "upstream_check",
@@ -211,6 +215,7 @@ const SETTINGS: &[Setting] = &[
         "512",
         "Connections to an upstream that does not say how many slots it has.",
     ),
+    upstreams::balance::KEY,
     setting(
         "shutdown_delay",
         Kind::Duration,

@@ -1,17 +1,28 @@
 //! `[upstreams.NAME]`: upstreams beside the one of the flat settings.
 
+pub mod balance;
+pub mod health;
+mod servers;
+
+pub use balance::{Balance, Balancing, HashBy, Sticky, StickyKey};
+pub use health::{Check, FailOn, Health};
+pub use servers::Server;
+
 use super::load::Reader;
 use super::sites::setting;
 use super::{Timeouts, Upstream};
-use monodon_settings::{Kind, Setting};
+use monodon_settings::{Kind, Setting, Values};
+use std::path::Path;
 
 pub(super) const UPSTREAM: &[Setting] = &[
     Setting {
         aliases: &["server"],
         ..setting(
             "servers",
-            Kind::List(&Kind::Address),
-            "Where it is: `node:3000`, `unix:/run/node.sock`; names are resolved again and again.",
+            Kind::List(&Kind::Text),
+            "Where it is: `node:3000`, `unix:/run/node.sock`; names are resolved again and again, all their addresses are used. Behind \
+             the address may stand, as in nginx: `weight=3`, `backup` (only where no other can be used), `max_conns=20` (requests at \
+             once), `max_fails=5`, `fail_timeout=10s`, `slow_start=30s`, `down`, `drain` (only clients whose `sticky` cookie leads there).",
         )
     },
     setting(
@@ -42,7 +53,30 @@ pub struct Named {
 pub const DEFAULT: &str = "default";
 
 impl Reader<'_> {
-    pub(super) fn upstreams(&mut self, default: &Upstream, timeouts: &Timeouts) -> Vec<Named> {
+    pub(super) fn sticky_key(&self, state: &Path) -> StickyKey {
+        match self.values.text("sticky_key") {
+            "" => StickyKey::File(state.join("sticky.key")),
+            key => StickyKey::Given(key.to_owned()),
+        }
+    }
+
+    pub(super) fn balancing(&mut self, levels: &[&Values], key: &StickyKey) -> (Balancing, Health) {
+        let mut levels = self.levels(levels);
+        (Balancing::read(&mut levels, key), Health::read(&mut levels))
+    }
+
+    pub(super) fn servers(&mut self, values: &Values, key: &str) -> Vec<Server> {
+        let mut servers = Vec::new();
+        for text in values.list(key) {
+            match Server::parse(text) {
+                Ok(server) => servers.push(server),
+                Err(wrong) => self.problems.push(values.problem(key, wrong)),
+            }
+        }
+        servers
+    }
+
+    pub(super) fn upstreams(&mut self, default: &Upstream, timeouts: &Timeouts, key: &StickyKey) -> Vec<Named> {
         let mut all = vec![Named { name: DEFAULT.into(), upstream: default.clone(), timeouts: timeouts.clone() }];
         let blocks: Vec<_> = self.values.blocks("upstreams").collect();
         for block in blocks {
@@ -53,14 +87,10 @@ impl Reader<'_> {
                 );
                 continue;
             }
-            let mut upstream = Upstream { addresses: Vec::new(), check: None, ..default.clone() };
-            for address in values.addresses("servers") {
-                match Self::address(address) {
-                    Ok(address) => upstream.addresses.push(address),
-                    Err(wrong) => self.problems.push(values.problem("servers", wrong)),
-                }
-            }
-            if upstream.addresses.is_empty() {
+            let servers = self.servers(values, "servers");
+            let (balancing, health) = self.balancing(&[values, self.values], key);
+            let mut upstream = Upstream { servers, check: None, balancing, health, ..default.clone() };
+            if upstream.servers.is_empty() && values.list("servers").is_empty() {
                 self.problems
                     .push(values.problem("servers", "an upstream needs at least one, such as [\"node:3000\"]"));
             }

@@ -324,7 +324,14 @@ async fn to_upstream(
         changes.apply(&mut parts.headers, |template| filled(template, record, asked.host, asked.scheme));
     }
     let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let meta = Meta { request_id: record.id.clone(), idempotent, timing: Cell::default() };
+    let meta = Meta {
+        request_id: record.id.clone(),
+        idempotent,
+        client: Some(origin.client_ip),
+        secure: asked.scheme == "https",
+        lane: view.snapshot.lanes.get(record.entry.map(|entry| entry.place), record.route).cloned(),
+        timing: Cell::default(),
+    };
     let (mut sent, ()) = Request::new(()).into_parts();
     sent.method = parts.method.clone();
     sent.uri = std::mem::take(&mut parts.uri);

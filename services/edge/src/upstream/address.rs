@@ -1,16 +1,19 @@
-//! One address of an upstream: its permits (one a slot, decision 4) and what is known of its health.
-//!
-//! All data threads share it through atomics. A permit counts twice: in the address's total, which bounds what is sent
-//! there, and in the process that the connection leads to, so that no request is sent behind a busy one.
+//! One address of an upstream: its permits (one a slot, decision 4) and what is known of it. All data threads share it
+//! through atomics.
 
+use super::health::{DOWN, Health, Rules};
+use super::process::{ENTRIES, Process};
 use super::queue::Queue;
+use crate::config::{Balance, FailOn};
+use http::StatusCode;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-/// Scoreboard entries we keep count of; an upstream with more is bounded by its total alone.
-const ENTRIES: usize = 256;
+pub use super::permit::Permit;
+pub use super::process::ProcessHeader;
+
 /// Requests at once to an upstream whose first answer does not come, after the careful time (see `open_up`).
 const CAREFUL_LIMIT: u32 = 16;
 
@@ -41,37 +44,30 @@ pub enum Kind {
     Foreign = 2,
 }
 
-/// `x-monodon-process: ENTRY/SLOTS_OF_PROCESS/SLOTS_OF_ALL`.
+/// What became of a request, where that speaks against the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProcessHeader {
-    pub entry: u32,
-    pub slots: u32,
-    pub all: u32,
+pub enum Fail {
+    /// The connection was refused or broke.
+    Error,
+    Timeout,
+    InvalidHeader,
 }
 
-impl ProcessHeader {
-    pub fn parse(value: &[u8]) -> Option<Self> {
-        let mut parts = value.split(|byte| *byte == b'/');
-        let mut number = || -> Option<u32> {
-            let digits = parts.next()?;
-            if digits.is_empty() || digits.len() > 6 {
-                return None;
-            }
-            digits
-                .iter()
-                .try_fold(0u32, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
-        };
-        let header = Self { entry: number()?, slots: number()?, all: number()? };
-        (parts.next().is_none() && header.slots > 0 && header.all > 0).then_some(header)
-    }
-}
-
-/// On a cache line of its own: each is written by every request that goes there.
-#[derive(Default)]
-#[repr(align(64))]
-struct Process {
-    busy: AtomicU32,
-    slots: AtomicU32,
+/// What the configuration says of an address.
+#[derive(Clone, Debug)]
+pub struct Role {
+    pub weight: u32,
+    pub backup: bool,
+    pub drain: bool,
+    /// Requests at once where it does not say how many slots it has.
+    pub max_connections: u32,
+    /// Requests at once, whatever it says.
+    pub max_conns: Option<u32>,
+    pub rules: Rules,
+    pub fail_on: Arc<FailOn>,
+    pub balance: Balance,
+    /// The value of the sticky cookie that leads here.
+    pub token: Option<[u8; 16]>,
 }
 
 #[derive(Default)]
@@ -82,34 +78,35 @@ pub struct Address {
     pub id: u64,
     pub target: Target,
     pub label: String,
+    pub role: Role,
+    pub health: Health,
+    /// Of its label, for consistent hashing: the same in every edge.
+    pub seed: u64,
     kind: AtomicU8,
     /// Requests at once.
     limit: AtomicU32,
     busy: Line,
     processes: Box<[Process]>,
-    max_connections: u32,
     queue: Arc<Queue>,
-    /// Set by a failed connection, cleared by a check or a connection that works.
-    down: AtomicBool,
-    failures: AtomicU32,
     /// Answers while unknown: tells the control thread whether there is progress.
     pub heads: AtomicU64,
 }
 
 impl Address {
-    pub fn new(id: u64, target: Target, max_connections: u32, queue: Arc<Queue>) -> Self {
+    pub fn new(id: u64, target: Target, role: Role, queue: Arc<Queue>) -> Self {
+        let label = target.to_string();
         Self {
             id,
-            label: target.to_string(),
             target,
+            health: Health::new(role.rules, role.drain),
+            seed: super::choice::hash(label.as_bytes()),
+            label,
+            role,
             kind: AtomicU8::new(Kind::Unknown as u8),
             limit: AtomicU32::new(1),
             busy: Line::default(),
             processes: (0..ENTRIES).map(|_| Process::default()).collect(),
-            max_connections: max_connections.max(1),
             queue,
-            down: AtomicBool::new(false),
-            failures: AtomicU32::new(0),
             heads: AtomicU64::new(0),
         }
     }
@@ -130,20 +127,36 @@ impl Address {
         self.busy.0.load(Ordering::Relaxed)
     }
 
-    /// SeqCst: see [`Permit`]'s drop.
+    /// SeqCst: see [`Address::give_back`].
     pub fn is_free(&self) -> bool {
         self.busy.0.load(Ordering::SeqCst) < self.limit()
     }
 
+    pub(super) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
     /// Slots to reckon the queue's length by; generous before any are known.
     pub fn queue_share(&self) -> usize {
-        let slots = if self.kind() == Kind::Unknown { self.max_connections } else { self.limit() };
+        let slots = if self.kind() == Kind::Unknown { self.max_connections() } else { self.limit() };
         slots as usize
+    }
+
+    fn max_connections(&self) -> u32 {
+        self.bounded(self.role.max_connections.max(1))
+    }
+
+    fn bounded(&self, limit: u32) -> u32 {
+        self.role.max_conns.map_or(limit, |most| limit.min(most))
     }
 
     /// Slots of one process, as it last said.
     pub fn slots_of(&self, entry: u32) -> u32 {
-        self.processes.get(entry as usize).map_or(1, |process| process.slots.load(Ordering::Relaxed).max(1))
+        self.process(entry).map_or(1, Process::slots)
+    }
+
+    pub(super) fn process(&self, entry: u32) -> Option<&Process> {
+        self.processes.get(entry as usize)
     }
 
     /// One of the address's permits; which process it goes to is settled by [`Permit::bind`].
@@ -151,26 +164,34 @@ impl Address {
         let limit = self.limit();
         let taken =
             self.busy.0.fetch_update(Ordering::SeqCst, Ordering::Relaxed, |busy| (busy < limit).then_some(busy + 1));
-        taken.ok().map(|_| Permit { address: self.clone(), entry: None })
+        taken.ok().map(|_| Permit::new(self.clone()))
+    }
+
+    /// SeqCst here and in the queue: either the one who begins to wait sees this permit, or we see that he waits.
+    pub(super) fn give_back(&self) {
+        self.busy.0.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// An answer's head has come; `None` where it says nothing of processes.
-    pub fn learn(&self, said: Option<ProcessHeader>) {
+    pub fn learn(&self, said: Option<ProcessHeader>, status: StatusCode) {
+        if self.role.fail_on.statuses.contains(&status.as_u16()) {
+            self.strike();
+        } else {
+            self.health.fine();
+        }
         if self.kind() == Kind::Unknown {
             self.heads.fetch_add(1, Ordering::Relaxed);
         }
         let (kind, limit) = match said {
             Some(said) => {
-                if let Some(process) = self.processes.get(said.entry as usize)
-                    && process.slots.load(Ordering::Relaxed) != said.slots
-                {
-                    process.slots.store(said.slots, Ordering::Relaxed);
+                if let Some(process) = self.process(said.entry) {
+                    process.learn(said.slots);
                 }
-                (Kind::Slotted, said.all)
+                (Kind::Slotted, self.bounded(said.all))
             }
             // A worker's answer without the header (a watchdog's last words) takes nothing back.
             None if self.kind() == Kind::Slotted => return,
-            None => (Kind::Foreign, self.max_connections),
+            None => (Kind::Foreign, self.max_connections()),
         };
         if self.kind() != kind {
             self.kind.store(kind as u8, Ordering::Relaxed);
@@ -182,7 +203,7 @@ impl Address {
     /// something slow must not stop the site.
     pub fn open_up(&self) {
         if self.kind() == Kind::Unknown {
-            self.set_limit(CAREFUL_LIMIT.min(self.max_connections));
+            self.set_limit(CAREFUL_LIMIT.min(self.max_connections()));
         }
     }
 
@@ -196,106 +217,82 @@ impl Address {
     }
 
     pub fn is_down(&self) -> bool {
-        self.down.load(Ordering::Relaxed)
+        self.health.has(DOWN)
     }
 
     /// A connection failed. True when this is news.
     pub fn failed(&self) -> bool {
-        self.failures.fetch_add(1, Ordering::Relaxed);
-        !self.down.swap(true, Ordering::Relaxed)
+        self.health.refuse()
     }
 
     /// A connection or a check worked. True when this is news.
     pub fn works(&self) -> bool {
-        self.is_down() && {
-            self.failures.store(0, Ordering::Relaxed);
-            let news = self.down.swap(false, Ordering::Relaxed);
+        let news = self.health.works();
+        if news {
             self.queue.pass();
-            news
         }
+        news
     }
 
-    pub fn failures(&self) -> u32 {
-        self.failures.load(Ordering::Relaxed)
-    }
-
-    /// Busy per slot, in 1/1024, to compare addresses by.
-    pub fn load(&self) -> u32 {
-        self.busy().saturating_mul(1024) / self.limit().max(1)
-    }
-}
-
-/// The right to have one request worked on. Comes back when dropped.
-pub struct Permit {
-    address: Arc<Address>,
-    entry: Option<u32>,
-}
-
-impl Permit {
-    pub fn address(&self) -> &Arc<Address> {
-        &self.address
-    }
-
-    /// Take a slot of this process, if one is free.
-    pub fn try_bind(&mut self, entry: u32) -> bool {
-        let Some(process) = self.address.processes.get(entry as usize) else {
-            return true;
+    /// A request failed here.
+    pub fn fail(&self, fail: Fail) {
+        let fail_on = &self.role.fail_on;
+        let counts = match fail {
+            Fail::Error => fail_on.error,
+            Fail::Timeout => fail_on.timeout,
+            Fail::InvalidHeader => fail_on.invalid_header,
         };
-        let slots = process.slots.load(Ordering::Relaxed).max(1);
-        let taken =
-            process.busy.fetch_update(Ordering::SeqCst, Ordering::Relaxed, |busy| (busy < slots).then_some(busy + 1));
-        if taken.is_ok() {
-            self.unbind();
-            self.entry = Some(entry);
-        }
-        taken.is_ok()
-    }
-
-    /// The answer came from this process, whatever we thought before.
-    pub fn bind(&mut self, entry: u32) {
-        if self.entry == Some(entry) {
-            return;
-        }
-        self.unbind();
-        if let Some(process) = self.address.processes.get(entry as usize) {
-            process.busy.fetch_add(1, Ordering::SeqCst);
-            self.entry = Some(entry);
+        if counts {
+            self.strike();
         }
     }
 
-    fn unbind(&mut self) {
-        if let Some(process) = self.entry.take().and_then(|entry| self.address.processes.get(entry as usize)) {
-            process.busy.fetch_sub(1, Ordering::SeqCst);
+    fn strike(&self) {
+        if self.health.fail(super::health::now()) {
+            let panics = self.queue.list.load().weigh();
+            tracing::warn!(upstream = %self.label, panics, "upstream address is left out for its failures");
         }
     }
-}
 
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.unbind();
-        // SeqCst here and in the queue: either the one who begins to wait sees this permit, or we see that he waits.
-        self.address.busy.0.fetch_sub(1, Ordering::SeqCst);
-        if self.address.queue.waiting() > 0 {
-            self.address.queue.pass();
-        }
+    /// What its share of the requests is measured by, with the slow start in it.
+    pub fn weight(&self) -> u64 {
+        u64::from(self.role.weight) * u64::from(self.health.ramp())
+    }
+
+    /// How busy it is, to compare addresses by: by its slots, or by requests alone.
+    pub fn load(&self) -> u64 {
+        let slots = if self.role.balance == Balance::LeastConn { 1 } else { u64::from(self.limit().max(1)) };
+        (u64::from(self.busy()) << 30) / (slots * self.weight()).max(1)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use std::time::Duration;
 
-    fn address() -> Arc<Address> {
-        let target = Target::Tcp(SocketAddr::from(([127, 0, 0, 1], 1)));
-        Arc::new(Address::new(1, target, 512, Arc::new(Queue::new(100))))
+    pub fn role() -> Role {
+        Role {
+            weight: 1,
+            backup: false,
+            drain: false,
+            max_connections: 512,
+            max_conns: None,
+            rules: Rules { max_fails: 2, fail_timeout: Duration::from_secs(10), slow_start: Duration::ZERO },
+            fail_on: Arc::new(FailOn { error: true, timeout: true, invalid_header: true, statuses: vec![503] }),
+            balance: Balance::Slots,
+            token: None,
+        }
     }
 
-    #[test]
-    fn reads_the_process_header_strictly() {
-        assert_eq!(ProcessHeader::parse(b"3/1/4"), Some(ProcessHeader { entry: 3, slots: 1, all: 4 }));
-        for bad in ["", "1", "1/2", "1/2/3/4", "a/1/1", "1/0/1", "1/1/0", "-1/1/1", "1//1", "9999999/1/1"] {
-            assert_eq!(ProcessHeader::parse(bad.as_bytes()), None, "{bad}");
-        }
+    /// `127.0.0.1:NUMBER`
+    pub fn numbered(number: u16, role: Role, queue: &Arc<Queue>) -> Arc<Address> {
+        let target = Target::Tcp(SocketAddr::from(([127, 0, 0, 1], number)));
+        Arc::new(Address::new(number.into(), target, role, queue.clone()))
+    }
+
+    pub fn address() -> Arc<Address> {
+        numbered(1, role(), &Arc::new(Queue::new(100)))
     }
 
     #[test]
@@ -303,7 +300,7 @@ mod tests {
         let address = address();
         let first = address.take().unwrap();
         assert!(address.take().is_none());
-        address.learn(Some(ProcessHeader { entry: 0, slots: 1, all: 2 }));
+        address.learn(Some(ProcessHeader { entry: 0, slots: 1, all: 2 }), StatusCode::OK);
         let second = address.take().unwrap();
         assert!(address.take().is_none());
         drop((first, second));
@@ -313,25 +310,28 @@ mod tests {
     #[test]
     fn a_foreign_upstream_is_bounded_by_connections_alone() {
         let address = address();
-        address.learn(None);
+        address.learn(None, StatusCode::OK);
         assert_eq!(address.limit(), 512);
-        address.learn(Some(ProcessHeader { entry: 0, slots: 1, all: 2 }));
-        address.learn(None);
+        address.learn(Some(ProcessHeader { entry: 0, slots: 1, all: 2 }), StatusCode::OK);
+        address.learn(None, StatusCode::OK);
         assert_eq!(address.limit(), 2);
     }
 
     #[test]
-    fn a_process_takes_no_more_than_its_slots() {
+    fn max_conns_bounds_what_an_address_says() {
+        let address = numbered(1, Role { max_conns: Some(3), ..role() }, &Arc::new(Queue::new(100)));
+        address.learn(None, StatusCode::OK);
+        assert_eq!(address.limit(), 3);
+        address.learn(Some(ProcessHeader { entry: 0, slots: 1, all: 8 }), StatusCode::OK);
+        assert_eq!(address.limit(), 3);
+    }
+
+    #[test]
+    fn a_status_may_count_as_a_failure() {
         let address = address();
-        address.learn(Some(ProcessHeader { entry: 0, slots: 1, all: 2 }));
-        address.learn(Some(ProcessHeader { entry: 1, slots: 1, all: 2 }));
-        let (mut a, mut b) = (address.take().unwrap(), address.take().unwrap());
-        assert!(a.try_bind(0));
-        assert!(!b.try_bind(0));
-        assert!(b.try_bind(1));
-        drop(a);
-        let mut c = address.take().unwrap();
-        assert!(!c.try_bind(1));
-        assert!(c.try_bind(0));
+        for _ in 0..2 {
+            address.learn(None, StatusCode::SERVICE_UNAVAILABLE);
+        }
+        assert!(address.health.has(super::super::health::EJECTED));
     }
 }

@@ -1,13 +1,13 @@
-//! Asking an address how it is: `upstream_check`, or a bare connection where nothing is to be asked.
+//! Asking an address how it is: `check`, or a bare connection where nothing is to be asked.
 
 use super::address::Target;
 use super::connect::Stream;
-use crate::config::UpstreamCheck;
+use crate::config::{Check, UpstreamCheck};
 use std::net::SocketAddr;
-use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// Of an answer, head and body, no more is looked at.
+const MOST: usize = 64 << 10;
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Health {
@@ -19,7 +19,7 @@ pub enum Health {
 }
 
 /// `None` for a check asks whether a connection can be made.
-pub async fn ask(target: &Target, check: Option<&UpstreamCheck>) -> Health {
+pub async fn ask(target: &Target, check: Option<&UpstreamCheck>, rules: &Check) -> Health {
     let (target, path) = match (target, check) {
         (Target::Tcp(address), Some(check)) => {
             let port = check.port.unwrap_or(address.port());
@@ -31,41 +31,84 @@ pub async fn ask(target: &Target, check: Option<&UpstreamCheck>) -> Health {
         }
         (target, _) => (target.clone(), None),
     };
-    match tokio::time::timeout(TIMEOUT, exchange(&target, path)).await {
+    match tokio::time::timeout(rules.timeout, exchange(&target, path, rules)).await {
         Ok(Ok(health)) => health,
         Ok(Err(error)) => Health::NotReady(error.to_string()),
         Err(_) => Health::Silent,
     }
 }
 
-async fn exchange(target: &Target, path: Option<&str>) -> std::io::Result<Health> {
+async fn exchange(target: &Target, path: Option<&str>, rules: &Check) -> std::io::Result<Health> {
     let mut stream = Stream::connect(target).await?;
     let Some(path) = path else {
         return Ok(Health::Ready);
     };
-    let request = format!("GET {path} HTTP/1.1\r\nHost: monodon-edge\r\nConnection: close\r\n\r\n");
+    let host = &rules.host;
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: monodon-edge\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
-    let mut head = [0; 512];
-    let mut length = 0;
-    while length < 12 {
-        let read = stream.read(head.get_mut(length..).unwrap_or_default()).await?;
+    let mut answer = Vec::with_capacity(1024);
+    // The status is enough, unless something in the body is looked for.
+    while answer.len() < MOST && (answer.len() < 12 || (!rules.body.is_empty() && !said(&answer, &rules.body))) {
+        let mut part = [0; 4096];
+        let read = match stream.read(&mut part).await {
+            Ok(read) => read,
+            // Reset behind an answer that is there.
+            Err(_) if answer.len() >= 12 => 0,
+            Err(error) => return Err(error),
+        };
         if read == 0 {
-            return Ok(Health::NotReady("the check's connection ended without an answer".into()));
+            break;
         }
-        length += read;
+        answer.extend_from_slice(part.get(..read).unwrap_or_default());
     }
-    Ok(status(&head))
+    if answer.is_empty() {
+        return Ok(Health::NotReady("the check's connection ended without an answer".into()));
+    }
+    Ok(judge(&answer, rules))
 }
 
 /// `HTTP/1.1 200`
-fn status(head: &[u8]) -> Health {
+fn judge(answer: &[u8], rules: &Check) -> Health {
     let code =
-        head.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| std::str::from_utf8(code).ok());
+        answer.strip_prefix(b"HTTP/1.").and_then(|rest| rest.get(2..5)).and_then(|code| std::str::from_utf8(code).ok());
     match code.and_then(|code| code.parse::<u16>().ok()) {
-        Some(200..=399) => Health::Ready,
-        Some(code) => Health::NotReady(format!("the check answers {code}")),
+        Some(code) if !rules.statuses.iter().any(|good| good.contains(&code)) => {
+            Health::NotReady(format!("the check answers {code}"))
+        }
+        Some(_) if !rules.body.is_empty() && !said(answer, &rules.body) => {
+            Health::NotReady(format!("the check's answer does not contain {:?}", rules.body))
+        }
+        Some(_) => Health::Ready,
         None => Health::NotReady("the check's answer is not HTTP".into()),
     }
+}
+
+/// Whether the body contains that, in one chunk where it comes in chunks, or over their borders.
+fn said(answer: &[u8], wanted: &str) -> bool {
+    let Some(end) = memchr::memmem::find(answer, b"\r\n\r\n") else { return false };
+    let (head, body) = answer.split_at(end + 4);
+    let chunked = head.split(|byte| *byte == b'\n').any(|line| {
+        let line = line.trim_ascii().to_ascii_lowercase();
+        line.strip_prefix(b"transfer-encoding:").is_some_and(|coding| coding.trim_ascii().ends_with(b"chunked"))
+    });
+    let plain = if chunked { unchunk(body) } else { body.to_vec() };
+    memchr::memmem::find(&plain, wanted.as_bytes()).is_some()
+}
+
+/// What the chunks that are there hold.
+fn unchunk(mut body: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(body.len());
+    while let Some(end) = memchr::memchr(b'\n', body) {
+        let (line, rest) = body.split_at(end + 1);
+        let size = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        let size = std::str::from_utf8(size).ok().and_then(|size| usize::from_str_radix(size, 16).ok());
+        let Some(size) = size.filter(|size| *size > 0) else { break };
+        plain.extend_from_slice(rest.get(..size.min(rest.len())).unwrap_or_default());
+        let Some(next) = size.checked_add(2).and_then(|size| rest.get(size..)) else { break };
+        body = next;
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -74,9 +117,28 @@ mod tests {
 
     #[test]
     fn reads_the_status() {
-        assert_eq!(status(b"HTTP/1.1 200 OK\r\n"), Health::Ready);
-        assert_eq!(status(b"HTTP/1.0 302 Found"), Health::Ready);
-        assert!(matches!(status(b"HTTP/1.1 503 Service"), Health::NotReady(reason) if reason.contains("503")));
-        assert!(matches!(status(b"SSH-2.0-OpenSSH"), Health::NotReady(_)));
+        let rules = Check::default();
+        assert_eq!(judge(b"HTTP/1.1 200 OK\r\n", &rules), Health::Ready);
+        assert_eq!(judge(b"HTTP/1.0 302 Found", &rules), Health::Ready);
+        assert!(matches!(judge(b"HTTP/1.1 503 Service", &rules), Health::NotReady(reason) if reason.contains("503")));
+        assert!(matches!(judge(b"SSH-2.0-OpenSSH", &rules), Health::NotReady(_)));
+        let only = Check { statuses: vec![204..=204], ..Check::default() };
+        assert_eq!(judge(b"HTTP/1.1 204 No", &only), Health::Ready);
+        assert!(matches!(judge(b"HTTP/1.1 200 OK", &only), Health::NotReady(_)));
+    }
+
+    #[test]
+    fn looks_for_words_in_the_body_alone() {
+        let rules = Check { body: "all well".into(), ..Check::default() };
+        assert_eq!(judge(b"HTTP/1.1 200 OK\r\n\r\n{all well}", &rules), Health::Ready);
+        assert!(matches!(judge(b"HTTP/1.1 200 all well\r\nx: all well\r\n\r\nno", &rules), Health::NotReady(_)));
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nall \r\n4;x=y\r\nwell\r\n0\r\n\r\n";
+        assert_eq!(judge(chunked, &rules), Health::Ready);
+        // Cut anywhere it is no worse than not there.
+        for end in 0..chunked.len() - 8 {
+            judge(&chunked[..end], &rules);
+        }
+        assert_eq!(unchunk(b"ffffffffffffffff\r\nabc"), b"abc");
+        assert_eq!(unchunk(b"zz\r\nabc"), b"");
     }
 }

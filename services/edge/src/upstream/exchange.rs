@@ -1,6 +1,6 @@
 //! One request to the upstream: permit, connection, sending, perhaps a second sending (decision 4).
 
-use super::address::Permit;
+use super::address::{Fail, Permit};
 use super::connect::Connection;
 use super::http1::{self, Upload};
 use super::inflight::{Broken, InFlight};
@@ -32,15 +32,17 @@ pub async fn send(
     pool.begin();
     let upgrade = request::prepare(&mut parts, !body.is_empty());
     let to_head = parts.method == Method::HEAD;
-    let mut may_repeat = meta.idempotent;
+    let mut repeats = if meta.idempotent { pool.shared.settings.balancing.retries } else { 0 };
+    let aim = pool.aim(&parts, meta);
     let mut retry = None;
     let mut timing = Timing::default();
     let mut avoid: Vec<u64> = Vec::new();
     let (mut stale, mut unread) = (0, 0);
     loop {
-        let Lease { mut permit, connection, waited } = pool.acquire(&avoid).await?;
+        let Lease { mut permit, connection, waited } = pool.acquire(&avoid, &aim).await?;
+        let id = permit.address().id;
         timing.queue += waited;
-        timing.address = permit.address().id;
+        timing.address = id;
         meta.timing.set(timing);
         let mut connection = match connection {
             Some(connection) if stale < STALE => connection,
@@ -48,7 +50,7 @@ pub async fn send(
                 Ok(connection) => connection,
                 Err(error) => {
                     pool.shard.failed("connect");
-                    let id = permit.address().id;
+                    pool.failed(id, Fail::Error);
                     let known = pool.shared.queue.list.load().all.len();
                     avoid.push(id);
                     if avoid.len() < known.min(ADDRESSES) {
@@ -81,6 +83,7 @@ pub async fn send(
             }
             Err(Broken::Unread) => {
                 pool.shard.failed("reset");
+                pool.failed(id, Fail::Error);
                 unread += 1;
                 if unread > UNREAD {
                     return Err(UpstreamError::Reset);
@@ -91,15 +94,22 @@ pub async fn send(
             }
             Err(Broken::Reset(entry)) => {
                 pool.shard.failed("reset");
-                if !std::mem::take(&mut may_repeat) || !pool.spend_retry() {
+                pool.failed(id, Fail::Error);
+                if repeats == 0 || !pool.spend_retry() {
                     return Err(UpstreamError::Reset);
                 }
+                repeats -= 1;
                 pool.shard.retried();
                 timing.retried = true;
                 retry = entry;
             }
             Err(Broken::Final(error)) => {
                 pool.shard.failed(error.reason());
+                match error {
+                    UpstreamError::Timeout => pool.failed(id, Fail::Timeout),
+                    UpstreamError::BadResponse(_) => pool.failed(id, Fail::InvalidHeader),
+                    _ => {}
+                }
                 return Err(error);
             }
         }

@@ -117,7 +117,7 @@ impl InFlight {
     fn take_head(&mut self) -> Result<Head, &'static str> {
         let Some((permit, connection)) = &mut self.held else { return Err("no_connection") };
         let head = connection.wire.take_head(Head::read)?;
-        permit.address().learn(head.process);
+        permit.address().learn(head.process, head.status);
         connection.entry = head.process.map(|said| said.entry);
         if let Some(entry) = connection.entry {
             permit.bind(entry);

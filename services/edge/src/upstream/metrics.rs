@@ -1,8 +1,9 @@
 //! Counters of the way to the upstream: one shard a thread, written by that thread alone, added up at a scrape.
 
-use super::Shared;
 use super::address::Kind;
-use super::queue::{List, Refused};
+use super::list::List;
+use super::queue::Refused;
+use super::{Shared, State};
 use http::StatusCode;
 use monodon_admin::text::Family;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,6 +112,7 @@ pub fn render(upstreams: &[Arc<Shared>], out: &mut String) {
     addresses(&all, out);
     queue(&all, out);
     answers(&all, out);
+    super::lanes::render(upstreams, out);
     let mut family =
         Family::counter(out, "monodon_edge_upstream_resolutions_total", "Look-ups of the upstream's names.");
     for part in &all {
@@ -148,6 +150,25 @@ fn addresses(all: &[Part<'_>], out: &mut String) {
         for status in part.shared.status() {
             family.sample(&[("upstream", part.name), ("address", &status.address)], status.up);
         }
+    }
+    let help = "The state of each of the upstream's addresses: 1 for the one it is in.";
+    let mut family = Family::gauge(out, "monodon_edge_upstream_state", help);
+    for part in all {
+        for one in part.shared.snapshot() {
+            family.states(&[("upstream", part.name), ("address", &one.address)], &State::ALL, one.state.name());
+        }
+    }
+    let help = "Failures have left an address out so often, and that is not forgiven yet.";
+    let mut family = Family::gauge(out, "monodon_edge_upstream_ejections", help);
+    for part in all {
+        for address in &part.list.all {
+            family.sample(&[("upstream", part.name), ("address", &address.label)], address.health.ejections());
+        }
+    }
+    let help = "1 where so many addresses fail that none is left out.";
+    let mut family = Family::gauge(out, "monodon_edge_upstream_panic", help);
+    for part in all {
+        family.sample(&[("upstream", part.name)], part.list.panics());
     }
     let help = "Slots of the upstream, as its answers announce them.";
     let mut family = Family::gauge(out, "monodon_edge_upstream_slots", help);

@@ -2,40 +2,55 @@
 //!
 //! [`Shared`] is what all threads have in common of one configuration's upstream: the control thread publishes the
 //! addresses in it ([`control`]), the data threads count permits. [`Upstream`] is one thread's half, with the
-//! connections. A request meets: [`request`] → [`pool`] → [`queue`] → [`connect`] → [`exchange`] → [`inflight`] →
-//! [`http1`] → [`answer`] → [`response`] or [`tunnel`].
+//! connections. A request meets: [`request`] → [`pool`] ([`choice`], [`bulkhead`]) → [`queue`] → [`connect`] →
+//! [`exchange`] → [`inflight`] → [`http1`] → [`answer`] → [`response`] or [`tunnel`].
 
 mod address;
 mod answer;
+mod bulkhead;
 mod check;
+mod choice;
 mod connect;
 mod control;
 mod dns;
 mod exchange;
 mod headers;
+mod health;
 mod http1;
 mod inflight;
+mod lanes;
+mod learn;
+mod list;
 mod metrics;
+mod permit;
 mod pool;
+mod process;
 mod queue;
 mod request;
 mod response;
+mod state;
+mod sticky;
 mod tunnel;
+mod watch;
 
 pub use answer::Accel;
+pub use bulkhead::Lane;
 pub use dns::Resolve;
+pub use lanes::Lanes;
 pub use metrics::render;
+pub use state::{AddressState, AddressStatus, State};
 
 use crate::body::Body;
 use crate::buffer::{Buffered, Spool};
-use crate::config::{self, Limits, Named};
+use crate::config::{self, Limits, MaxSlots, Named};
 use crate::drain::Drain;
 use http::request::Parts;
 use queue::Queue;
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// What all threads share of one configuration's upstream: permits, queue, addresses, their health.
@@ -45,11 +60,24 @@ pub struct Shared {
     spool: Arc<Spool>,
     metrics: metrics::Metrics,
     control: control::State,
+    lanes: Mutex<Registry>,
+}
+
+/// The routes that are bounded or measured.
+#[derive(Default)]
+struct Registry {
+    all: Vec<Weak<Lane>>,
+    /// Of all routes that are slow.
+    slow: Option<Arc<bulkhead::Bulkhead>>,
 }
 
 struct Settings {
     name: String,
-    addresses: Vec<config::UpstreamAddress>,
+    servers: Vec<config::Server>,
+    balancing: config::Balancing,
+    health: config::Health,
+    fail_on: Arc<config::FailOn>,
+    sticky_key: Option<aws_lc_rs::hmac::Key>,
     check: Option<config::UpstreamCheck>,
     max_connections: u32,
     connect: Duration,
@@ -61,6 +89,13 @@ struct Settings {
     memory: usize,
 }
 
+impl Settings {
+    /// Whether a new address gets nothing before its check says that it is ready.
+    fn asks_first(&self) -> bool {
+        self.check.is_some() && self.health.check.first
+    }
+}
+
 /// One thread's half: its connections.
 pub struct Upstream(Rc<pool::Pool>);
 
@@ -69,6 +104,12 @@ pub struct Meta {
     pub request_id: http::HeaderValue,
     /// GET, HEAD or OPTIONS: may be sent a second time.
     pub idempotent: bool,
+    /// The client's own address, where it is known.
+    pub client: Option<IpAddr>,
+    /// It came over TLS.
+    pub secure: bool,
+    /// Its route's way to the upstream, where that is bounded or measured.
+    pub lane: Option<Arc<Lane>>,
     /// Filled in on the way, whatever becomes of the request.
     pub timing: Cell<Timing>,
 }
@@ -129,14 +170,6 @@ impl UpstreamError {
     }
 }
 
-/// One address for `/readyz`.
-#[derive(Clone, Debug)]
-pub struct AddressStatus {
-    pub address: String,
-    pub up: bool,
-    pub reason: Option<String>,
-}
-
 impl Shared {
     pub fn new(named: &Named, limits: &Limits, spool: Arc<Spool>) -> Arc<Self> {
         Self::with_resolver(named, limits, spool, Arc::new(dns::System::default()))
@@ -147,7 +180,11 @@ impl Shared {
         let Named { name, upstream, timeouts } = named;
         let settings = Settings {
             name: name.clone(),
-            addresses: upstream.addresses.clone(),
+            servers: upstream.servers.clone(),
+            balancing: upstream.balancing.clone(),
+            health: upstream.health.clone(),
+            fail_on: Arc::new(upstream.health.fail_on.clone()),
+            sticky_key: upstream.balancing.sticky.as_ref().map(sticky::key),
             check: upstream.check.clone(),
             max_connections: u32::try_from(upstream.max_connections).unwrap_or(u32::MAX),
             connect: timeouts.connect,
@@ -162,6 +199,7 @@ impl Shared {
             spool,
             metrics: metrics::Metrics::default(),
             control: control::State::new(resolver),
+            lanes: Mutex::default(),
         });
         shared.publish_literals();
         shared
@@ -174,6 +212,33 @@ impl Shared {
             () = self.keep_watch() => {}
             () = drain.reached(crate::drain::Phase::Closing) => {}
         }
+    }
+
+    /// A route's way here. One that a reload has not changed keeps its places and its counts.
+    pub fn lane(&self, site: &str, route: Option<&str>, max: MaxSlots) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lanes.all.iter().filter_map(Weak::upgrade);
+        let mut same = known.filter(|lane| lane.site == site && lane.route.as_deref() == route && lane.max == max);
+        if let Some(lane) = same.next() {
+            return lane;
+        }
+        let bulkhead = match max {
+            MaxSlots::Off => None,
+            MaxSlots::Auto => {
+                let queue = &self.queue;
+                Some(lanes.slow.get_or_insert_with(|| bulkhead::Bulkhead::new(max, queue.clone())).clone())
+            }
+            _ => Some(bulkhead::Bulkhead::new(max, self.queue.clone())),
+        };
+        let lane = Lane::new(site.into(), route.map(Into::into), max, bulkhead, self.queue.clone());
+        let lane = Arc::new(lane);
+        lanes.all.retain(|lane| lane.strong_count() > 0);
+        lanes.all.push(Arc::downgrade(&lane));
+        lane
+    }
+
+    fn lanes(&self) -> Vec<Arc<Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).all.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// The name that routes and metrics know it by.
@@ -199,7 +264,25 @@ impl Upstream {
 
     /// The answer comes back as soon as its head is there (its body behind the buffer), or at once when it is small.
     pub async fn send(&self, parts: Parts, body: Buffered, meta: &Meta) -> Result<http::Response<Body>, UpstreamError> {
-        exchange::send(&self.0, parts, body, meta).await
+        let Some(sticky) = &self.0.shared.settings.balancing.sticky else {
+            return exchange::send(&self.0, parts, body, meta).await;
+        };
+        let came = sticky::cookie(&parts.headers, &sticky.cookie).map(<[u8]>::to_vec);
+        let mut response = exchange::send(&self.0, parts, body, meta).await?;
+        self.stick(sticky, came.as_deref(), meta, response.headers_mut());
+        Ok(response)
+    }
+
+    /// Tells the client where it belongs, unless it knows.
+    fn stick(&self, sticky: &config::Sticky, came: Option<&[u8]>, meta: &Meta, headers: &mut http::HeaderMap) {
+        let list = self.0.shared.queue.list.load();
+        let served = list.all.iter().find(|address| address.id == meta.timing.get().address);
+        let Some(token) = served.and_then(|address| address.role.token.as_ref()) else { return };
+        if came != Some(token.as_slice())
+            && let Some(value) = sticky::set_cookie(&sticky.cookie, token, meta.secure)
+        {
+            headers.append(http::header::SET_COOKIE, value);
+        }
     }
 
     /// The name that routes and metrics know it by.
@@ -215,7 +298,7 @@ impl Upstream {
 
     /// Whether anything was configured to be sent to.
     pub fn has_addresses(&self) -> bool {
-        !self.0.shared.settings.addresses.is_empty()
+        !self.0.shared.settings.servers.is_empty()
     }
 
     /// Idle connections of this thread.

@@ -2,12 +2,16 @@
 //! belongs to the runtime that opened it, so lending it to another core would cost two wake-ups across cores for each
 //! request, where opening one more costs once.
 
-use super::address::{Address, Kind, Permit};
+use super::address::{Address, Fail, Kind, Permit};
+use super::bulkhead::{Held, Lane};
+use super::choice::{Aim, Turns};
 use super::connect::{self, Connection};
 use super::inflight::{self, InFlight};
-use super::queue::{List, Queue, Refused};
-use super::{Shared, UpstreamError};
+use super::list::List;
+use super::queue::{Queue, Refused};
+use super::{Meta, Shared, UpstreamError};
 use crate::drain::Drain;
+use http::request::Parts;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -18,11 +22,11 @@ use tokio::sync::{Notify, Semaphore};
 const FOREIGN_IDLE: usize = 64;
 /// Connections that one thread opens at the same time; small servers have backlogs of five or ten.
 const CONNECTING: usize = 8;
-/// Budget of second sendings: what a request adds, what one costs, the most that is saved up.
-const CREDIT_EACH: u32 = 1;
-const CREDIT_RETRY: u32 = 10;
-const CREDIT_START: u32 = 100;
-const CREDIT_MOST: u32 = 1000;
+/// Budget of second sendings: what one costs, how many may come at once at the start, the most that are saved up. What
+/// a request adds is the setting's percentage.
+const CREDIT_RETRY: u32 = 100;
+const CREDIT_START: u32 = 10 * CREDIT_RETRY;
+const CREDIT_MOST: u32 = 100 * CREDIT_RETRY;
 
 pub struct Pool {
     pub shared: Arc<Shared>,
@@ -30,7 +34,7 @@ pub struct Pool {
     pub drain: Drain,
     list: RefCell<arc_swap::Cache<Arc<arc_swap::ArcSwap<List>>, Arc<List>>>,
     idle: RefCell<Vec<(u64, Vec<Connection>)>>,
-    turn: Cell<usize>,
+    turns: Turns,
     credit: Cell<u32>,
     sweeping: Cell<bool>,
     connecting: Semaphore,
@@ -54,14 +58,15 @@ impl Pool {
     pub fn new(shared: Arc<Shared>, drain: Drain) -> Rc<Self> {
         let shard = shared.metrics.shard();
         let list = RefCell::new(arc_swap::Cache::new(shared.queue.list.clone()));
+        let budget = shared.settings.balancing.retry_budget;
         Rc::new(Self {
             shared,
             shard,
             drain,
             list,
             idle: RefCell::default(),
-            turn: Cell::new(0),
-            credit: Cell::new(CREDIT_START),
+            turns: Turns::default(),
+            credit: Cell::new(if budget == 0 { 0 } else { CREDIT_START }),
             sweeping: Cell::new(false),
             connecting: Semaphore::new(CONNECTING),
             now: Cell::new(Instant::now()),
@@ -76,7 +81,8 @@ impl Pool {
 
     /// A request begins: it adds to the budget of second sendings.
     pub fn begin(self: &Rc<Self>) {
-        self.credit.set((self.credit.get() + CREDIT_EACH).min(CREDIT_MOST));
+        let budget = self.shared.settings.balancing.retry_budget;
+        self.credit.set((self.credit.get() + budget).min(CREDIT_MOST));
         if !self.sweeping.replace(true) {
             tokio::task::spawn_local(sweep(Rc::downgrade(self), self.nudge.clone()));
         }
@@ -91,31 +97,76 @@ impl Pool {
         credit >= CREDIT_RETRY
     }
 
+    /// Where a request is to go by what it says itself; nothing in most configurations.
+    pub fn aim<'m>(&self, parts: &Parts, meta: &'m Meta) -> Aim<'m> {
+        let balancing = &self.shared.settings.balancing;
+        if meta.lane.is_none() && balancing.is_plain() {
+            return Aim::default();
+        }
+        Aim::of(&self.shared, self.list.borrow_mut().load(), parts, meta)
+    }
+
+    /// A request that was sent to this address has failed.
+    pub fn failed(&self, id: u64, fail: Fail) {
+        if let Some(address) = self.list.borrow_mut().load().all.iter().find(|address| address.id == id) {
+            address.fail(fail);
+        }
+    }
+
     /// A permit at once, or after waiting in the queue. `avoid` has refused this request's connection already.
-    pub async fn acquire(&self, avoid: &[u64]) -> Result<Lease, UpstreamError> {
+    pub async fn acquire(&self, avoid: &[u64], aim: &Aim<'_>) -> Result<Lease, UpstreamError> {
+        let (held, waited) = match aim.lane {
+            None => (None, Duration::ZERO),
+            Some(lane) => match lane.enter() {
+                Some(held) => (Some(held), Duration::ZERO),
+                None => self.place(lane).await?,
+            },
+        };
+        let wanted = self.wanted(avoid, aim);
         if self.queue().waiting() == 0
-            && let Some(lease) = self.pick(avoid)
+            && let Some(mut permit) = self.pick(avoid, wanted)
         {
-            self.shard.waited(Duration::ZERO);
-            return Ok(lease);
+            self.shard.waited(waited);
+            permit.hold(held);
+            return Ok(Lease { waited, ..self.with_connection(permit) });
         }
         let began = Instant::now();
         self.addresses().await?;
-        let result = self.queue().wait(self.shared.settings.queue).await;
-        let waited = began.elapsed();
+        let left = self.shared.settings.queue.saturating_sub(waited);
+        let result = self.queue().wait(left, wanted, held.as_ref().and_then(|held| held.number)).await;
+        let waited = waited + began.elapsed();
         match result {
-            Ok(permit) => {
+            Ok(mut permit) => {
                 self.shard.waited(waited);
+                permit.hold(held);
                 Ok(Lease { waited, ..self.with_connection(permit) })
             }
             Err(refused) => {
-                self.shard.refused(&refused);
-                Err(match refused {
-                    Refused::Full => UpstreamError::QueueFull,
-                    Refused::Timeout => UpstreamError::QueueTimeout,
-                })
+                held.iter().for_each(|held| held.shed(refused));
+                Err(self.refused(refused))
             }
         }
+    }
+
+    fn refused(&self, refused: Refused) -> UpstreamError {
+        self.shard.refused(&refused);
+        match refused {
+            Refused::Full => UpstreamError::QueueFull,
+            Refused::Timeout => UpstreamError::QueueTimeout,
+        }
+    }
+
+    /// The request's route has all the slots that it may have.
+    async fn place(&self, lane: &Arc<Lane>) -> Result<(Option<Held>, Duration), UpstreamError> {
+        let began = Instant::now();
+        match lane.wait(self.shared.settings.queue).await {
+            Ok(held) => Ok((Some(held), began.elapsed())),
+            Err(refused) => Err(self.refused(refused)),
+        }
+    }
+
+    fn wanted(&self, avoid: &[u64], aim: &Aim<'_>) -> Option<u64> {
+        if aim.is_free() { None } else { aim.wanted(self.list.borrow_mut().load(), avoid) }
     }
 
     /// Right after the start a name may not have been resolved yet: that is worth a moment.
@@ -131,22 +182,13 @@ impl Pool {
         Ok(())
     }
 
-    fn pick(&self, avoid: &[u64]) -> Option<Lease> {
+    fn pick(&self, avoid: &[u64], wanted: Option<u64>) -> Option<Permit> {
         let mut cache = self.list.borrow_mut();
         let list = cache.load();
-        let turn = self.turn.get();
-        self.turn.set(turn.wrapping_add(1));
-        if let [only] = list.all.as_slice() {
-            return only.take().map(|permit| self.with_connection(permit));
+        match wanted {
+            None => self.turns.pick(list, self.shared.settings.balancing.balance, avoid),
+            Some(id) => list.usable(id)?.take(),
         }
-        let mut candidates: Vec<_> = list.candidates().collect();
-        if !candidates.is_empty() {
-            // Equally loaded addresses take turns.
-            let turn = turn % candidates.len();
-            candidates.rotate_left(turn);
-        }
-        candidates.sort_by_key(|address| (avoid.contains(&address.id), address.load()));
-        candidates.into_iter().find_map(Address::take).map(|permit| self.with_connection(permit))
     }
 
     fn with_connection(&self, mut permit: Permit) -> Lease {

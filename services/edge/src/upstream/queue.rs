@@ -1,53 +1,44 @@
-//! The queue of an upstream (decision 4): bounded, first come first served over all data threads.
+//! The queue of an upstream (decision 4): bounded, first come first served over all data threads. Who waits for one
+//! certain address, or has come out of a bulkhead, stands in nobody's way.
 //!
 //! Nobody touches its lock while permits are free: a thread looks at one atomic counter.
 
-use super::address::{Address, Permit};
+use super::address::Permit;
+use super::choice;
+use super::list::List;
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// The addresses as the control thread last published them.
-#[derive(Default)]
-pub struct List {
-    /// In the DNS (or configured).
-    pub all: Vec<Arc<Address>>,
-    /// Of these, those whose check says ready.
-    pub ready: Vec<Arc<Address>>,
-}
-
-impl List {
-    /// The addresses to try. Where none seems well all are tried: a connection that works is the better witness.
-    pub fn candidates(&self) -> impl Iterator<Item = &Arc<Address>> {
-        let well = |address: &&Arc<Address>| !address.is_down();
-        let mode = if self.ready.iter().any(|address| !address.is_down()) {
-            0
-        } else if self.ready.is_empty() {
-            2
-        } else {
-            1
-        };
-        let list = if mode == 2 { &self.all } else { &self.ready };
-        list.iter().filter(move |address| mode != 0 || well(address))
-    }
-
-    pub fn is_ready(&self, id: u64) -> bool {
-        self.ready.iter().any(|address| address.id == id)
-    }
-}
-
 pub struct Queue {
     pub list: Arc<ArcSwap<List>>,
     waiting: AtomicUsize,
-    line: Mutex<VecDeque<oneshot::Sender<Permit>>>,
-    per_slot: usize,
+    /// Of these, those that want one certain address.
+    choosy: AtomicUsize,
+    /// Only the first is always there: of those that take any address.
+    lines: Mutex<Vec<Line>>,
+    /// Numbers in the order of arrival.
+    next: AtomicU64,
+    pub(super) per_slot: usize,
+}
+
+struct Line {
+    /// Only a permit of this address will do.
+    wanted: Option<u64>,
+    /// By their numbers.
+    waiters: VecDeque<Waiter>,
+}
+
+struct Waiter {
+    number: u64,
+    sender: oneshot::Sender<Permit>,
 }
 
 /// Why there was no permit.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     Full,
     Timeout,
@@ -55,9 +46,17 @@ pub enum Refused {
 
 impl Queue {
     pub fn new(per_slot: usize) -> Self {
-        Self { list: Arc::default(), waiting: AtomicUsize::new(0), line: Mutex::default(), per_slot }
+        Self {
+            list: Arc::default(),
+            waiting: AtomicUsize::new(0),
+            choosy: AtomicUsize::new(0),
+            lines: Mutex::new(vec![Line { wanted: None, waiters: VecDeque::new() }]),
+            next: AtomicU64::new(0),
+            per_slot,
+        }
     }
 
+    /// Those that wait for a slot; who waits for his route's bulkhead is not among them.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
@@ -67,8 +66,19 @@ impl Queue {
         slots.max(1).saturating_mul(self.per_slot)
     }
 
-    /// Wait for a permit of any address. Who is dropped while waiting leaves the queue.
-    pub async fn wait(&self, timeout: Duration) -> Result<Permit, Refused> {
+    /// Slots of all addresses that are in use now.
+    pub fn slots(&self) -> u32 {
+        self.list.load().candidates().map(|address| address.limit()).fold(0, u32::saturating_add)
+    }
+
+    /// A place in the order of arrival.
+    pub fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Wait for a permit of any address, or of the one that is wanted for as long as it can be used. Who is dropped while
+    /// waiting leaves the queue.
+    pub async fn wait(&self, timeout: Duration, wanted: Option<u64>, number: Option<u64>) -> Result<Permit, Refused> {
         let capacity = self.capacity();
         let entered = self
             .waiting
@@ -76,16 +86,11 @@ impl Queue {
         if entered.is_err() {
             return Err(Refused::Full);
         }
-        let _place = Place(self);
+        let choosy = wanted.is_some();
+        self.choosy.fetch_add(usize::from(choosy), Ordering::SeqCst);
+        let _place = Place { queue: self, choosy };
         let (sender, receiver) = oneshot::channel();
-        {
-            let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-            // Places of clients that left are swept when they are the majority, so a stuck upstream costs no memory.
-            if line.len() > 64 && line.len() > self.waiting() * 2 {
-                line.retain(|waiter| !waiter.is_closed());
-            }
-            line.push_back(sender);
-        }
+        self.enter(wanted, number, sender);
         // A permit may have come back between our last look and our entry.
         self.pass();
         match tokio::time::timeout(timeout, receiver).await {
@@ -95,51 +100,87 @@ impl Queue {
         }
     }
 
+    fn enter(&self, wanted: Option<u64>, number: Option<u64>, sender: oneshot::Sender<Permit>) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = lines.iter().position(|line| line.wanted == wanted).unwrap_or_else(|| {
+            lines.push(Line { wanted, waiters: VecDeque::new() });
+            lines.len() - 1
+        });
+        let Some(Line { waiters, .. }) = lines.get_mut(at) else { return };
+        // Places of clients that left are swept when they are the majority, so a stuck upstream costs no memory.
+        if waiters.len() > 64 && waiters.len() > self.waiting() * 2 {
+            waiters.retain(|waiter| !waiter.sender.is_closed());
+        }
+        let waiter = Waiter { number: number.unwrap_or_else(|| self.number()), sender };
+        // Who comes out of a bulkhead keeps the place of his arrival.
+        let place = match waiters.back() {
+            Some(last) if last.number > waiter.number => waiters.partition_point(|other| other.number < waiter.number),
+            _ => waiters.len(),
+        };
+        waiters.insert(place, waiter);
+    }
+
     /// Give free permits to those who wait longest.
     pub fn pass(&self) {
         if self.waiting() == 0 {
             return;
         }
         let list = self.list.load();
-        // While all is busy, which is when there is a queue, no lock is taken for finding that out.
-        while list.candidates().any(|address| address.is_free()) {
-            let (waiter, permit) = {
-                let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-                while line.front().is_some_and(oneshot::Sender::is_closed) {
-                    line.pop_front();
-                }
-                if line.is_empty() {
-                    return;
-                }
-                let Some(permit) = least_loaded(&list) else {
-                    return;
-                };
-                match line.pop_front() {
-                    Some(waiter) => (waiter, permit),
-                    None => return,
-                }
+        // While all is busy, which is when there is a queue, no lock is taken for finding that out. (Who is drained is no
+        // candidate, but may be wanted.)
+        while self.choosy.load(Ordering::SeqCst) > 0 || list.candidates().any(|address| address.is_free()) {
+            let served = {
+                let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+                serve(&mut lines, &list)
             };
-            // Outside the lock: a permit that nobody takes any more comes back here by its drop.
-            drop(waiter.send(permit));
+            match served {
+                // Outside the lock: a permit that nobody takes any more comes back here by its drop.
+                Some((sender, permit)) => drop(sender.send(permit)),
+                None => return,
+            }
         }
     }
 }
 
-/// A permit of the address with the smallest share of its slots busy.
-fn least_loaded(list: &List) -> Option<Permit> {
+/// Whoever came first of those for whom there is a permit.
+fn serve(lines: &mut Vec<Line>, list: &List) -> Option<(oneshot::Sender<Permit>, Permit)> {
+    for line in lines.iter_mut() {
+        while line.waiters.front().is_some_and(|waiter| waiter.sender.is_closed()) {
+            line.waiters.pop_front();
+        }
+    }
+    lines.retain(|line| line.wanted.is_none() || !line.waiters.is_empty());
+    let mut after = None;
     loop {
-        let best = list.candidates().filter(|address| address.is_free()).min_by_key(|address| address.load())?;
-        // Another thread may have been quicker: look again.
-        if let Some(permit) = best.take() {
-            return Some(permit);
+        // The line whose first has waited longest of those not tried yet.
+        let numbered = lines.iter_mut().filter_map(|line| Some((line.waiters.front()?.number, line)));
+        let (number, line) = numbered
+            .filter(|(number, _)| after.is_none_or(|after| *number > after))
+            .min_by_key(|(number, _)| *number)?;
+        // An address that cannot be used any more is wanted no more.
+        let permit = match line.wanted.and_then(|id| list.usable(id)) {
+            Some(address) => address.take(),
+            None => choice::least_loaded(list),
+        };
+        if let Some(permit) = permit {
+            return line.waiters.pop_front().map(|waiter| (waiter.sender, permit));
         }
+        after = Some(number);
     }
 }
 
-struct Place<'a>(&'a Queue);
+struct Place<'a> {
+    queue: &'a Queue,
+    choosy: bool,
+}
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.queue.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.queue.choosy.fetch_sub(usize::from(self.choosy), Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+pub(super) mod tests;

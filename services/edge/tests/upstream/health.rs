@@ -22,7 +22,7 @@ impl Resolve for Names {
 
 fn kit(names: &Arc<Names>, port: u16) -> Kit {
     Kit::resolved(names.clone(), |config| {
-        config.upstream.addresses = vec![UpstreamAddress::Tcp { host: "worker".into(), port }];
+        config.upstream.servers = vec![UpstreamAddress::Tcp { host: "worker".into(), port }.into()];
         config.timeouts.connect = std::time::Duration::from_millis(200);
     })
 }

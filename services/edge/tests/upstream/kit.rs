@@ -5,12 +5,12 @@ use http::{HeaderValue, Method, Response};
 use http_body_util::BodyExt;
 use monodon_edge::body::Body;
 use monodon_edge::buffer::{Buffered, Spool};
-use monodon_edge::config::{self, Named, UpstreamAddress};
+use monodon_edge::config::{self, Named, Server, UpstreamAddress};
 use monodon_edge::drain;
-use monodon_edge::upstream::{Meta, Resolve, Shared, Timing, Upstream, UpstreamError};
+use monodon_edge::upstream::{Lane, Meta, Resolve, Shared, Timing, Upstream, UpstreamError};
 use std::cell::Cell;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,10 +49,7 @@ impl Kit {
     fn build(addresses: &[SocketAddr], change: impl FnOnce(&mut Wanted), resolver: Option<Arc<dyn Resolve>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Wanted::default();
-        config.upstream.addresses = addresses
-            .iter()
-            .map(|address| UpstreamAddress::Tcp { host: address.ip().to_string(), port: address.port() })
-            .collect();
+        config.upstream.servers = addresses.iter().map(|address| server(*address)).collect();
         config.spool.dir = dir.path().to_owned();
         change(&mut config);
         let spool = Arc::new(Spool::open(&config.spool).unwrap());
@@ -78,7 +75,7 @@ impl Kit {
     }
 
     pub fn thread(&self) -> Thread {
-        Thread(Rc::new(Upstream::new(self.shared.clone(), self.drain.clone())), Rc::default())
+        Thread(Rc::new(Upstream::new(self.shared.clone(), self.drain.clone())), Rc::default(), None, None)
     }
 
     pub fn metrics(&self) -> String {
@@ -94,7 +91,7 @@ impl Kit {
 }
 
 #[derive(Clone)]
-pub struct Thread(pub Rc<Upstream>, pub Rc<Cell<Timing>>);
+pub struct Thread(pub Rc<Upstream>, pub Rc<Cell<Timing>>, pub Option<Arc<Lane>>, pub Option<IpAddr>);
 
 impl Thread {
     pub async fn send(&self, method: Method, path: &str, body: Buffered) -> Result<Response<Body>, UpstreamError> {
@@ -104,7 +101,8 @@ impl Thread {
     pub async fn send_parts(&self, parts: Parts, body: Buffered) -> Result<Response<Body>, UpstreamError> {
         let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let request_id = HeaderValue::from_static("test");
-        let meta = Meta { request_id, idempotent, timing: Cell::default() };
+        let lane = self.2.clone();
+        let meta = Meta { request_id, idempotent, client: self.3, secure: false, lane, timing: Cell::default() };
         let result = self.0.send(parts, body, &meta).await;
         self.1.set(meta.timing.get());
         result
@@ -120,6 +118,16 @@ impl Thread {
         tokio::task::spawn_local(async move { thread.get(&path).await })
     }
 
+    /// As the requests of a route that is bounded.
+    pub fn on(&self, lane: &Arc<Lane>) -> Self {
+        Self(self.0.clone(), self.1.clone(), Some(lane.clone()), self.3)
+    }
+
+    /// As the requests of this client.
+    pub fn from(&self, client: IpAddr) -> Self {
+        Self(self.0.clone(), self.1.clone(), self.2.clone(), Some(client))
+    }
+
     /// Has the upstream say how many slots it has.
     pub async fn learn(&self) {
         assert_eq!(self.get("/hello").await.unwrap().status(), 200);
@@ -133,6 +141,10 @@ pub fn parts(method: Method, path: &str) -> Parts {
 
 pub async fn read(response: Response<Body>) -> Result<Vec<u8>, monodon_edge::body::BodyError> {
     response.into_body().collect().await.map(|body| body.to_bytes().to_vec())
+}
+
+pub fn server(address: SocketAddr) -> Server {
+    UpstreamAddress::Tcp { host: address.ip().to_string(), port: address.port() }.into()
 }
 
 /// Waits until something is so; a test that waits for long has failed.

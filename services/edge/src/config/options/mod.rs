@@ -9,6 +9,7 @@ pub mod headers;
 pub mod limits;
 pub mod log;
 pub mod requests;
+pub mod slots;
 
 use super::load::Reader;
 use crate::error_pages::Page;
@@ -29,6 +30,7 @@ macro_rules! with_options {
             monodon_settings::Section::$section("Compression", $crate::config::options::compress::SETTINGS),
             monodon_settings::Section::$section("Errors", $crate::config::options::errors::SETTINGS),
             monodon_settings::Section::$section("Files", $crate::config::options::files::SETTINGS),
+            monodon_settings::Section::$section("Bulkheads", $crate::config::options::slots::SETTINGS),
             monodon_settings::Section::$section("Access log", $crate::config::options::log::SETTINGS),
         ]
     };
@@ -46,6 +48,7 @@ pub struct Options {
     pub compress: compress::Compress,
     pub errors: errors::Errors,
     pub log: log::Log,
+    pub slots: slots::Slots,
 }
 
 impl Reader<'_> {
@@ -68,9 +71,16 @@ impl Reader<'_> {
             compress: compress::Compress::read(&mut levels),
             errors: errors::Errors::read(&mut levels),
             log: log::Log::read(&mut levels),
+            slots: slots::Slots::read(&mut levels),
         };
         self.zone_names = zones;
         options
+    }
+
+    /// The same for what is no option of a route.
+    pub(super) fn levels<'a>(&'a mut self, values: &'a [&'a Values]) -> Levels<'a> {
+        let (problems, interned) = (&mut self.problems, &mut self.interned);
+        Levels { values, problems, interned, files: &mut self.watched }
     }
 }
 

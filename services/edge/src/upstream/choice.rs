@@ -1,0 +1,211 @@
+//! Which of the addresses a request goes to.
+
+use super::Shared;
+use super::address::{Address, Permit};
+use super::bulkhead::Lane;
+use super::list::List;
+use super::{Meta, sticky};
+use crate::config::{Balance, HashBy};
+use http::header::HeaderMap;
+use http::request::Parts;
+use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// What a request itself says of where it is to go.
+#[derive(Clone, Copy, Default)]
+pub struct Aim<'m> {
+    /// The address that its sticky cookie names.
+    stuck: Option<u64>,
+    /// What it is hashed by.
+    key: Option<u64>,
+    /// Its route, where that is bounded or measured.
+    pub lane: Option<&'m Arc<Lane>>,
+}
+
+/// What one thread remembers for taking turns.
+#[derive(Default)]
+pub struct Turns {
+    turn: Cell<usize>,
+    /// nginx's smooth weighted round robin: an address's id, and what it has to its credit.
+    credits: RefCell<Vec<(u64, i64)>>,
+}
+
+impl<'m> Aim<'m> {
+    pub fn of(shared: &Shared, list: &List, parts: &Parts, meta: &'m Meta) -> Self {
+        let balancing = &shared.settings.balancing;
+        let key = match balancing.balance {
+            Balance::Hash => balancing.hash.as_ref().and_then(|by| hashed(by, parts, meta.client)),
+            Balance::IpHash => meta.client.map(|client| hash_ip(client, true)),
+            _ => None,
+        };
+        let stuck = balancing.sticky.as_ref().and_then(|sticky| {
+            let value = sticky::cookie(&parts.headers, &sticky.cookie)?;
+            let address = list
+                .ready
+                .iter()
+                .find(|address| address.role.token.as_ref().is_some_and(|token| token.as_slice() == value));
+            address.map(|address| address.id)
+        });
+        Self { stuck, key, lane: meta.lane.as_ref().filter(|lane| lane.is_of(&shared.queue)) }
+    }
+
+    /// It may go anywhere.
+    pub fn is_free(&self) -> bool {
+        self.stuck.is_none() && self.key.is_none()
+    }
+
+    /// The one address it belongs to, if it can be used. `avoid` has refused it already.
+    pub fn wanted(&self, list: &List, avoid: &[u64]) -> Option<u64> {
+        let stuck = self.stuck.filter(|id| !avoid.contains(id) && list.usable(*id).is_some());
+        stuck.or_else(|| self.key.and_then(|key| rendezvous(list, key, avoid)))
+    }
+}
+
+/// Highest random weight: an address that comes or goes moves nothing between the others.
+fn rendezvous(list: &List, key: u64, avoid: &[u64]) -> Option<u64> {
+    let candidates = list.candidates().filter(|address| !avoid.contains(&address.id));
+    let score = |address: &Arc<Address>| {
+        let mixed = mix(key ^ address.seed);
+        if !list.weighted {
+            return (0.0, mixed);
+        }
+        #[allow(clippy::cast_precision_loss)]
+        let unit = ((mixed >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        (-f64::from(address.role.weight) / unit.ln(), mixed)
+    };
+    let scored = candidates.map(|address| (score(address), address.id));
+    scored.max_by(|(a, _), (b, _)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))).map(|(_, id)| id)
+}
+
+impl Turns {
+    /// A permit of the best address that has one free; those in `avoid` come last.
+    pub fn pick(&self, list: &List, balance: Balance, avoid: &[u64]) -> Option<Permit> {
+        let turn = self.turn.get();
+        self.turn.set(turn.wrapping_add(1));
+        if let [only] = list.all.as_slice() {
+            return only.take();
+        }
+        loop {
+            let free = || {
+                let free = list.candidates().filter(|address| address.is_free());
+                free.map(|address| (avoid.contains(&address.id), address))
+            };
+            let avoided = free().map(|(avoided, _)| avoided).min()?;
+            let fitting = || free().filter(move |(other, _)| *other == avoided).map(|(_, address)| address);
+            let best = match balance {
+                Balance::RoundRobin => self.next(list, fitting, turn),
+                Balance::Random => better_of_two(fitting),
+                _ => {
+                    let least = fitting().map(|address| address.load()).min()?;
+                    // Equally loaded addresses take turns.
+                    self.next(list, || fitting().filter(|address| address.load() == least), turn)
+                        .or_else(|| fitting().next())
+                }
+            };
+            // Another thread may have been quicker: look again.
+            if let Some(permit) = best?.take() {
+                return Some(permit);
+            }
+        }
+    }
+
+    /// The next of these in turn, by their weights.
+    fn next<'a, I: Iterator<Item = &'a Arc<Address>>>(
+        &self,
+        list: &List,
+        of: impl Fn() -> I,
+        turn: usize,
+    ) -> Option<&'a Arc<Address>> {
+        if !list.weighted {
+            let count = of().count();
+            return if count == 0 { None } else { of().nth(turn % count) };
+        }
+        let mut credits = self.credits.borrow_mut();
+        if credits.len() > list.all.len() * 2 {
+            credits.retain(|(id, _)| list.all.iter().any(|address| address.id == *id));
+        }
+        let (mut total, mut best): (i64, Option<(usize, &Arc<Address>)>) = (0, None);
+        for address in of() {
+            let weight = i64::try_from(address.weight()).unwrap_or(i64::MAX >> 16);
+            let at = credits.iter().position(|(id, _)| *id == address.id).unwrap_or_else(|| {
+                credits.push((address.id, 0));
+                credits.len() - 1
+            });
+            total += weight;
+            let (_, credit) = credits.get_mut(at)?;
+            *credit += weight;
+            let credit = *credit;
+            if best.is_none_or(|(best, _)| credits.get(best).is_none_or(|(_, most)| credit > *most)) {
+                best = Some((at, address));
+            }
+        }
+        let (at, address) = best?;
+        if let Some((_, credit)) = credits.get_mut(at) {
+            *credit -= total;
+        }
+        Some(address)
+    }
+}
+
+fn better_of_two<'a, I: Iterator<Item = &'a Arc<Address>>>(of: impl Fn() -> I) -> Option<&'a Arc<Address>> {
+    let total: u64 = of().map(|address| address.weight()).sum();
+    let draw = || {
+        let mut left = fastrand::u64(..total.max(1));
+        of().find(|address| {
+            let found = left < address.weight();
+            left = left.saturating_sub(address.weight());
+            found
+        })
+    };
+    let (one, other) = (draw()?, draw()?);
+    Some(if other.load() < one.load() { other } else { one })
+}
+
+/// A permit of the address with the smallest share of its slots busy.
+pub fn least_loaded(list: &List) -> Option<Permit> {
+    loop {
+        let best = list.candidates().filter(|address| address.is_free()).min_by_key(|address| address.load())?;
+        // Another thread may have been quicker: look again.
+        if let Some(permit) = best.take() {
+            return Some(permit);
+        }
+    }
+}
+
+fn hashed(by: &HashBy, parts: &Parts, client: Option<IpAddr>) -> Option<u64> {
+    let headers: &HeaderMap = &parts.headers;
+    match by {
+        HashBy::Header(name) => headers.get(name).map(|value| hash(value.as_bytes())),
+        HashBy::Cookie(name) => sticky::cookie(headers, name).map(hash),
+        HashBy::Uri => Some(hash(parts.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes())),
+        HashBy::Ip => client.map(|client| hash_ip(client, false)),
+    }
+}
+
+/// `network`: of IPv4 without the last number, as nginx's `ip_hash`.
+fn hash_ip(client: IpAddr, network: bool) -> u64 {
+    match client.to_canonical() {
+        IpAddr::V4(address) => hash(address.octets().get(..if network { 3 } else { 4 }).unwrap_or_default()),
+        IpAddr::V6(address) => hash(&address.octets()),
+    }
+}
+
+/// FNV-1a, mixed: the same in every edge and every version.
+pub fn hash(bytes: &[u8]) -> u64 {
+    let sum = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |sum: u64, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    mix(sum)
+}
+
+/// The last step of splitmix64.
+fn mix(mut value: u64) -> u64 {
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+#[cfg(test)]
+#[path = "choice_tests.rs"]
+mod tests;

@@ -1,0 +1,147 @@
+//! The addresses of an upstream as the control thread last published them, and which of them may be used.
+
+use super::address::Address;
+use super::health::{DOWN, DRAINING, EJECTED};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[derive(Default)]
+pub struct List {
+    /// In the DNS (or configured), but for those that are configured `down`.
+    pub all: Vec<Arc<Address>>,
+    /// Of these, those whose check says ready.
+    pub ready: Vec<Arc<Address>>,
+    /// Percent of failing addresses beyond which none is left out.
+    threshold: u32,
+    /// Too many fail: none is left out.
+    panics: AtomicBool,
+    /// They do not all have the same weight at all times.
+    pub weighted: bool,
+}
+
+impl List {
+    pub fn new(all: Vec<Arc<Address>>, ready: Vec<Arc<Address>>, threshold: u32) -> Self {
+        let mut weights = all.iter().map(|address| address.role.weight);
+        let first = weights.next();
+        let weighted = weights.any(|weight| Some(weight) != first)
+            || all.iter().any(|address| !address.role.rules.slow_start.is_zero());
+        let list = Self { all, ready, threshold, panics: AtomicBool::new(false), weighted };
+        list.weigh();
+        list
+    }
+
+    /// Whether so many fail that none is to be left out; to be asked whenever one is, or comes back.
+    pub fn weigh(&self) -> bool {
+        let counts = |address: &&Arc<Address>| !address.role.backup && !address.health.has(DOWN | DRAINING);
+        let (mut failing, mut total) = (0, 0);
+        for address in self.ready.iter().filter(counts) {
+            total += 1;
+            failing += usize::from(address.health.has(EJECTED));
+        }
+        let panics = failing * 100 > total * self.threshold as usize;
+        self.panics.store(panics, Ordering::Relaxed);
+        panics
+    }
+
+    pub fn panics(&self) -> bool {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    fn bad(&self) -> u8 {
+        if self.panics() { DOWN | DRAINING } else { DOWN | DRAINING | EJECTED }
+    }
+
+    /// The addresses to try: those that are well; else the backups; else those that fail; and where none seems well all,
+    /// for a connection that works is the better witness.
+    pub fn candidates(&self) -> impl Iterator<Item = &Arc<Address>> {
+        let bad = self.bad();
+        let any = |bad: u8, backup: bool| {
+            self.ready.iter().any(|address| address.role.backup == backup && !address.health.has(bad))
+        };
+        let (list, bad, backup) = if any(bad, false) {
+            (&self.ready, bad, Some(false))
+        } else if any(bad, true) {
+            (&self.ready, bad, Some(true))
+        } else if any(DOWN | DRAINING, false) {
+            (&self.ready, DOWN | DRAINING, Some(false))
+        } else if self.ready.is_empty() {
+            (&self.all, 0, None)
+        } else {
+            (&self.ready, 0, None)
+        };
+        list.iter().filter(move |address| {
+            backup.is_none_or(|backup| address.role.backup == backup) && !address.health.has(bad)
+        })
+    }
+
+    /// An address that a request belongs to, if it can be used: a client's own even while it is emptied.
+    pub fn usable(&self, id: u64) -> Option<&Arc<Address>> {
+        let bad = self.bad() & !DRAINING;
+        self.ready.iter().find(|address| address.id == id && !address.health.has(bad))
+    }
+
+    pub fn is_ready(&self, id: u64) -> bool {
+        self.ready.iter().any(|address| address.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::address::tests::{numbered, role};
+    use super::super::address::{Fail, Role};
+    use super::super::queue::Queue;
+    use super::*;
+
+    fn list(roles: &[Role]) -> List {
+        let queue = Arc::new(Queue::new(100));
+        let all: Vec<_> = (1..).zip(roles).map(|(number, role)| numbered(number, role.clone(), &queue)).collect();
+        List::new(all.clone(), all, 50)
+    }
+
+    fn ids(list: &List) -> Vec<u64> {
+        list.candidates().map(|address| address.id).collect()
+    }
+
+    fn eject(list: &List, at: usize) {
+        for _ in 0..2 {
+            list.all[at].fail(Fail::Error);
+        }
+        list.weigh();
+    }
+
+    #[test]
+    fn a_backup_serves_only_where_no_other_can() {
+        let list = list(&[role(), role(), Role { backup: true, ..role() }]);
+        assert_eq!(ids(&list), [1, 2]);
+        list.all[0].failed();
+        assert_eq!(ids(&list), [2]);
+        list.all[1].failed();
+        assert_eq!(ids(&list), [3]);
+        list.all[2].failed();
+        // None seems well: all are tried.
+        assert_eq!(ids(&list), [1, 2, 3]);
+        list.all[1].works();
+        assert_eq!(ids(&list), [2]);
+    }
+
+    #[test]
+    fn who_fails_is_left_out_unless_most_do() {
+        let list = list(&[role(), role(), role()]);
+        eject(&list, 0);
+        assert_eq!(ids(&list), [2, 3]);
+        eject(&list, 1);
+        assert!(list.panics());
+        assert_eq!(ids(&list), [1, 2, 3]);
+        // Refused connections are a fact all the same.
+        list.all[2].failed();
+        assert_eq!(ids(&list), [1, 2]);
+    }
+
+    #[test]
+    fn who_is_drained_gets_only_his_own() {
+        let list = list(&[role(), Role { drain: true, ..role() }]);
+        assert_eq!(ids(&list), [1]);
+        assert!(list.usable(2).is_some());
+        assert!(list.usable(3).is_none());
+    }
+}
