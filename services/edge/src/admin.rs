@@ -94,6 +94,7 @@ impl Source for Pages {
         let mut out = String::with_capacity(32 << 10);
         let process = Process {
             sites: &snapshot.router.names,
+            routes: &snapshot.router.route_names,
             draining: state.drain.announced(),
             reload_successful: state.reloads.successful.load(Ordering::Relaxed),
             reload_timestamp: state.reloads.timestamp.load(Ordering::Relaxed),

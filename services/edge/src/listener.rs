@@ -7,6 +7,7 @@ use crate::gateway;
 use crate::limits::{connections, refuse};
 use crate::protocol;
 use crate::service::Thread;
+use crate::tls::handshake;
 use futures_util::FutureExt;
 use rustls::ProtocolVersion;
 use socket2::{Domain, Socket, TcpKeepalive, Type};
@@ -225,6 +226,10 @@ async fn secure(
         other => {
             let result = if other.is_err() { 2 } else { 1 };
             thread.metrics.handshakes.add(result << 8, 1);
+            let error = other.as_ref().ok().and_then(|result| result.as_ref().err());
+            if let Some(cell) = thread.metrics.handshake_failures.get(handshake::failure(error)) {
+                cell.add(1);
+            }
             thread.metrics.connections.refused_handshake.add(1);
             if let Ok(Err(error)) = other {
                 tracing::debug!(%peer, %error, "a TLS handshake failed");
@@ -239,7 +244,7 @@ async fn secure(
         Some(ProtocolVersion::TLSv1_3) => ("TLSv1.3", 2),
         _ => ("unknown", 0),
     };
-    thread.metrics.handshakes.add(index, 1);
+    thread.metrics.handshakes.add(handshake::kind(session) << 16 | index, 1);
     thread.metrics.handshake_seconds.observe(begun.elapsed());
     let protocol = match session.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,

@@ -4,7 +4,7 @@
 //! headers), then the one that stands first. Everything is decided by the one normalised path.
 
 use crate::config::{HeaderMatch, Host, PathMatch, Route, Site, When};
-use crate::metrics::{MAX_SITES, Site as Index};
+use crate::metrics::{MAX_ROUTES, MAX_SITES, Route as RouteIndex, Site as Index};
 use http::{HeaderMap, Method};
 use regex::Captures;
 use std::collections::HashMap;
@@ -18,6 +18,17 @@ pub struct Router {
     default: Option<Entry>,
     /// Labels by site index, from 1. Grows over reloads, so that an index keeps its meaning.
     pub names: Vec<String>,
+    /// The same for routes.
+    pub route_names: Vec<RouteName>,
+    /// Their indices by place of site and route.
+    route_labels: Vec<Vec<RouteIndex>>,
+}
+
+/// Labels of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteName {
+    pub site: String,
+    pub route: String,
 }
 
 /// Whose request it is.
@@ -37,6 +48,8 @@ impl Router {
             suffixes: Vec::new(),
             default: None,
             names: previous.map(|old| old.names.clone()).unwrap_or_default(),
+            route_names: previous.map(|old| old.route_names.clone()).unwrap_or_default(),
+            route_labels: Vec::new(),
         };
         for (place, site) in sites.iter().enumerate() {
             // A site without a name of its own counts by host.
@@ -52,6 +65,10 @@ impl Router {
             if site.default || site.hosts.is_empty() {
                 router.default.get_or_insert(Entry { index: own.unwrap_or(0), place });
             }
+            let name = site.name.clone().or_else(|| site.hosts.first().map(Host::to_string));
+            let name = name.unwrap_or_else(|| "_default".into());
+            let labels = site.routes.iter().map(|route| router.route_label(&name, &route.name)).collect();
+            router.route_labels.push(labels);
         }
         router.suffixes.sort_by_key(|(suffix, _)| std::cmp::Reverse(suffix.len()));
         router
@@ -67,6 +84,24 @@ impl Router {
             None => 0,
         };
         Index::try_from(index).unwrap_or(0)
+    }
+
+    fn route_label(&mut self, site: &str, route: &str) -> RouteIndex {
+        let known = self.route_names.iter().position(|known| known.site == site && known.route == route);
+        let index = match known {
+            Some(index) => index + 1,
+            None if self.route_names.len() < MAX_ROUTES => {
+                self.route_names.push(RouteName { site: site.to_owned(), route: route.to_owned() });
+                self.route_names.len()
+            }
+            None => 0,
+        };
+        RouteIndex::try_from(index).unwrap_or(0)
+    }
+
+    /// A route's index for metrics.
+    pub fn index(&self, entry: Entry, route: usize) -> RouteIndex {
+        self.route_labels.get(entry.place).and_then(|routes| routes.get(route)).copied().unwrap_or(0)
     }
 
     /// The site that answers for `host` (lower case, without port); `None`: nobody.

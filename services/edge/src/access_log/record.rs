@@ -171,6 +171,10 @@ impl Drop for Record {
                 histogram.observe(ended.saturating_duration_since(self.begun));
             }
         }
+        if let (Some(entry), Some(route)) = (self.entry, self.route) {
+            let index = self.view.snapshot.router.index(entry, route);
+            metrics.route(index, self.status, ended.saturating_duration_since(self.begun));
+        }
         if self.status == 499
             && let Some(limit) = self.options().log.slow
         {

@@ -8,6 +8,7 @@ pub use render::{Process, render};
 
 use crate::compress::Coding;
 use http::Method;
+use std::time::Duration;
 
 /// Label `site`: 0 is `_other`, or the only one where no domains are set; then the configured domains in their order.
 pub type Site = u16;
@@ -15,14 +16,21 @@ pub type Site = u16;
 /// More configured names than this count as `_other`: the number of series stays bounded.
 pub const MAX_SITES: usize = 32;
 
+/// The same for routes, where 0 is all that have no index of their own.
+pub type Route = u16;
+pub const MAX_ROUTES: usize = 64;
+
 /// One thread's counters. Only that thread writes.
 pub struct Shard {
     pub requests: Table<1024>,
     pub errors: Table<512>,
     pub statics: Table<64>,
     pub sites: Box<[PerSite]>,
+    pub routes: Box<[PerRoute]>,
     pub connections: Connections,
     pub handshakes: Table<32>,
+    /// By [`TLS_FAILURES`].
+    pub handshake_failures: [Cell64; TLS_FAILURES.len()],
     pub handshake_seconds: Histogram,
     pub static_cache_bytes: Cell64,
     pub compression: Compression,
@@ -36,6 +44,13 @@ pub struct PerSite {
     pub bytes_out: Cell64,
     /// By class of the status: 1xx to 5xx.
     pub seconds: [Histogram; 5],
+}
+
+/// What is kept for each route.
+#[derive(Default)]
+pub struct PerRoute {
+    pub classes: [Cell64; 5],
+    pub seconds: Histogram,
 }
 
 #[derive(Default)]
@@ -97,8 +112,10 @@ impl Default for Shard {
             errors: Table::default(),
             statics: Table::default(),
             sites: (0..=MAX_SITES).map(|_| PerSite::default()).collect(),
+            routes: (0..=MAX_ROUTES).map(|_| PerRoute::default()).collect(),
             connections: Connections::default(),
             handshakes: Table::default(),
+            handshake_failures: Default::default(),
             handshake_seconds: Histogram::default(),
             static_cache_bytes: Cell64::default(),
             compression: Compression::default(),
@@ -115,6 +132,15 @@ impl Shard {
         let key =
             u64::from(site) << 32 | (method_index(method) as u64) << 24 | u64::from(protocol) << 16 | u64::from(status);
         self.requests.add(key, 1);
+    }
+
+    /// A request that a route took has ended.
+    pub fn route(&self, route: Route, status: u16, took: Duration) {
+        let Some(route) = self.routes.get(usize::from(route)).or_else(|| self.routes.first()) else { return };
+        if let Some(class) = route.classes.get(usize::from(status / 100).saturating_sub(1)) {
+            class.add(1);
+        }
+        route.seconds.observe(took);
     }
 
     pub fn error(&self, site: Site, reason: Reason) {
@@ -185,6 +211,13 @@ reasons! {
 
 /// Label `result` of static answers.
 pub const STATIC_RESULTS: [&str; 5] = ["full", "not_modified", "partial", "refused", "not_found"];
+/// Label `code_class`.
+pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+/// Label `kind` of TLS handshakes.
+pub const KINDS: [&str; 3] = ["none", "full", "resumed"];
+/// Label `reason` of those that failed.
+pub const TLS_FAILURES: [&str; 6] =
+    ["other", "timeout", "closed", "not_tls", "nothing_in_common", "certificate_refused"];
 /// Label `result` of TLS handshakes.
 pub const HANDSHAKES: [&str; 3] = ["ok", "failed", "timeout"];
 /// Label `version` of TLS handshakes.

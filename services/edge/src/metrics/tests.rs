@@ -6,8 +6,7 @@ use std::time::Duration;
 
 fn text(shards: &[Arc<Shard>], sites: &[String]) -> String {
     let mut out = String::new();
-    let process =
-        Process { sites, draining: false, reload_successful: true, reload_timestamp: 1_700_000_000, log_lines_lost: 0 };
+    let process = Process { sites, reload_successful: true, reload_timestamp: 1_700_000_000, ..Process::default() };
     render(shards, &process, &mut out);
     out
 }
@@ -43,4 +42,35 @@ fn methods_and_statuses_of_clients_cannot_make_series() {
     (0..20).for_each(|key| table.add(key, 1));
     assert_eq!(table.entries().count(), 8);
     assert_eq!(table.dropped.get(), 12);
+}
+
+/// A name may be anything.
+#[test]
+fn names_are_escaped_and_routes_bounded() {
+    use crate::config::{Route, Site};
+    let routes = |range: std::ops::Range<usize>| {
+        let route = |index: usize| Route { name: format!("a\"{index}\\"), ..Route::default() };
+        [Site { name: Some("s\"\n".into()), routes: range.map(route).collect(), ..Site::default() }]
+    };
+    let first = crate::router::Router::new(&routes(0..2), None);
+    let router = crate::router::Router::new(&routes(1..200), Some(&first));
+    let entry = router.site("any").unwrap();
+    assert_eq!(router.index(entry, 0), 2, "an index keeps its meaning");
+    assert_eq!((router.index(entry, 62), router.index(entry, 63)), (64, 0), "the rest is together");
+    let shard = Arc::new(Shard::default());
+    for place in 0..199 {
+        shard.route(router.index(entry, place), 200, Duration::from_micros(700));
+    }
+    let mut out = String::new();
+    let process = Process { sites: &router.names, routes: &router.route_names, ..Process::default() };
+    render(&[shard], &process, &mut out);
+    let lines = out.lines().filter(|line| line.starts_with("monodon_edge_route_requests_total{"));
+    assert_eq!(lines.count(), 64);
+    for line in [
+        r#"monodon_edge_route_requests_total{site="s\"\n",route="a\"1\\",code_class="2xx"} 1"#,
+        r#"monodon_edge_route_requests_total{site="_other",route="_other",code_class="2xx"} 136"#,
+        r#"monodon_edge_route_duration_seconds_count{site="_other",route="_other"} 136"#,
+    ] {
+        assert!(out.lines().any(|found| found == line), "{line} is not in\n{out}");
+    }
 }

@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod config;
+pub mod handshake;
 pub mod internal;
 pub mod resolver;
 pub mod status;
