@@ -5,14 +5,20 @@ stays within a few percent on a noisy machine, where the rate does not. Two serv
 """
 
 import contextlib
+import functools
 import os
 import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+import idle
+
+OPEN_LOOP = os.environ.get("MONODON_OPEN_LOOP", "monodon-openloop")
 
 
 @dataclass
@@ -128,12 +134,57 @@ def wrk(server, connections, seconds):
     }
 
 
-def closed_loop(server, log, connections, seconds):
-    """As many requests as `connections` clients get answered, each waiting for its answer."""
+def h2load(server, connections, seconds):
+    """HTTP/2: 16 streams at a time on each connection."""
+    streams = ["-c", str(connections), "-m", "16", "-t", "1", "-D", str(seconds)]
+    report = subprocess.run(["h2load", *streams, server.url], stdout=subprocess.PIPE, text=True, check=True).stdout
+    done, failed = re.search(r"(\d+) done, \d+ succeeded, (\d+) failed", report).groups()
+    times = re.search(r"time for request:\s+\S+\s+(\S+)\s+(\S+)", report).groups()
+    if "Application protocol: h2" not in report:
+        raise SystemExit(f"{server.name}: h2load did not get HTTP/2\n{report}")
+    return {
+        "requests": int(done),
+        "rate": float(re.search(r"([\d.]+) req/s", report)[1]),
+        # Its report has no percentiles: the mean, and the longest.
+        "p50": milliseconds(times[1]),
+        "p99": milliseconds(times[0]),
+        "errors": f"{failed} failed" if failed != "0" else "",
+    }
+
+
+def handshakes(kind, server, connections, seconds):
+    """A connection for each request. `kind`: new or resumed."""
+    said = generate(OPEN_LOOP, server, ["--handshakes", kind, "--connections", connections, "--seconds", seconds])
+    return {
+        "requests": int(said["answered"]),
+        "rate": int(said["answered"]) / seconds,
+        "p50": float(said["p50_ms"]),
+        "p99": float(said["p99_ms"]),
+        "errors": f"{said['failed']} failed" if said["failed"] != "0" else "",
+    }
+
+
+def generate(generator, server, arguments, ready=lambda: None):
+    """Our own generator, and what it says. `ready` is called when its connections stand."""
+    command = [generator, "--url", server.url, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        ready()
+        said = dict(pair.split("=") for pair in process.stdout.read().split())
+    if process.returncode != 0:
+        raise SystemExit(f"{server.name}: {generator} ended with {process.returncode}")
+    return said
+
+
+def closed_loop(server, log, connections, seconds, generator="wrk"):
+    """As many requests as `connections` clients get answered, each waiting for its answer. `generator` is wrk, h2load, or `handshakes new`
+    or `handshakes resumed`."""
+    name, _, kind = generator.partition(" ")
+    send = {"wrk": wrk, "h2load": h2load, "handshakes": functools.partial(handshakes, kind)}[name]
     with running(server, log) as roots:
-        wrk(server, connections, 1)
+        send(server, connections, 1)
         before, _ = usage(roots)
-        report = wrk(server, connections, seconds)
+        report = send(server, connections, seconds)
         after, memory = usage(roots)
     spent = 1e6 * (after - before) / max(1, report["requests"])
     return Run(report["rate"], spent, report["p50"], report["p99"], memory, report["errors"])
@@ -141,17 +192,38 @@ def closed_loop(server, log, connections, seconds):
 
 def open_loop(server, log, generator, rate, connections, seconds):
     """Requests at a fixed rate whatever the server does; latency counts from the moment a request was due."""
-    command = [generator, "--url", server.url, "--rate", str(rate), "--connections", str(connections)]
+    before = 0.0
     with running(server, log) as roots:
-        subprocess.run([*command, "--seconds", "1"], check=True, stdout=subprocess.DEVNULL)
-        before, _ = usage(roots)
-        output = subprocess.run([*command, "--seconds", str(seconds)], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+        def ready():
+            nonlocal before
+            before, _ = usage(roots)
+
+        said = generate(generator, server, ["--rate", rate, "--connections", connections, "--seconds", seconds], ready)
         after, memory = usage(roots)
-    said = dict(pair.split("=") for pair in output.split())
     answered = int(said["answered"])
     failed = "" if said["failed"] == "0" else f"{said['failed']} failed"
     spent = 1e6 * (after - before) / max(1, answered)
     return Run(answered / seconds, spent, float(said["p50_ms"]), float(said["p99_ms"]), memory, failed)
+
+
+def beside_uploads(server, log, generator, seconds):
+    """The p99 of fast requests, in milliseconds, while a thousand clients send a megabyte each, slowly."""
+    with running(server, log):
+        said = generate(generator, server, ["--rate", 1000, "--connections", 64, "--seconds", seconds, "--uploads", 1000])
+    if said["failed"] != "0" or said["refused"] != "0" or said["uploaded"] == "0":
+        print(f"  {server.name}: {said}", file=sys.stderr, flush=True)
+    return float(said["p99_ms"])
+
+
+def idle_memory(server, log, _seconds, count=10_000):
+    """KiB that the servers' memory (PSS) grows by for each idle connection that has had one request. The kernel's is not counted."""
+    with running(server, log) as roots:
+        with idle.connections(server.url, 50):
+            _, before = usage(roots)
+            with idle.connections(server.url, count) as held:
+                _, after = usage(roots)
+    return 1024 * (after - before) / held
 
 
 def mixed_load(server, log, script, seconds):

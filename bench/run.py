@@ -8,191 +8,14 @@ name holds the word; `--seconds` and `--rounds` set how long and how often (serv
 import argparse
 import os
 import platform
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
-from measure import Server, closed_loop, mixed_load, open_loop
-
-HERE = Path(__file__).resolve().parent
-EDGE = os.environ.get("MONODON_EDGE", "monodon-edge")
-WORKER = os.environ.get("MONODON_WORKER", "monodon-worker")
-OPEN_LOOP = os.environ.get("MONODON_OPEN_LOOP", "monodon-openloop")
-PLAIN, TLS, DIRECT = "http://127.0.0.1:8080", "https://127.0.0.1:8443", "http://127.0.0.1:8000"
-
-
-@dataclass
-class Case:
-    """One row: ours against each peer, and the ratio that we hold ourselves to (None: shown only), of CPU per request or of `figure`."""
-
-    name: str
-    ours: Server
-    peers: list[tuple[Server, float | None]]
-    connections: int = 32
-    # The peers at half of whose top rate latency is compared.
-    half_rate: tuple[str, ...] = ()
-    figure: str = "cpu_us"
-
-
-@dataclass
-class Mixed:
-    """Latency of fast requests while some are slow: ours against the one peer."""
-
-    name: str
-    ours: list[Server]
-    peer: Server
-    limit: float
-
-
-class Room:
-    """The folder of a sitting: configuration, certificate, files to serve, logs."""
-
-    def __init__(self, path):
-        self.path = path
-        self.log = open(path / "servers.log", "ab")
-        (path / "www").mkdir()
-        (path / "www" / "1k.css").write_bytes(b"x" * 1024)
-        (path / "www" / "100k.css").write_bytes(b"x" * 102_400)
-        (path / "10m.bin").write_bytes(os.urandom(10 << 20))
-        for conf in (HERE / "peers").glob("*.conf"):
-            shutil.copy(conf, path)
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj",
-             "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", path / "key.pem", "-out", path / "cert.pem"],
-            check=True, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def environment(self):
-        """What the applications need."""
-        return {"PYTHONPATH": str(HERE / "apps"), "BENCH_DB": f"{self.path}/bench.sqlite3", "BENCH_FILE": f"{self.path}/10m.bin"}
-
-    def nginx(self, conf="nginx.conf"):
-        return f"nginx -p {self.path} -c {self.path}/{conf}"
-
-    def edge(self, upstream):
-        return (
-            f"{EDGE} run --http 127.0.0.1:8080 --https 127.0.0.1:8443 --upstream {upstream} --static /static/={self.path}/www"
-            f" --state {self.path}/state --spool {self.path} --threads 1 --admin 127.0.0.1:9101 --access-log {self.path}/edge-access.log"
-        )
-
-    def edge_plain(self, upstream):
-        return self.edge(upstream).replace(" --https 127.0.0.1:8443", "")
-
-
-def worker(application, workers, more=""):
-    return f"{WORKER} {application} --bind 127.0.0.1:8000 --workers {workers} --admin 127.0.0.1:9102 --accesslog off {more}"
-
-
-def granian(application, workers):
-    return f"granian --interface wsgi --workers {workers} --blocking-threads 1 --host 127.0.0.1 --port 8000 --no-access-log {application}"
-
-
-def gunicorn(application, workers, more=""):
-    return f"gunicorn --bind 127.0.0.1:8000 --workers {workers} {more} {application}"
-
-
-def bjoern(application):
-    module, _, name = application.partition(":")
-    return f"python3 -c 'import bjoern, {module}; bjoern.run({module}.{name}, \"127.0.0.1\", 8000)'"
-
-
-def cases(room):
-    fixed = room.nginx("fixed.conf")
-    python = room.environment()
-
-    def app(name, command, url, script=""):
-        return Server(name, url, [command], python, script)
-
-    def stack(name, front, command, path):
-        return Server(name, TLS + path, [command, front], python)
-
-    edge_fixed, edge_plain = room.edge("127.0.0.1:9001"), room.edge_plain("127.0.0.1:9001")
-    yield Case(
-        "proxy, plain",
-        Server("monodon edge", PLAIN + "/fixed", [fixed, edge_plain]),
-        [(Server("nginx", PLAIN + "/fixed", [fixed, room.nginx()]), None)],
-    )
-    yield Case(
-        "proxy, TLS 1.3, kept alive",
-        Server("monodon edge", TLS + "/fixed", [fixed, edge_fixed]),
-        [(Server("nginx", TLS + "/fixed", [fixed, room.nginx()]), 1.0)],
-    )
-    for size in ("1k", "100k"):
-        for scheme, url, ours in (("plain", PLAIN, edge_plain), ("TLS", TLS, edge_fixed)):
-            yield Case(
-                f"static {size}B, {scheme}",
-                Server("monodon edge", f"{url}/static/{size}.css", [ours]),
-                [(Server("nginx", f"{url}/static/{size}.css", [room.nginx()]), None)],
-            )
-    pages = (("raw WSGI", "raw:wsgi", "/", 0.55, 1.1), ("Django page", "djsite:wsgi", "/hello", 0.75, 1.05))
-    for label, target, path, of_granian, of_bjoern in pages:
-        yield Case(
-            f"{label}, one process",
-            app("monodon worker", worker(target, 1), DIRECT + path),
-            [
-                (app("granian", granian(target, 1), DIRECT + path), of_granian),
-                (app("gunicorn sync", gunicorn(target, 1), DIRECT + path), None),
-                (app("bjoern", bjoern(target), DIRECT + path), of_bjoern),
-            ],
-            half_rate=("granian", "gunicorn sync"),
-        )
-    script = str(HERE / "upload.lua")
-    yield Case(
-        "a 1 MB upload that the application reads, one process",
-        app("monodon worker", worker("work:upload", 1), DIRECT + "/", script),
-        [
-            (app("granian", granian("work:upload", 1), DIRECT + "/", script), 0.8),
-            (app("gunicorn sync", gunicorn("work:upload", 1), DIRECT + "/", script), None),
-        ],
-        connections=8,
-    )
-    yield Case(
-        "a 10 MB file through wsgi.file_wrapper, one process",
-        app("monodon worker", worker("work:file", 1), DIRECT + "/"),
-        [(app("gunicorn sync", gunicorn("work:file", 1), DIRECT + "/"), 0.5)],
-        connections=8,
-    )
-    yield Case(
-        "4 threads, an application that sleeps 20 ms",
-        app("monodon worker", worker("work:waits", 1, "--threads 4"), DIRECT + "/"),
-        [(app("gunicorn gthread", gunicorn("work:waits", 1, "--threads 4"), DIRECT + "/"), 0.6)],
-    )
-    yield Case(
-        "memory (MiB, PSS) of 4 Django processes with --preload",
-        app("monodon worker", worker("djsite:wsgi", 4, "--preload"), DIRECT + "/hello"),
-        [(app("gunicorn sync", gunicorn("djsite:wsgi", 4, "--preload"), DIRECT + "/hello"), 0.9)],
-        figure="memory_mib",
-    )
-    for label, target, path, limits in (("raw WSGI", "raw:wsgi", "/", (None, None)), ("Django page", "djsite:wsgi", "/hello", (0.75, 0.4))):
-        yield Case(
-            f"whole stack over TLS, {label}, two processes",
-            stack("monodon edge + worker", room.edge("127.0.0.1:8000"), worker(target, 2), path),
-            [
-                (stack("nginx + granian", room.nginx(), granian(target, 2), path), limits[0]),
-                (stack("nginx + gunicorn", room.nginx(), gunicorn(target, 2), path), limits[1]),
-            ],
-            half_rate=("nginx + granian", "nginx + gunicorn") if label == "Django page" else (),
-        )
-
-
-def mixed_cases(room):
-    def stack(name, front, command):
-        return Server(name, PLAIN + "/", [command, front], room.environment())
-
-    yield Mixed(
-        "4 processes",
-        [
-            stack("monodon edge + worker", room.edge_plain("127.0.0.1:8000"), worker("work:mixed", 4)),
-            stack("nginx + monodon worker", room.nginx(), worker("work:mixed", 4)),
-        ],
-        stack("nginx + gunicorn sync", room.nginx(), gunicorn("work:mixed", 4)),
-        1.05,
-    )
-
+from cases import EDGE, HERE, WORKER, Case, Room, cases, figures, mixed_cases
+from measure import OPEN_LOOP, closed_loop, mixed_load, open_loop
 
 def median(runs):
     """The run whose CPU per request is the median one."""
@@ -206,7 +29,7 @@ def sitting(case, room, options):
     for round_ in range(options.rounds):
         for server in servers:
             print(f"  {case.name}: {server.name}, round {round_ + 1} of {options.rounds} … ", end="", file=sys.stderr, flush=True)
-            run = closed_loop(server, room.log, case.connections, options.seconds)
+            run = closed_loop(server, room.log, case.connections, options.seconds, case.generator)
             runs[server.name].append(run)
             print(f"{run.cpu_us:.1f} us, {run.rate:.0f}/s {run.errors}", file=sys.stderr, flush=True)
     ours = median(runs[case.ours.name])
@@ -257,6 +80,23 @@ def mixed_sitting(case, room, options):
         yield f"| {case.name} | {server.name} | {p50:.2f} | {p90:.2f} | {p99:.2f} | {ratio:.2f} | {verdict} |"
 
 
+def figure_sitting(figure, room, options):
+    """Rows for one case of `Figure`, in turn."""
+    servers = [figure.ours, figure.peer]
+    found = {server.name: [] for server in servers}
+    for _ in range(options.rounds):
+        for server in servers:
+            take = figure.take_of_peer if figure.take_of_peer and server is figure.peer else figure.take
+            value = take(server, room.log, options.seconds)
+            found[server.name].append(value)
+            print(f"  {figure.name}: {server.name}: {value:.2f} {figure.unit}", file=sys.stderr, flush=True)
+    ours, theirs = (statistics.median(found[server.name]) for server in servers)
+    ratio = statistics.median(a / b for a, b in zip(*(found[server.name] for server in servers)))
+    verdict = "met" if ratio <= figure.limit else "MISSED"
+    yield f"| {figure.name} | {figure.unit} | {figure.ours.name} | {ours:.2f} | {ratio:.2f} | ≤ {figure.limit}: {verdict} |"
+    yield f"| | | {figure.peer.name} | {theirs:.2f} | | |"
+
+
 def versions():
     """Who was measured, for the head of the page."""
     commands = (f"{EDGE} --version", f"{WORKER} --version", "nginx -v", "granian --version", "gunicorn --version", "python3 --version")
@@ -277,7 +117,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="monodon-bench-") as folder:
         room = Room(Path(folder))
         subprocess.run(["python3", str(HERE / "apps" / "djsite.py")], check=True, env={**os.environ, **room.environment()})
-        rows, latency, mixed = [], [], []
+        rows, latency, mixed, others = [], [], [], []
         for case in cases(room):
             if options.only in case.name:
                 more, half = sitting(case, room, options)
@@ -286,6 +126,9 @@ def main():
         for case in mixed_cases(room):
             if options.only in f"mixed, {case.name}":
                 mixed += mixed_sitting(case, room, options)
+        for figure in figures(room):
+            if options.only in figure.name:
+                others += figure_sitting(figure, room, options)
     page = [
         "# What a request costs",
         "",
@@ -305,6 +148,8 @@ def main():
     if mixed:
         page += ["", "Fast requests while one in ten takes 100 ms, 200 a second at random moments (mixed.py); the ratio is that of the p99:", ""]
         page += ["| what | server | p50 ms | p90 ms | p99 ms | ratio | target |", "|---|---|---|---|---|---|---|", *mixed]
+    if others:
+        page += ["", "Other figures:", "", "| what | unit | server | figure | ratio | target |", "|---|---|---|---|---|---|", *others]
     text = "\n".join(page) + "\n"
     print(text)
     if not options.only:

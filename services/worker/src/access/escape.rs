@@ -9,21 +9,16 @@ fn digit(value: u8) -> u8 {
 /// For a line of text, as Apache and nginx write theirs: a quote and a backslash get a backslash, and what is no
 /// printable ASCII becomes `\xhh`. (gunicorn escapes the quote alone: a path with `%0a` begins a new line there.)
 pub fn text(line: &mut Vec<u8>, value: &[u8]) {
-    if all_plain(value) {
-        line.extend_from_slice(value);
-        return;
-    }
-    for &byte in value {
-        match byte {
-            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
-            0x20..=0x7e => line.push(byte),
-            _ => line.extend_from_slice(&[b'\\', b'x', digit(byte >> 4), digit(byte)]),
-        }
-    }
+    escaped(line, value, b"\\x");
 }
 
 /// For a JSON string: bytes outside of printable ASCII come as `\u00XX`, one character for each byte, as WSGI has them.
 pub fn json(line: &mut Vec<u8>, value: &[u8]) {
+    escaped(line, value, b"\\u00");
+}
+
+/// `unprintable` stands before the two digits of a byte that cannot be shown.
+fn escaped(line: &mut Vec<u8>, value: &[u8], unprintable: &[u8]) {
     if all_plain(value) {
         line.extend_from_slice(value);
         return;
@@ -32,7 +27,10 @@ pub fn json(line: &mut Vec<u8>, value: &[u8]) {
         match byte {
             b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
             0x20..=0x7e => line.push(byte),
-            _ => line.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte)]),
+            _ => {
+                line.extend_from_slice(unprintable);
+                line.extend_from_slice(&[digit(byte >> 4), digit(byte)]);
+            }
         }
     }
 }
