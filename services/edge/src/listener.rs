@@ -11,8 +11,10 @@ use crate::tls::handshake;
 use futures_util::FutureExt;
 use rustls::ProtocolVersion;
 use socket2::{Domain, Socket, TcpKeepalive, Type};
+use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -204,13 +206,19 @@ fn admit(
             };
             let acceptor = acceptor.clone();
             tokio::task::spawn_local(async move {
-                secure(stream, (peer, local), &acceptor, thread, counted, shaking).await;
+                // Each on the heap: what a handshake needs is large, and gone when the connection waits for requests.
+                let handshake = secure(stream, (peer, local), &acceptor, thread, counted, shaking);
+                let serving = Box::pin(handshake).await;
+                if let Some(serving) = serving {
+                    serving.await;
+                }
                 drop(working);
             });
         }
     }
 }
 
+/// The handshake; then what serves the connection.
 async fn secure(
     stream: TcpStream,
     (peer, local): (SocketAddr, SocketAddr),
@@ -218,7 +226,7 @@ async fn secure(
     thread: Rc<Thread>,
     counted: Arc<dyn Send + Sync>,
     shaking: connections::Guard,
-) {
+) -> Option<Pin<Box<dyn Future<Output = ()>>>> {
     let begun = Instant::now();
     let limit = thread.view().snapshot.config.timeouts.handshake;
     let stream = match tokio::time::timeout(limit, acceptor.accept(stream)).await {
@@ -234,7 +242,7 @@ async fn secure(
             if let Ok(Err(error)) = other {
                 tracing::debug!(%peer, %error, "a TLS handshake failed");
             }
-            return;
+            return None;
         }
     };
     drop(shaking);
@@ -249,17 +257,29 @@ async fn secure(
     let protocol = match session.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
         // The handshake was the whole validation.
-        Some(b"acme-tls/1") => return,
+        Some(b"acme-tls/1") => return None,
         _ => Protocol::Http1,
     };
     let sni = session.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str());
     let conn = Rc::new(ConnInfo::new(peer, local, Some(TlsInfo { sni, version }), protocol));
     let _ = conn.counted.set(counted);
-    let _open = Open::new(&thread, protocol);
-    match protocol {
-        Protocol::Http1 => protocol::h1::serve(stream, thread, conn).await,
-        Protocol::Http2 => protocol::h2::serve(stream, thread, conn).await,
-    }
+    let open = Open::new(&thread, protocol);
+    Some(match protocol {
+        Protocol::Http1 => {
+            let serving = protocol::h1::serve(stream, thread, conn);
+            Box::pin(async move {
+                let _open = open;
+                serving.await;
+            })
+        }
+        Protocol::Http2 => {
+            let serving = protocol::h2::serve(stream, thread, conn);
+            Box::pin(async move {
+                let _open = open;
+                serving.await;
+            })
+        }
+    })
 }
 
 /// Counts a connection as open while it lives.

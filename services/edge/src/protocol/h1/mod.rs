@@ -26,6 +26,7 @@ use http::{Method, Request, Response, StatusCode};
 use monodon_http1::{Head, Version};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -46,12 +47,13 @@ const DRAINED: u64 = 64 * 1024;
 
 /// Serves one connection to its end. Limits and timeouts: `thread.view().snapshot.config`; draining: `thread.drain`; a request that
 /// cannot be read: [`service::refuse`].
-pub async fn serve<I>(io: I, thread: Rc<Thread>, conn: Rc<ConnInfo>)
+pub fn serve<I>(io: I, thread: Rc<Thread>, conn: Rc<ConnInfo>) -> impl Future<Output = ()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    // Not an `async fn`: its future would keep room for the transport, which is large, beside the one on the heap.
     let connection = Connection { wire: Rc::new(RefCell::new(Wire::new(io))), timer: Timer::new(), thread, conn };
-    connection.run().await;
+    connection.run()
 }
 
 struct Connection<I> {
@@ -81,9 +83,10 @@ where
         let mut idle = Idle::new(self.thread.drain.clone());
         loop {
             let next = match self.incoming(&mut idle).await {
-                Incoming::Head(head) => self.request(head).await,
+                // On the heap, and only while a request is in hand: this state is large, and most connections are idle.
+                Incoming::Head(head) => Box::pin(self.request(head)).await,
                 Incoming::Refused(refused, head) => {
-                    let next = self.refuse(&refused, &head).await;
+                    let next = Box::pin(self.refuse(&refused, &head)).await;
                     scratch::return_head(head);
                     next
                 }
@@ -112,7 +115,7 @@ where
         let mut request = match built {
             Ok(request) => request,
             Err(refused) => {
-                let next = self.refuse_known(&refused, &head, &bytes).await;
+                let next = Box::pin(self.refuse_known(&refused, &head, &bytes)).await;
                 scratch::return_head(head);
                 return next;
             }
@@ -133,8 +136,7 @@ where
 
     /// Has the pipeline make the answer; `None` when the client leaves before.
     async fn ask(&mut self, request: Request<Body>) -> Option<Response<Body>> {
-        // On the heap, and only while a request is in hand: the pipeline's state is large, and most connections are idle.
-        let mut serving = Box::pin(service::serve(&self.thread, &self.conn, request));
+        let mut serving = pin!(service::serve(&self.thread, &self.conn, request));
         let (wire, timer) = (&self.wire, &mut self.timer);
         let response = poll_fn(|cx| {
             if let Poll::Ready(response) = serving.as_mut().poll(cx) {
@@ -152,7 +154,7 @@ where
             return Next::Close { linger: false };
         }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return self.switch(response, asked, promise).await;
+            return Box::pin(self.switch(response, asked, promise)).await;
         }
         // RFC 9110 15.5.9 and 15.5.14: what of the body still comes is not worth waiting for.
         let over = matches!(response.status(), StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE);
