@@ -6,6 +6,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 /// A request's body as the protocols hand it in; the same type as a response's.
 pub type RequestBody = Body;
@@ -16,6 +17,18 @@ pub struct Body {
     kind: Kind,
     sent: u64,
     end: Option<Box<dyn End>>,
+    sending: Option<Sending>,
+}
+
+/// How an answer's body may be taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending {
+    /// Without any progress.
+    pub stall: Duration,
+    /// Bytes a second.
+    pub min_rate: u64,
+    /// By then it has ended or is cut off.
+    pub deadline: Option<Instant>,
 }
 
 enum Kind {
@@ -77,13 +90,23 @@ impl Body {
     }
 
     fn of(kind: Kind) -> Self {
-        Self { kind, sent: 0, end: None }
+        Self { kind, sent: 0, end: None, sending: None }
     }
 
     /// Have `end` told when this body ends.
     pub fn on_end(mut self, end: Box<dyn End>) -> Self {
         self.end = Some(end);
         self
+    }
+
+    /// Have it taken in this way.
+    pub fn taken(mut self, sending: Sending) -> Self {
+        self.sending = Some(sending);
+        self
+    }
+
+    pub fn sending(&self) -> Option<Sending> {
+        self.sending
     }
 
     /// The bytes, where the body is nothing but bytes that are there: they can go out in one write with the head.

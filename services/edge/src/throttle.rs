@@ -12,6 +12,8 @@ pub struct Throttle {
     body: Body,
     /// Bytes a second.
     rate: u64,
+    /// What goes out before the rate holds.
+    free: u64,
     begun: Instant,
     sent: u64,
     /// Taken, and not given out yet.
@@ -23,13 +25,19 @@ impl Throttle {
     pub fn new(body: Body, rate: u64) -> Self {
         let now = Instant::now();
         let sleep = Box::pin(tokio::time::sleep_until(now));
-        Self { body, rate: rate.max(1), begun: now, sent: 0, held: Bytes::new(), sleep }
+        Self { body, rate: rate.max(1), free: 0, begun: now, sent: 0, held: Bytes::new(), sleep }
+    }
+
+    /// So much of the body goes out before the rate holds.
+    pub fn after(mut self, free: u64) -> Self {
+        self.free = free;
+        self
     }
 
     /// As nginx counts: the first second's bytes at once.
     fn allowed(&self) -> u64 {
         let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1000);
-        (self.rate.saturating_mul(millis) / 1000).saturating_sub(self.sent)
+        (self.rate.saturating_mul(millis) / 1000).saturating_add(self.free).saturating_sub(self.sent)
     }
 }
 

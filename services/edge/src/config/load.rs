@@ -251,9 +251,7 @@ impl Reader<'_> {
     }
 
     fn timeouts(&mut self) -> Timeouts {
-        for key in
-            ["head_timeout", "body_timeout", "send_timeout", "idle_timeout", "connect_timeout", "first_byte_timeout"]
-        {
+        for key in ["head_timeout", "idle_timeout", "connect_timeout"] {
             if self.values.duration(key).is_zero() {
                 self.wrong(key, "expected more than 0");
             }

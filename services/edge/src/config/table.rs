@@ -175,12 +175,6 @@ const SETTINGS: &[Setting] = &[
         ..setting("head_timeout", Kind::Duration, "10s", "For the whole head of a request, and for a TLS handshake.")
     },
     Setting {
-        aliases: &["client_body_timeout"],
-        ..setting("body_timeout", Kind::Duration, "30s", "Between two parts of a request body.")
-    },
-    setting("min_rate", Kind::Size, "240", "Bytes a second that a request body must bring after its first 10 s."),
-    setting("send_timeout", Kind::Duration, "30s", "For a client to take a further part of an answer."),
-    Setting {
         aliases: &["keepalive_timeout"],
         ..setting(
             "idle_timeout",
@@ -192,15 +186,6 @@ const SETTINGS: &[Setting] = &[
     Setting {
         aliases: &["proxy_connect_timeout"],
         ..setting("connect_timeout", Kind::Duration, "1s", "For a connection to the upstream.")
-    },
-    Setting {
-        aliases: &["proxy_read_timeout"],
-        ..setting(
-            "first_byte_timeout",
-            Kind::Duration,
-            "35s",
-            "For the first byte of the upstream's answer; longer than the worker's `timeout`, which should strike first.",
-        )
     },
     setting("queue_timeout", Kind::Duration, "10s", "How long a request waits for a free slot of the upstream."),
     setting(

@@ -206,6 +206,7 @@ reasons! {
     AuthBusy "auth_busy",
     RateLimited "rate_limited",
     AtATime "too_many_at_a_time",
+    TimeoutRequest "timeout_request",
     Maintenance "maintenance",
 }
 

@@ -1,5 +1,7 @@
 //! How slow a client may read an answer: no progress for a time, or too little over a longer one.
 
+use crate::body::Body;
+use crate::service::Thread;
 use crate::timer::Timer;
 use std::io;
 use std::task::{Context, Poll};
@@ -23,6 +25,18 @@ pub struct Pace {
 impl Pace {
     pub fn new(stall: Duration, rate: u64) -> Self {
         Self { stall, rate, blocked: Duration::ZERO, since: None, bytes: 0 }
+    }
+
+    /// As the answer's route has it.
+    pub fn of(body: &Body, thread: &Thread) -> Self {
+        match body.sending() {
+            Some(sending) => Self::new(sending.stall, sending.min_rate),
+            None => {
+                let view = thread.view();
+                let config = &view.snapshot.config;
+                Self::new(config.timeouts.send, config.limits.min_rate)
+            }
+        }
     }
 
     /// So many bytes were taken.

@@ -134,7 +134,7 @@ pub async fn dispatch(
             return Ok(answer);
         }
         let seen = filters::Seen::of(parts, record);
-        let target = match act(&asked, place, parts, body, record, said).await? {
+        let target = match in_time(&asked, place, parts, body, record, said).await? {
             Step::Again(target, rest) => {
                 body = rest;
                 target
@@ -166,6 +166,25 @@ pub async fn dispatch(
         path = Some(path::normalise(parts.uri.path()).map_err(|_| wrong)?.into_owned());
     }
     Err(Failure::CYCLE)
+}
+
+/// Acts within the time that the whole request may take.
+async fn in_time(
+    asked: &Asked<'_>,
+    place: Place<'_>,
+    parts: &mut Parts,
+    body: Body,
+    record: &mut Record,
+    said: Said<'_>,
+) -> Result<Step, Failure> {
+    match record.options().timeouts.request.map(|limit| record.begun + limit) {
+        None => act(asked, place, parts, body, record, said).await,
+        Some(deadline) => {
+            // On the heap: few have a deadline, and all would pay for the room.
+            let acting = Box::pin(act(asked, place, parts, body, record, said));
+            tokio::time::timeout_at(deadline.into(), acting).await.unwrap_or(Err(Failure::LATE))
+        }
+    }
 }
 
 async fn act(

@@ -36,6 +36,7 @@ impl Failure {
     /// A route that gives no answer: the protocol closes the connection, or resets the stream.
     pub const CLOSED: Self = Self::new(StatusCode::FORBIDDEN, Reason::Closed, "closed");
     pub const RATE: Self = Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::RateLimited, "rate_limited");
+    pub const LATE: Self = Self::new(StatusCode::GATEWAY_TIMEOUT, Reason::TimeoutRequest, "timeout_request");
     pub const AT_A_TIME: Self = Self::new(StatusCode::TOO_MANY_REQUESTS, Reason::AtATime, "too_many_at_a_time");
     pub const PRECONDITION: Self = Self::new(StatusCode::PRECONDITION_FAILED, Reason::BadRequest, "precondition");
     pub const TOO_LARGE: Self = Self::new(StatusCode::PAYLOAD_TOO_LARGE, Reason::TooLarge, "body_too_large");

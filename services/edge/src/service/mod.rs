@@ -15,13 +15,14 @@ pub use failure::Failure;
 pub use thread::{Thread, View};
 
 use crate::access_log::Record;
-use crate::body::{Body, RequestBody};
+use crate::body::{Body, RequestBody, Sending};
 use crate::buffer::{self, BodyLimits, Buffered};
 use crate::connection::ConnInfo;
 use crate::headers::forward::{self, Origin};
 use crate::router::Entry;
 use crate::template::{Scope, Template};
-use crate::upstream::{Meta, Upstream};
+use crate::throttle::Throttle;
+use crate::upstream::{Meta, Upstream, Waits};
 use crate::{error_pages, headers, host, limits, path, redirect, template};
 pub use dispatch::Asked;
 use dispatch::dispatch;
@@ -185,7 +186,18 @@ fn finish(
         }
         *response.body_mut() = Body::empty();
     }
-    response.map(|body| body.on_end(record))
+    let times = &record.options().timeouts;
+    let sending = Sending {
+        stall: times.send,
+        min_rate: times.min_send_rate,
+        deadline: times.request.map(|limit| record.begun + limit),
+    };
+    let (rate, after) = (times.limit_rate, times.limit_rate_after);
+    response.map(|body| {
+        let slowed = rate > 0 && !http_body::Body::is_end_stream(&body);
+        let body = if slowed { Body::stream(Throttle::new(body, rate).after(after)) } else { body };
+        body.on_end(record).taken(sending)
+    })
 }
 
 /// Of the request as the client sent it, whatever has become of it since.
@@ -311,8 +323,8 @@ async fn to_upstream(
         let limits = BodyLimits {
             total: limit,
             memory: config.limits.buffer_memory,
-            wait: config.timeouts.body,
-            min_rate: config.limits.min_rate,
+            wait: record.options().timeouts.body,
+            min_rate: record.options().timeouts.min_rate,
         };
         buffer::collect(body, &limits, &view.snapshot.spool).await?
     };
@@ -324,9 +336,11 @@ async fn to_upstream(
         changes.apply(&mut parts.headers, |template| filled(template, record, asked.host, asked.scheme));
     }
     let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    let times = &record.options().timeouts;
     let meta = Meta {
         request_id: record.id.clone(),
         idempotent,
+        waits: Waits { first_byte: times.first_byte, read: times.read },
         client: Some(origin.client_ip),
         secure: asked.scheme == "https",
         lane: view.snapshot.lanes.get(record.entry.map(|entry| entry.place), record.route).cloned(),

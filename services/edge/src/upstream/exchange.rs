@@ -63,7 +63,7 @@ pub async fn send(
         let (out, upload) = written(&parts, &body, upgrade.is_some(), retry);
         connection.wire.begin(out, upload, to_head);
         let sent = Instant::now();
-        let outcome = match InFlight::new(pool, permit, connection).head(sent).await {
+        let outcome = match InFlight::new(pool, permit, connection, meta.waits).head(sent).await {
             Ok((sending, head)) => {
                 timing.first_byte = sent.elapsed();
                 timing.status = head.status.as_u16();

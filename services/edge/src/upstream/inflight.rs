@@ -1,12 +1,12 @@
 //! A request that has been handed to a connection, until its answer is on its way.
 
-use super::UpstreamError;
 use super::address::{Kind, Permit};
 use super::answer::Head;
 use super::connect::Connection;
 use super::http1::Fault;
 use super::pool::Pool;
 use super::response;
+use super::{UpstreamError, Waits};
 use crate::body::{Body, BodyError};
 use crate::upgrade::OnUpgrade;
 use bytes::Bytes;
@@ -38,6 +38,7 @@ pub struct InFlight {
     pool: Rc<Pool>,
     held: Option<(Permit, Connection)>,
     stage: Stage,
+    waits: Waits,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,13 +49,22 @@ enum Stage {
 }
 
 impl InFlight {
-    pub fn new(pool: &Rc<Pool>, permit: Permit, connection: Connection) -> Self {
-        Self { pool: pool.clone(), held: Some((permit, connection)), stage: Stage::Head }
+    pub fn new(pool: &Rc<Pool>, permit: Permit, connection: Connection, waits: Waits) -> Self {
+        Self { pool: pool.clone(), held: Some((permit, connection)), stage: Stage::Head, waits }
+    }
+
+    fn first_byte(&self) -> Duration {
+        self.waits.first_byte.unwrap_or(self.pool.shared.settings.first_byte)
+    }
+
+    /// Between two parts.
+    fn read(&self) -> Duration {
+        self.waits.read.unwrap_or_else(|| self.first_byte())
     }
 
     /// The answer's head, in time.
     pub async fn head(mut self, sent: Instant) -> Result<(Self, Head), Broken> {
-        let limit = self.pool.shared.settings.first_byte;
+        let limit = self.first_byte();
         if let Some((_, connection)) = &mut self.held {
             connection.timer.set_at(sent.into(), limit);
         }
@@ -169,7 +179,7 @@ impl InFlight {
 
     /// A small answer of known length needs neither task nor buffer.
     async fn whole(mut self) -> Result<Body, Broken> {
-        let limit = self.pool.shared.settings.first_byte;
+        let limit = self.read();
         let mut waiting = false;
         let result = poll_fn(|cx| {
             let Some((_, connection)) = &mut self.held else { return Poll::Ready(None) };
@@ -220,15 +230,16 @@ impl InFlight {
             }
         }
         self.stage = Stage::Over;
+        let read = self.read();
         match self.held.take() {
-            Some((permit, connection)) => Ok(response::pump(&self.pool, permit, connection, parts)),
+            Some((permit, connection)) => Ok(response::pump(&self.pool, permit, connection, parts, read)),
             None => Ok(Body::empty()),
         }
     }
 
     /// Nobody waits for the answer any more.
     async fn outlive(mut self) {
-        let limit = self.pool.shared.settings.first_byte;
+        let limit = self.first_byte();
         let _working = self.pool.drain.working();
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
         if stage == Stage::Head {
@@ -257,7 +268,7 @@ impl Drop for InFlight {
             return;
         }
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
-        let orphan = Self { pool: self.pool.clone(), held: self.held.take(), stage };
+        let orphan = Self { pool: self.pool.clone(), held: self.held.take(), stage, waits: self.waits };
         self.pool.adopt(orphan);
     }
 }

@@ -110,8 +110,17 @@ pub struct Meta {
     pub secure: bool,
     /// Its route's way to the upstream, where that is bounded or measured.
     pub lane: Option<Arc<Lane>>,
+    pub waits: Waits,
     /// Filled in on the way, whatever becomes of the request.
     pub timing: Cell<Timing>,
+}
+
+/// What the request's route has otherwise than the upstream.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Waits {
+    pub first_byte: Option<Duration>,
+    /// Between two parts of the answer.
+    pub read: Option<Duration>,
 }
 
 /// For the access log and the metrics.

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 /// When the client has left, this much more is read for the connection's and the process's sake.
 const DRAIN: u64 = 16 << 20;
@@ -107,14 +108,14 @@ impl http_body::Body for Live {
 }
 
 /// Reads the rest of the answer at the upstream's speed in a task of its own.
-pub fn pump(pool: &Rc<Pool>, permit: Permit, connection: Connection, parts: Parts) -> Body {
+pub fn pump(pool: &Rc<Pool>, permit: Permit, connection: Connection, parts: Parts, read: Duration) -> Body {
     let length = connection.wire.left().map(|left| left + parts.len() as u64);
     let (writer, reader) = pipe(&pool.shared.spool, pool.shared.settings.memory, length);
     let working = pool.drain.working();
     let pool = pool.clone();
     tokio::task::spawn_local(async move {
         let _working = working;
-        let mut pump = Pump { pool, connection, writer, drained: 0 };
+        let mut pump = Pump { pool, connection, writer, drained: 0, read };
         let end = pump.run(parts).await;
         if end.is_ok() {
             pump.pool.put(permit.address(), pump.connection);
@@ -132,6 +133,8 @@ struct Pump {
     connection: Connection,
     writer: Writer,
     drained: u64,
+    /// For each further part: the worker ends a request that takes longer.
+    read: Duration,
 }
 
 impl Pump {
@@ -140,11 +143,9 @@ impl Pump {
         for part in parts.more {
             self.pass(part).await?;
         }
-        let limit = self.pool.shared.settings.first_byte;
-        // Each further part has as long as the first: the worker ends a request that takes longer.
         loop {
             let Connection { wire, timer, .. } = &mut self.connection;
-            timer.set(limit);
+            timer.set(self.read);
             let frame = poll_fn(|cx| match wire.poll_frame(cx) {
                 Poll::Ready(frame) => Poll::Ready(Ok(frame)),
                 Poll::Pending => timer.poll(cx).map(|()| Err(BodyError::TooSlow)),

@@ -65,7 +65,7 @@ impl Frame {
                 let text = if block[1] & 0x80 == 0 { value.to_vec() } else { digits(value) };
                 String::from_utf8(text).unwrap().parse().unwrap()
             }
-            other => panic!("no status first: {other:#x}"),
+            other => panic!("no status first: {other:#x} on stream {}", self.stream),
         }
     }
 }

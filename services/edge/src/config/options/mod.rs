@@ -10,6 +10,7 @@ pub mod limits;
 pub mod log;
 pub mod requests;
 pub mod slots;
+pub mod timeouts;
 
 use super::load::Reader;
 use crate::error_pages::Page;
@@ -25,6 +26,7 @@ macro_rules! with_options {
             $($own,)*
             monodon_settings::Section::$section("Requests", $crate::config::options::requests::SETTINGS),
             monodon_settings::Section::$section("Access", $crate::config::options::access::SETTINGS),
+            monodon_settings::Section::$section("Times and rates", $crate::config::options::timeouts::SETTINGS),
             monodon_settings::Section::$section("Limits by client and key", $crate::config::options::limits::SETTINGS),
             monodon_settings::Section::$section("Headers", $crate::config::options::headers::SETTINGS),
             monodon_settings::Section::$section("Compression", $crate::config::options::compress::SETTINGS),
@@ -42,6 +44,7 @@ pub(super) use with_options;
 pub struct Options {
     pub requests: requests::Requests,
     pub access: access::Access,
+    pub timeouts: timeouts::Timeouts,
     pub limits: limits::Limits,
     pub files: files::Files,
     pub headers: headers::Headers,
@@ -65,6 +68,7 @@ impl Reader<'_> {
         let options = Options {
             requests: requests::Requests::read(&mut levels),
             access: access::Access::read(&mut levels),
+            timeouts: timeouts::Timeouts::read(&mut levels),
             limits: limits::Limits::read(&mut levels, &zones),
             files: files::Files::read(&mut levels),
             headers: headers::Headers::read(&mut levels, report_path.as_deref()),
@@ -103,6 +107,12 @@ impl<'a> Levels<'a> {
     /// For what adds up over the levels.
     pub fn outermost_first(&self) -> impl Iterator<Item = &'a Values> + use<'a> {
         self.values.iter().rev().copied()
+    }
+
+    /// The site's or the route's level that sets `key`.
+    pub fn inner(&self, key: &str) -> Option<&'a Values> {
+        let (_, inner) = self.values.split_last()?;
+        inner.iter().copied().find(|values| values.is_set(key))
     }
 
     /// Tells what is wrong with a value. Once: where it is set, not where it is inherited.

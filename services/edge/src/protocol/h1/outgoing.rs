@@ -43,7 +43,12 @@ where
         let mut out = scratch::buffer();
         let (send, keep) = response::head(&mut out, &response, asked);
         let mut body = response.into_body();
-        let sent = self.send_all(&mut out, &mut body, send).await;
+        let sent = match body.sending().and_then(|sending| sending.deadline) {
+            None => self.send_all(&mut out, &mut body, send).await,
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), self.send_all(&mut out, &mut body, send))
+                .await
+                .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        };
         scratch::return_buffer(out);
         match sent {
             Err(error) => {
@@ -62,11 +67,7 @@ where
     }
 
     async fn send_all(&mut self, out: &mut Vec<u8>, body: &mut Body, send: Send) -> io::Result<()> {
-        let mut pace = {
-            let view = self.thread.view();
-            let config = &view.snapshot.config;
-            Pace::new(config.timeouts.send, config.limits.min_rate)
-        };
+        let mut pace = Pace::of(body, &self.thread);
         match (send, body.take_full()) {
             (Send::Nothing, _) => {
                 self.write(out, &[], &[], &mut pace).await?;

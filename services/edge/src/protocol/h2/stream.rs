@@ -55,8 +55,15 @@ pub async fn serve(
     if nothing {
         return;
     }
-    let pace = pace(&thread);
-    match send_all(&mut send, &mut body, pace).await {
+    let pace = Pace::of(&body, &thread);
+    let deadline = body.sending().and_then(|sending| sending.deadline);
+    let sent = match deadline {
+        None => send_all(&mut send, &mut body, pace).await,
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), send_all(&mut send, &mut body, pace))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+    };
+    match sent {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
             tracing::debug!(peer = %conn.peer, "an HTTP/2 client stopped reading an answer; its stream is closed");
@@ -66,12 +73,6 @@ pub async fn serve(
         }
         Err(_) => send.send_reset(Reason::INTERNAL_ERROR),
     }
-}
-
-fn pace(thread: &Thread) -> Pace {
-    let view = thread.view();
-    let config = &view.snapshot.config;
-    Pace::new(config.timeouts.send, config.limits.min_rate)
 }
 
 /// Fields of a connection have no place in HTTP/2 (RFC 9113, section 8.2.2).

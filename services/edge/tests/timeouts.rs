@@ -1,0 +1,236 @@
+//! How long things may take, and how slowly they may go: by route, of clients and of applications.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::frames::{self, Frames, block};
+use common::{Connection, Edge, Setup, Upstream, get, until};
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
+fn head(stream: &mut TcpStream, fields: &str) {
+    let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes());
+}
+
+fn say(stream: &mut TcpStream, text: &str) {
+    let _ = stream.write_all(text.as_bytes());
+}
+
+/// An application that is slow in the way that its path says; a second is long before the timeouts set here.
+fn slow() -> Upstream {
+    Upstream::start(|seen, stream| {
+        let wait = || std::thread::sleep(Duration::from_secs(2));
+        match seen.path() {
+            path if path.starts_with("/head") => wait(),
+            path if path.starts_with("/part") => {
+                head(stream, "Content-Length: 10\r\n");
+                say(stream, "hello");
+                wait();
+                say(stream, "hello");
+                return true;
+            }
+            path if path.starts_with("/pump") => {
+                head(stream, "Transfer-Encoding: chunked\r\n");
+                say(stream, "5\r\nhello\r\n");
+                wait();
+                say(stream, "0\r\n\r\n");
+                return true;
+            }
+            path if path.starts_with("/events") => {
+                head(stream, "Content-Type: text/event-stream\r\n");
+                say(stream, "data: 1\n\n");
+                wait();
+                say(stream, "data: 2\n\n");
+                return false;
+            }
+            _ => {}
+        }
+        common::upstream::reply(stream, 200, &[], "hello")
+    })
+}
+
+fn edge(upstream: &Upstream, text: &str) -> Edge {
+    Setup::default().plain().file(&format!("upstream = ['{}']\n{text}", upstream.address)).start()
+}
+
+/// A connection that has asked, and how its answer ends.
+fn ask(edge: &Edge, path: &str) -> (Connection, String) {
+    let mut connection = Connection::plain(edge.http).unwrap();
+    connection.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).unwrap();
+    let head = connection.head().unwrap();
+    (connection, head)
+}
+
+#[test]
+fn of_the_upstream_by_route() {
+    let upstream = slow();
+    let edge = edge(
+        &upstream,
+        "[[site]]\n\
+         [[site.route]]\npath = '/head/short'\nupstream = 'default'\nfirst_byte_timeout = '300ms'\n\
+         [[site.route]]\npath = '/part/short'\nupstream = 'default'\nread_timeout = '300ms'\n\
+         [[site.route]]\npath = '/pump/short'\nupstream = 'default'\nread_timeout = '300ms'\n\
+         [[site.route]]\npath = '/events/short'\nupstream = 'default'\nread_timeout = '300ms'\n\
+         [[site.route]]\npath = '/part/first'\nupstream = 'default'\nfirst_byte_timeout = '300ms'\nread_timeout = '30s'\n\
+         [[site.route]]\npath = '/'\nupstream = 'default'\n",
+    );
+    assert_eq!(get(edge.http, "/head/short", &[]).status, 504);
+    assert_eq!(get(edge.http, "/head", &[]).status, 200);
+    assert_eq!(get(edge.http, "/part/short", &[]).status, 504);
+    assert_eq!(get(edge.http, "/part/first", &[]).text(), "hellohello");
+    let (mut connection, head) = ask(&edge, "/pump/short");
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let rest = connection.read_to_end();
+    assert!(rest.ends_with(b"hello\r\n"), "cut off, and seen to be: {}", String::from_utf8_lossy(&rest));
+    assert_eq!(get(edge.http, "/pump", &[]).text(), "hello");
+    // An event stream may be silent.
+    assert_eq!(get(edge.http, "/events/short", &[]).text(), "data: 1\n\ndata: 2\n\n");
+}
+
+#[test]
+fn of_the_whole_request() {
+    let upstream = slow();
+    let edge = edge(
+        &upstream,
+        "request_timeout = '500ms'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'\n\
+         [[site.route]]\npath = '/head/long'\nupstream = 'default'\nrequest_timeout = 0\n",
+    );
+    assert_eq!(get(edge.http, "/head", &[]).status, 504);
+    assert_eq!(edge.access_line(|line| line["status"] == 504)["reason"], "timeout_request");
+    assert_eq!(get(edge.http, "/head/long", &[]).status, 200);
+    assert_eq!(get(edge.http, "/", &[]).status, 200);
+    let (mut connection, head) = ask(&edge, "/events");
+    assert!(head.starts_with("HTTP/1.1 200"));
+    let rest = String::from_utf8(connection.read_to_end()).unwrap();
+    assert!(rest.contains("data: 1") && !rest.contains("data: 2") && !rest.ends_with("0\r\n\r\n"), "{rest}");
+    // A body that does not come, either.
+    let mut connection = Connection::plain(edge.http).unwrap();
+    connection.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe").unwrap();
+    assert_eq!(connection.answer().unwrap().status, 504);
+}
+
+#[test]
+fn of_the_whole_request_in_http2() {
+    let upstream = slow();
+    let edge = Setup::default().args(upstream.flag()).args(["--request-timeout", "500ms"]).start();
+    let mut client = Frames::open(&edge, &edge.ca());
+    let path = |path| block(&[frames::GET[0], frames::GET[1], frames::GET[2], (":path", path)]);
+    // Until it has answered once, nobody knows how many at a time the application takes.
+    assert_eq!(client.ask(1, &path("/")), 200);
+    assert_eq!(client.ask(3, &path("/head")), 504);
+    assert_eq!(client.ask(7, &path("/events")), 200);
+    let end = client.until(|frame| frame.stream == 7 && frame.kind == frames::RST_STREAM).unwrap();
+    assert_eq!(end.code(), frames::CANCEL);
+    assert_eq!(client.ask(9, &path("/")), 200);
+}
+
+#[test]
+fn of_a_body_by_route() {
+    let upstream = Upstream::saying("hello");
+    let edge = edge(
+        &upstream,
+        "body_timeout = '300ms'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'\n\
+         [[site.route]]\npath = '/upload'\nupstream = 'default'\nbody_timeout = '60s'\n",
+    );
+    let post = |path: &str| {
+        let mut connection = Connection::plain(edge.http).unwrap();
+        connection.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")).unwrap();
+        connection
+    };
+    let mut patient = post("/upload");
+    assert_eq!(post("/").answer().unwrap().status, 408);
+    patient.send("llo").unwrap();
+    assert_eq!(patient.answer().unwrap().status, 200);
+}
+
+/// A client that does not read is cut off after its route's time, and holds no place at the application meanwhile.
+#[test]
+fn of_a_reader_by_route() {
+    let upstream = Upstream::start(|seen, stream| {
+        let size = if seen.path().starts_with("/big") { 64 << 20 } else { 5 };
+        common::upstream::reply(stream, 200, &[], vec![b'x'; size])
+    });
+    let text = "max_connections = 1\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'\n\
+                [[site.route]]\npath = '/big/short'\nupstream = 'default'\nsend_timeout = '500ms'\n";
+    let edge = Setup::default().file(&format!("upstream = ['{}']\n{text}", upstream.address)).start();
+    let ca = edge.ca();
+    let ask = |path: &str| {
+        let mut connection = Connection::tls(edge.https, &ca, "localhost", &["http/1.1"]).unwrap();
+        connection.send(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).unwrap();
+        connection
+    };
+    let mut patient = ask("/big");
+    assert!(patient.head().unwrap().starts_with("HTTP/1.1 200"));
+    let _stalled = ask("/big/short");
+    until("it is cut off", || edge.metric("monodon_edge_answers_stalled_total") == 1.0);
+    // The one connection to the application is free all along.
+    assert_eq!(ask("/small").answer().unwrap().text(), "xxxxx");
+    let mut left = 64 << 20;
+    while left > 0 {
+        left -= patient.bytes(left.min(1 << 20)).unwrap().len();
+    }
+    // And in HTTP/2, where only its stream ends.
+    let mut client = Frames::open(&edge, &ca);
+    let path = |path| block(&[frames::GET[0], frames::GET[1], frames::GET[2], (":path", path)]);
+    assert_eq!(client.ask(1, &path("/big/short")), 200);
+    let end = client.until(|frame| frame.kind == frames::RST_STREAM).unwrap();
+    assert_eq!((end.stream, end.code()), (1, frames::CANCEL));
+    client.write(frames::WINDOW_UPDATE, 0, 0, &[0, 1, 0, 0]);
+    assert_eq!(client.ask(3, &path("/small")), 200);
+}
+
+#[test]
+fn so_many_bytes_a_second() {
+    let upstream = Upstream::start(|_, stream| common::upstream::reply(stream, 200, &[], vec![b'x'; 300_000]));
+    let edge = edge(
+        &upstream,
+        "[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'\n\
+         [[site.route]]\npath = '/slow'\nupstream = 'default'\nlimit_rate = '100KB'\nlimit_rate_after = '100KB'\n",
+    );
+    assert_eq!(get(edge.http, "/", &[]).body.len(), 300_000);
+    let begun = std::time::Instant::now();
+    let answer = get(edge.http, "/slow", &[]);
+    assert_eq!((answer.body.len(), answer.header("content-length")), (300_000, Some("300000")));
+    // What is free, and a second's worth at once; 95,200 bytes are left to be slowed: never faster than that.
+    assert!(begun.elapsed() > Duration::from_millis(500), "{:?}", begun.elapsed());
+}
+
+/// Many that are slow in every way, beside one that is fast.
+#[test]
+fn slow_clients_leave_the_fast_unharmed() {
+    let upstream = Upstream::start(|seen, stream| {
+        let size = if seen.path() == "/big" { 8 << 20 } else { 5 };
+        common::upstream::reply(stream, 200, &[], vec![b'x'; size])
+    });
+    let edge = edge(&upstream, "max_connections = 2\nhead_timeout = '60s'\nbody_timeout = '60s'\n");
+    let mut held = Vec::new();
+    for number in 0..500 {
+        let mut connection = Connection::plain(edge.http).unwrap();
+        let text = match number % 4 {
+            0 => "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ",
+            1 => "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nslow",
+            2 => "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\nslow",
+            // They ask, and do not read: but few, for each is 8 MB.
+            _ if number < 40 => "GET /big HTTP/1.1\r\nHost: a\r\n\r\n",
+            _ => "",
+        };
+        connection.send(text).unwrap();
+        held.push(connection);
+    }
+    until("they are all there", || {
+        edge.metric("monodon_edge_connections{protocol=\"http/1\",state=\"active\"}") >= 250.0
+    });
+    let mut fast = Connection::plain(edge.http).unwrap();
+    for _ in 0..200 {
+        assert_eq!(fast.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").text(), "xxxxx");
+    }
+    // None of the slow holds a place at the application, which has two.
+    let seen = upstream.seen();
+    assert!(seen.iter().all(|request| request.line.starts_with("GET")), "half a body is no request");
+    // They go on as if nothing had been.
+    held[0].send("1\r\n\r\n").unwrap();
+    assert_eq!(held[0].answer().unwrap().status, 200);
+    held[1].send(vec![b'x'; 100_000 - 4]).unwrap();
+    assert_eq!(held[1].answer().unwrap().status, 200);
+}
