@@ -102,7 +102,15 @@ impl Thread {
         let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let request_id = HeaderValue::from_static("test");
         let lane = self.2.clone();
-        let meta = Meta { request_id, idempotent, client: self.3, secure: false, lane, waits: Default::default(), timing: Cell::default() };
+        let meta = Meta {
+            request_id,
+            idempotent,
+            client: self.3,
+            secure: false,
+            lane,
+            waits: Default::default(),
+            timing: Cell::default(),
+        };
         let result = self.0.send(parts, body, &meta).await;
         self.1.set(meta.timing.get());
         result
