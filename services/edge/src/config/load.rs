@@ -479,3 +479,7 @@ mod compress_tests;
 #[cfg(test)]
 #[path = "headers_tests.rs"]
 mod headers_tests;
+
+#[cfg(test)]
+#[path = "upstreams_tests.rs"]
+mod upstreams_tests;

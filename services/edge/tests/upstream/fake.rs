@@ -245,6 +245,10 @@ async fn answer(
             stream.write_all(text.as_bytes()).await?;
             return Ok(true);
         }
+        "busy" => {
+            stream.write_all(format!("HTTP/1.1 503 No\r\n{process}Content-Length: 0\r\n\r\n").as_bytes()).await?;
+            return Ok(true);
+        }
         "sleep" => tokio::time::sleep(Duration::from_millis(number as u64)).await,
         "gate" => state.gate.acquire().await.unwrap().forget(),
         "silent" => std::future::pending().await,

@@ -1,7 +1,9 @@
 //! The upstream against servers that speak raw HTTP/1 and count what is done to them.
 #![allow(clippy::unwrap_used)]
 
+mod balance;
 mod bodies;
+mod bulkheads;
 mod fake;
 mod health;
 mod kit;
