@@ -212,7 +212,7 @@ impl Health {
                 None => levels.wrong("check_status", format!("expected statuses such as 200 or 200-299, got {text:?}")),
             }
         }
-        if check.statuses.is_empty() {
+        if levels.of("check_status").list("check_status").is_empty() {
             levels.wrong("check_status", "expected at least one, such as 200-399");
         }
         if http::HeaderValue::from_str(&check.host).is_err() || check.host.is_empty() || check.host.contains(' ') {
