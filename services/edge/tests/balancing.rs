@@ -24,7 +24,8 @@ fn servers_have_nginx_s_words() {
     let texts: Vec<String> = (0..12).map(|_| get(edge.http, "/", &[]).text()).collect();
     let count = |name: &str| texts.iter().filter(|text| *text == name).count();
     assert_eq!((count("first"), count("second"), count("backup")), (9, 3, 0));
-    let labels = |address| format!("monodon_edge_upstream_state{{upstream=\"node\",address=\"{address}\",state=\"up\"}}");
+    let labels =
+        |address| format!("monodon_edge_upstream_state{{upstream=\"node\",address=\"{address}\",state=\"up\"}}");
     for upstream in [&first, &second, &backup] {
         assert_eq!(edge.metric(&labels(upstream.address)) as u32, 1);
     }
@@ -79,7 +80,8 @@ fn a_check_may_want_a_status_and_words() {
          [[site]]\n[[site.route]]\npath = '/'\nupstream = 'node'\n",
         good.address, bad.address, bad.address
     ));
-    let told = format!("monodon_edge_upstream_state{{upstream=\"node\",address=\"{}\",state=\"not_ready\"}}", bad.address);
+    let told =
+        format!("monodon_edge_upstream_state{{upstream=\"node\",address=\"{}\",state=\"not_ready\"}}", bad.address);
     until("it is known", || edge.metric(&told) as u32 == 1);
     for _ in 0..6 {
         assert_eq!(get(edge.http, "/", &[]).text(), "good");

@@ -55,16 +55,12 @@ fn max_slots_is_the_innermost_level_s() {
          [[site.route]]\npath = '/c'\nupstream = 'default'\nmax_slots = 'off'\n\
          [[site.route]]\npath = '/d'\nupstream = 'default'\n",
     );
-    let mut routes: Vec<_> = config.sites[0].routes.iter().map(|route| (&*route.name, route.options.slots.max)).collect();
+    let mut routes: Vec<_> =
+        config.sites[0].routes.iter().map(|route| (&*route.name, route.options.slots.max)).collect();
     routes.sort_by_key(|(name, _)| *name);
     assert_eq!(
         routes,
-        [
-            ("/a", MaxSlots::Number(3)),
-            ("/b", MaxSlots::Share(75)),
-            ("/c", MaxSlots::Off),
-            ("/d", MaxSlots::Auto),
-        ]
+        [("/a", MaxSlots::Number(3)), ("/b", MaxSlots::Share(75)), ("/c", MaxSlots::Off), ("/d", MaxSlots::Auto),]
     );
 }
 
@@ -74,7 +70,10 @@ fn every_slip_is_told_with_its_place() {
         ("servers = ['a:1 wait=3']", "edge.toml:3: servers: \"wait=3\" is not a word for a server; there are weight=N"),
         ("servers = ['a:1 weight=0']", "edge.toml:3: servers: weight=0: expected a whole number from 1"),
         ("servers = ['a']", "edge.toml:3: servers: expected an address such as node:3000"),
-        ("balance = 'fair'", "edge.toml:3: balance: expected one of slots, least_conn, round_robin, random, ip_hash, hash"),
+        (
+            "balance = 'fair'",
+            "edge.toml:3: balance: expected one of slots, least_conn, round_robin, random, ip_hash, hash",
+        ),
         ("balance = 'hash'", "edge.toml:3: balance: hash needs the setting `hash`, such as"),
         ("hash = 'body'", "edge.toml:3: hash: expected header:NAME, cookie:NAME, uri or ip, got \"body\""),
         ("hash = 'header:a b'", "edge.toml:3: hash: expected header:NAME"),
@@ -97,10 +96,10 @@ fn every_slip_is_told_with_its_place() {
         assert_eq!(told.lines().count(), 1, "{line}: {told}");
     }
     for (value, got) in [("0", "0"), ("101%", "101%"), ("many", "many"), ("-1", "-1")] {
-        let told =
-            problems_of(&format!("[[site]]\n[[site.route]]\npath = '/'\nclose = true\nmax_slots = '{value}'"));
-        let wrong =
-            format!("edge.toml:5: max_slots: expected a number of at least 1, a share from 1% to 100%, auto or off, got {got:?}");
+        let told = problems_of(&format!("[[site]]\n[[site.route]]\npath = '/'\nclose = true\nmax_slots = '{value}'"));
+        let wrong = format!(
+            "edge.toml:5: max_slots: expected a number of at least 1, a share from 1% to 100%, auto or off, got {got:?}"
+        );
         assert!(told.contains(&wrong), "{told}");
     }
     // The flat one's.

@@ -1,10 +1,48 @@
 //! Which routes of a configuration are held to some of their upstream's slots, or measured because another is.
 
+use super::bulkhead::Bulkhead;
 use super::{Lane, Shared};
 use crate::config::{Action, Config, MaxSlots, Site};
 use monodon_admin::text::Family;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, Weak};
+
+/// The routes that are bounded or measured at one upstream.
+#[derive(Default)]
+pub(super) struct Registry {
+    all: Vec<Weak<Lane>>,
+    /// Of all routes that are slow.
+    slow: Option<Arc<Bulkhead>>,
+}
+
+impl Shared {
+    /// A route's way here. One that a reload has not changed keeps its places and its counts.
+    pub fn lane(&self, site: &str, route: Option<&str>, max: MaxSlots) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = lanes.all.iter().filter_map(Weak::upgrade);
+        let mut same = known.filter(|lane| lane.site == site && lane.route.as_deref() == route && lane.max == max);
+        if let Some(lane) = same.next() {
+            return lane;
+        }
+        let bulkhead = match max {
+            MaxSlots::Off => None,
+            MaxSlots::Auto => {
+                let queue = &self.queue;
+                Some(lanes.slow.get_or_insert_with(|| Bulkhead::new(max, queue.clone())).clone())
+            }
+            _ => Some(Bulkhead::new(max, self.queue.clone())),
+        };
+        let lane = Lane::new(site.into(), route.map(Into::into), max, bulkhead, self.queue.clone());
+        let lane = Arc::new(lane);
+        lanes.all.retain(|lane| lane.strong_count() > 0);
+        lanes.all.push(Arc::downgrade(&lane));
+        lane
+    }
+
+    pub(super) fn lanes(&self) -> Vec<Arc<Lane>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).all.iter().filter_map(Weak::upgrade).collect()
+    }
+}
 
 /// Empty where no route has `max_slots`.
 #[derive(Default)]

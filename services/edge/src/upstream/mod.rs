@@ -2,9 +2,10 @@
 //!
 //! [`Shared`] is what all threads have in common of one configuration's upstream: the control thread publishes the
 //! addresses in it ([`control`]), the data threads count permits. [`Upstream`] is one thread's half, with the
-//! connections. A request meets: [`request`] → [`pool`] ([`choice`], [`bulkhead`]) → [`queue`] → [`connect`] →
+//! connections. A request meets: [`request`] → [`acquire`] ([`bulkhead`], [`choice`]) → [`queue`] → [`connect`] →
 //! [`exchange`] → [`inflight`] → [`http1`] → [`answer`] → [`response`] or [`tunnel`].
 
+mod acquire;
 mod address;
 mod answer;
 mod bulkhead;
@@ -42,7 +43,7 @@ pub use state::{AddressState, AddressStatus, State};
 
 use crate::body::Body;
 use crate::buffer::{Buffered, Spool};
-use crate::config::{self, Limits, MaxSlots, Named};
+use crate::config::{self, Limits, Named};
 use crate::drain::Drain;
 use http::request::Parts;
 use queue::Queue;
@@ -50,7 +51,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What all threads share of one configuration's upstream: permits, queue, addresses, their health.
@@ -60,15 +61,7 @@ pub struct Shared {
     spool: Arc<Spool>,
     metrics: metrics::Metrics,
     control: control::State,
-    lanes: Mutex<Registry>,
-}
-
-/// The routes that are bounded or measured.
-#[derive(Default)]
-struct Registry {
-    all: Vec<Weak<Lane>>,
-    /// Of all routes that are slow.
-    slow: Option<Arc<bulkhead::Bulkhead>>,
+    lanes: Mutex<lanes::Registry>,
 }
 
 struct Settings {
@@ -221,33 +214,6 @@ impl Shared {
             () = self.keep_watch() => {}
             () = drain.reached(crate::drain::Phase::Closing) => {}
         }
-    }
-
-    /// A route's way here. One that a reload has not changed keeps its places and its counts.
-    pub fn lane(&self, site: &str, route: Option<&str>, max: MaxSlots) -> Arc<Lane> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = lanes.all.iter().filter_map(Weak::upgrade);
-        let mut same = known.filter(|lane| lane.site == site && lane.route.as_deref() == route && lane.max == max);
-        if let Some(lane) = same.next() {
-            return lane;
-        }
-        let bulkhead = match max {
-            MaxSlots::Off => None,
-            MaxSlots::Auto => {
-                let queue = &self.queue;
-                Some(lanes.slow.get_or_insert_with(|| bulkhead::Bulkhead::new(max, queue.clone())).clone())
-            }
-            _ => Some(bulkhead::Bulkhead::new(max, self.queue.clone())),
-        };
-        let lane = Lane::new(site.into(), route.map(Into::into), max, bulkhead, self.queue.clone());
-        let lane = Arc::new(lane);
-        lanes.all.retain(|lane| lane.strong_count() > 0);
-        lanes.all.push(Arc::downgrade(&lane));
-        lane
-    }
-
-    fn lanes(&self) -> Vec<Arc<Lane>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).all.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// The name that routes and metrics know it by.

@@ -3,15 +3,13 @@
 //! request, where opening one more costs once.
 
 use super::address::{Address, Fail, Kind, Permit};
-use super::bulkhead::{Held, Lane};
-use super::choice::{Aim, Turns};
+use super::choice::Turns;
 use super::connect::{self, Connection};
 use super::inflight::{self, InFlight};
 use super::list::List;
-use super::queue::{Queue, Refused};
-use super::{Meta, Shared, UpstreamError};
+use super::queue::Queue;
+use super::{Shared, UpstreamError};
 use crate::drain::Drain;
-use http::request::Parts;
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -32,9 +30,9 @@ pub struct Pool {
     pub shared: Arc<Shared>,
     pub shard: Arc<super::metrics::Shard>,
     pub drain: Drain,
-    list: RefCell<arc_swap::Cache<Arc<arc_swap::ArcSwap<List>>, Arc<List>>>,
+    pub(super) list: RefCell<arc_swap::Cache<Arc<arc_swap::ArcSwap<List>>, Arc<List>>>,
     idle: RefCell<Vec<(u64, Vec<Connection>)>>,
-    turns: Turns,
+    pub(super) turns: Turns,
     credit: Cell<u32>,
     sweeping: Cell<bool>,
     connecting: Semaphore,
@@ -75,7 +73,7 @@ impl Pool {
         })
     }
 
-    fn queue(&self) -> &Arc<Queue> {
+    pub(super) fn queue(&self) -> &Arc<Queue> {
         &self.shared.queue
     }
 
@@ -97,15 +95,6 @@ impl Pool {
         credit >= CREDIT_RETRY
     }
 
-    /// Where a request is to go by what it says itself; nothing in most configurations.
-    pub fn aim<'m>(&self, parts: &Parts, meta: &'m Meta) -> Aim<'m> {
-        let balancing = &self.shared.settings.balancing;
-        if meta.lane.is_none() && balancing.is_plain() {
-            return Aim::default();
-        }
-        Aim::of(&self.shared, self.list.borrow_mut().load(), parts, meta)
-    }
-
     /// A request that was sent to this address has failed.
     pub fn failed(&self, id: u64, fail: Fail) {
         if let Some(address) = self.list.borrow_mut().load().all.iter().find(|address| address.id == id) {
@@ -113,85 +102,7 @@ impl Pool {
         }
     }
 
-    /// A permit at once, or after waiting in the queue. `avoid` has refused this request's connection already.
-    pub async fn acquire(&self, avoid: &[u64], aim: &Aim<'_>) -> Result<Lease, UpstreamError> {
-        let (held, waited) = match aim.lane {
-            None => (None, Duration::ZERO),
-            Some(lane) => match lane.enter() {
-                Some(held) => (Some(held), Duration::ZERO),
-                None => self.place(lane).await?,
-            },
-        };
-        let wanted = self.wanted(avoid, aim);
-        if self.queue().waiting() == 0
-            && let Some(mut permit) = self.pick(avoid, wanted)
-        {
-            self.shard.waited(waited);
-            permit.hold(held);
-            return Ok(Lease { waited, ..self.with_connection(permit) });
-        }
-        let began = Instant::now();
-        self.addresses().await?;
-        let left = self.shared.settings.queue.saturating_sub(waited);
-        let result = self.queue().wait(left, wanted, held.as_ref().and_then(|held| held.number)).await;
-        let waited = waited + began.elapsed();
-        match result {
-            Ok(mut permit) => {
-                self.shard.waited(waited);
-                permit.hold(held);
-                Ok(Lease { waited, ..self.with_connection(permit) })
-            }
-            Err(refused) => {
-                held.iter().for_each(|held| held.shed(refused));
-                Err(self.refused(refused))
-            }
-        }
-    }
-
-    fn refused(&self, refused: Refused) -> UpstreamError {
-        self.shard.refused(&refused);
-        match refused {
-            Refused::Full => UpstreamError::QueueFull,
-            Refused::Timeout => UpstreamError::QueueTimeout,
-        }
-    }
-
-    /// The request's route has all the slots that it may have.
-    async fn place(&self, lane: &Arc<Lane>) -> Result<(Option<Held>, Duration), UpstreamError> {
-        let began = Instant::now();
-        match lane.wait(self.shared.settings.queue).await {
-            Ok(held) => Ok((Some(held), began.elapsed())),
-            Err(refused) => Err(self.refused(refused)),
-        }
-    }
-
-    fn wanted(&self, avoid: &[u64], aim: &Aim<'_>) -> Option<u64> {
-        if aim.is_free() { None } else { aim.wanted(self.list.borrow_mut().load(), avoid) }
-    }
-
-    /// Right after the start a name may not have been resolved yet: that is worth a moment.
-    async fn addresses(&self) -> Result<(), UpstreamError> {
-        let known = || !self.list.borrow_mut().load().all.is_empty();
-        let began = Instant::now();
-        while !known() {
-            if began.elapsed() >= self.shared.settings.connect {
-                return Err(UpstreamError::Connect("no address is known for the upstream".into()));
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Ok(())
-    }
-
-    fn pick(&self, avoid: &[u64], wanted: Option<u64>) -> Option<Permit> {
-        let mut cache = self.list.borrow_mut();
-        let list = cache.load();
-        match wanted {
-            None => self.turns.pick(list, self.shared.settings.balancing.balance, avoid),
-            Some(id) => list.usable(id)?.take(),
-        }
-    }
-
-    fn with_connection(&self, mut permit: Permit) -> Lease {
+    pub(super) fn with_connection(&self, mut permit: Permit) -> Lease {
         let connection = self.idle_for(&mut permit);
         Lease { permit, connection, waited: Duration::ZERO }
     }

@@ -115,10 +115,14 @@ fn a_hash_goes_by_header_cookie_address_or_client() {
         });
     };
     let hashed = |by: HashBy| {
-        with(&fakes, |_, server| server, move |config| {
-            config.upstream.balancing.balance = Balance::Hash;
-            config.upstream.balancing.hash = Some(by);
-        })
+        with(
+            &fakes,
+            |_, server| server,
+            move |config| {
+                config.upstream.balancing.balance = Balance::Hash;
+                config.upstream.balancing.hash = Some(by);
+            },
+        )
     };
     places(&hashed(HashBy::Header(header::AUTHORIZATION)), header::AUTHORIZATION, |user| format!("user {user}"));
     places(&hashed(HashBy::Cookie("sid".into())), header::COOKIE, |user| format!("a=b; sid={user}"));
@@ -137,10 +141,14 @@ fn a_hash_goes_by_header_cookie_address_or_client() {
 #[test]
 fn what_is_hashed_waits_for_its_server_and_nobody_waits_for_it() {
     let fakes = [&Fake::slotted(1, 1), &Fake::slotted(1, 1)];
-    let kit = with(&fakes, |_, server| server, |config| {
-        config.upstream.balancing.balance = Balance::Hash;
-        config.upstream.balancing.hash = Some(HashBy::Header(header::AUTHORIZATION));
-    });
+    let kit = with(
+        &fakes,
+        |_, server| server,
+        |config| {
+            config.upstream.balancing.balance = Balance::Hash;
+            config.upstream.balancing.hash = Some(HashBy::Header(header::AUTHORIZATION));
+        },
+    );
     kit.run(async |thread| {
         let send = |path: &'static str, user: Option<&'static str>| {
             let thread = thread.clone();
@@ -230,13 +238,17 @@ fn a_drained_server_keeps_its_own_clients_alone() {
 #[test]
 fn failures_in_a_row_leave_a_server_out_and_it_comes_back() {
     let fakes = [&Fake::foreign(), &Fake::foreign(), &Fake::foreign()];
-    let kit = with(&fakes, |_, server| server, |config| {
-        config.upstream.health.max_fails = 3;
-        config.upstream.health.fail_timeout = Duration::from_millis(1500);
-        config.upstream.balancing.retries = 0;
-        config.upstream.balancing.balance = Balance::Hash;
-        config.upstream.balancing.hash = Some(HashBy::Uri);
-    });
+    let kit = with(
+        &fakes,
+        |_, server| server,
+        |config| {
+            config.upstream.health.max_fails = 3;
+            config.upstream.health.fail_timeout = Duration::from_millis(1500);
+            config.upstream.balancing.retries = 0;
+            config.upstream.balancing.balance = Balance::Hash;
+            config.upstream.balancing.hash = Some(HashBy::Uri);
+        },
+    );
     kit.run(async |thread| {
         // All of one address go to one server.
         for _ in 0..3 {
@@ -260,10 +272,14 @@ fn failures_in_a_row_leave_a_server_out_and_it_comes_back() {
 #[test]
 fn where_most_fail_none_is_left_out() {
     let fakes = [&Fake::foreign(), &Fake::foreign()];
-    let kit = with(&fakes, |_, server| server, |config| {
-        config.upstream.health.max_fails = 2;
-        config.upstream.balancing.retries = 0;
-    });
+    let kit = with(
+        &fakes,
+        |_, server| server,
+        |config| {
+            config.upstream.health.max_fails = 2;
+            config.upstream.balancing.retries = 0;
+        },
+    );
     kit.run(async |thread| {
         for _ in 0..8 {
             assert!(thread.get("/die").await.is_err());
@@ -280,10 +296,14 @@ fn where_most_fail_none_is_left_out() {
 fn a_status_counts_only_where_it_is_asked_for() {
     let fakes = [&Fake::foreign(), &Fake::foreign(), &Fake::foreign()];
     let kit = |statuses: Vec<u16>| {
-        with(&fakes, |_, server| server, move |config| {
-            config.upstream.health.max_fails = 2;
-            config.upstream.health.fail_on.statuses = statuses;
-        })
+        with(
+            &fakes,
+            |_, server| server,
+            move |config| {
+                config.upstream.health.max_fails = 2;
+                config.upstream.health.fail_on.statuses = statuses;
+            },
+        )
     };
     for (statuses, out) in [(vec![503], 1), (vec![], 0)] {
         let kit = kit(statuses);
@@ -301,9 +321,13 @@ fn a_status_counts_only_where_it_is_asked_for() {
 #[test]
 fn who_comes_back_starts_slowly() {
     let (first, second) = (Fake::slotted(1, 4), Fake::slotted(1, 4));
-    let kit = with(&[&first, &second], |_, server| Server { slow_start: Some(Duration::from_secs(60)), ..server }, |config| {
-        config.upstream.check = Some(monodon_edge::config::UpstreamCheck { port: None, path: "/readyz".into() });
-    });
+    let kit = with(
+        &[&first, &second],
+        |_, server| Server { slow_start: Some(Duration::from_secs(60)), ..server },
+        |config| {
+            config.upstream.check = Some(monodon_edge::config::UpstreamCheck { port: None, path: "/readyz".into() });
+        },
+    );
     kit.run(async |thread| {
         first.state.not_ready.store(true, Ordering::SeqCst);
         until("it is known", || state(&kit, &first) == State::NotReady).await;
@@ -324,12 +348,16 @@ fn who_comes_back_starts_slowly() {
 fn a_server_may_have_to_prove_itself_first() {
     let (first, second) = (Fake::foreign(), Fake::foreign());
     first.state.not_ready.store(true, Ordering::SeqCst);
-    let kit = with(&[&first, &second], |_, server| server, |config| {
-        config.upstream.check = Some(monodon_edge::config::UpstreamCheck { port: None, path: "/readyz".into() });
-        config.upstream.health.check.first = true;
-        config.upstream.health.check.interval = Duration::from_millis(250);
-        config.upstream.health.check.host = "probe.example".into();
-    });
+    let kit = with(
+        &[&first, &second],
+        |_, server| server,
+        |config| {
+            config.upstream.check = Some(monodon_edge::config::UpstreamCheck { port: None, path: "/readyz".into() });
+            config.upstream.health.check.first = true;
+            config.upstream.health.check.interval = Duration::from_millis(250);
+            config.upstream.health.check.host = "probe.example".into();
+        },
+    );
     assert!(kit.shared.status().iter().all(|one| !one.up));
     kit.run(async |thread| {
         until("the second is ready", || state(&kit, &second) == State::Up).await;

@@ -149,7 +149,9 @@ fn the_edge_learns_who_is_slow() {
             fast.learn().await;
         }
         assert_eq!(fake.seen("/gate").len(), 3);
-        assert!(kit.metrics().contains("monodon_edge_route_slow{upstream=\"default\",site=\"shop\",route=\"/exports/\"} 1"));
+        assert!(
+            kit.metrics().contains("monodon_edge_route_slow{upstream=\"default\",site=\"shop\",route=\"/exports/\"} 1")
+        );
         fake.state.gate.add_permits(10);
         for request in slow {
             request.await.unwrap().unwrap();

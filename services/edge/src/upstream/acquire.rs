@@ -1,0 +1,100 @@
+//! How a request comes by its permit: a place in its route's bulkhead, the choice of the address, the queue.
+
+use super::address::Permit;
+use super::bulkhead::{Held, Lane};
+use super::choice::Aim;
+use super::pool::{Lease, Pool};
+use super::queue::Refused;
+use super::{Meta, UpstreamError};
+use http::request::Parts;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+impl Pool {
+    /// Where a request is to go by what it says itself; nothing in most configurations.
+    pub fn aim<'m>(&self, parts: &Parts, meta: &'m Meta) -> Aim<'m> {
+        let balancing = &self.shared.settings.balancing;
+        if meta.lane.is_none() && balancing.is_plain() {
+            return Aim::default();
+        }
+        Aim::of(&self.shared, self.list.borrow_mut().load(), parts, meta)
+    }
+
+    /// A permit at once, or after waiting in the queue. `avoid` has refused this request's connection already.
+    pub async fn acquire(&self, avoid: &[u64], aim: &Aim<'_>) -> Result<Lease, UpstreamError> {
+        let (held, waited) = match aim.lane {
+            None => (None, Duration::ZERO),
+            Some(lane) => match lane.enter() {
+                Some(held) => (Some(held), Duration::ZERO),
+                None => self.place(lane).await?,
+            },
+        };
+        let wanted = self.wanted(avoid, aim);
+        if self.queue().waiting() == 0
+            && let Some(mut permit) = self.pick(avoid, wanted)
+        {
+            self.shard.waited(waited);
+            permit.hold(held);
+            return Ok(Lease { waited, ..self.with_connection(permit) });
+        }
+        let began = Instant::now();
+        self.addresses().await?;
+        let left = self.shared.settings.queue.saturating_sub(waited);
+        let result = self.queue().wait(left, wanted, held.as_ref().and_then(|held| held.number)).await;
+        let waited = waited + began.elapsed();
+        match result {
+            Ok(mut permit) => {
+                self.shard.waited(waited);
+                permit.hold(held);
+                Ok(Lease { waited, ..self.with_connection(permit) })
+            }
+            Err(refused) => {
+                held.iter().for_each(|held| held.shed(refused));
+                Err(self.refused(refused))
+            }
+        }
+    }
+
+    fn refused(&self, refused: Refused) -> UpstreamError {
+        self.shard.refused(&refused);
+        match refused {
+            Refused::Full => UpstreamError::QueueFull,
+            Refused::Timeout => UpstreamError::QueueTimeout,
+        }
+    }
+
+    /// The request's route has all the slots that it may have.
+    async fn place(&self, lane: &Arc<Lane>) -> Result<(Option<Held>, Duration), UpstreamError> {
+        let began = Instant::now();
+        match lane.wait(self.shared.settings.queue).await {
+            Ok(held) => Ok((Some(held), began.elapsed())),
+            Err(refused) => Err(self.refused(refused)),
+        }
+    }
+
+    fn wanted(&self, avoid: &[u64], aim: &Aim<'_>) -> Option<u64> {
+        if aim.is_free() { None } else { aim.wanted(self.list.borrow_mut().load(), avoid) }
+    }
+
+    /// Right after the start a name may not have been resolved yet: that is worth a moment.
+    async fn addresses(&self) -> Result<(), UpstreamError> {
+        let known = || !self.list.borrow_mut().load().all.is_empty();
+        let began = Instant::now();
+        while !known() {
+            if began.elapsed() >= self.shared.settings.connect {
+                return Err(UpstreamError::Connect("no address is known for the upstream".into()));
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    fn pick(&self, avoid: &[u64], wanted: Option<u64>) -> Option<Permit> {
+        let mut cache = self.list.borrow_mut();
+        let list = cache.load();
+        match wanted {
+            None => self.turns.pick(list, self.shared.settings.balancing.balance, avoid),
+            Some(id) => list.usable(id)?.take(),
+        }
+    }
+}
