@@ -10,7 +10,7 @@ pub fn line(out: &mut Vec<u8>, clock: &mut Clock, record: &Record, ended: Instan
     let beyond = clock.set(record.started);
     out.extend_from_slice(clock.rfc3339());
     out.push(b'.');
-    digits(out, u64::from(beyond.subsec_micros()), 6);
+    digits(out, beyond.subsec_micros(), 1_000_000);
     out.extend_from_slice(b"Z\",\"service\":\"edge\",\"log\":\"access\",\"request_id\":");
     string(out, record.id.as_bytes());
     if record.traceparent.is_some() {

@@ -13,23 +13,23 @@ pub fn number(out: &mut Vec<u8>, key: &str, value: u64) {
 pub fn seconds(out: &mut Vec<u8>, key: &str, value: Duration) {
     number(out, key, value.as_secs());
     out.push(b'.');
-    digits(out, u64::from(value.subsec_micros()), 6);
+    digits(out, value.subsec_micros(), 1_000_000);
 }
 
 /// Seconds with milliseconds, as nginx has them.
 pub fn millis(out: &mut Vec<u8>, value: Duration) {
     number(out, "", value.as_secs());
     out.push(b'.');
-    digits(out, u64::from(value.subsec_millis()), 3);
+    digits(out, value.subsec_millis(), 1000);
 }
 
-pub fn digits(out: &mut Vec<u8>, mut value: u64, width: usize) {
-    let start = out.len();
-    out.resize(start + width, b'0');
-    for place in out.iter_mut().skip(start).rev() {
-        *place = b'0' + (value % 10) as u8;
-        value /= 10;
-    }
+/// A part of a second with its leading zeros; `whole` is how many parts there are, 1,000 or 1,000,000. A one before them,
+/// which is left out again, has the quick way of writing numbers write them.
+#[inline]
+pub fn digits(out: &mut Vec<u8>, value: u32, whole: u32) {
+    let mut buffer = itoa::Buffer::new();
+    let text = buffer.format(whole + value);
+    out.extend_from_slice(text.as_bytes().get(1..).unwrap_or_default());
 }
 
 pub fn field(out: &mut Vec<u8>, key: &str, value: &[u8]) {

@@ -93,4 +93,32 @@ mod tests {
         }
         assert_eq!(Format::wanted(&HeaderMap::new()), Format::Text);
     }
+
+    #[test]
+    fn any_bytes() {
+        let words = [
+            "text/html",
+            "application/json",
+            "+json",
+            "*/*",
+            "text/plain",
+            ";",
+            ",",
+            "q=",
+            " ",
+            "0.5",
+            "1e9",
+            "-1",
+            "NaN",
+            "\u{e9}",
+        ];
+        let mut random = fastrand::Rng::with_seed(5);
+        for _ in 0..20_000 {
+            let text: String = (0..random.usize(..12)).map(|_| random.choice(words).unwrap()).collect();
+            let mut headers = HeaderMap::new();
+            headers.append(header::ACCEPT, HeaderValue::from_bytes(text.as_bytes()).unwrap());
+            let plain = !["html", "json"].iter().any(|word| text.contains(word));
+            assert!(!plain || Format::wanted(&headers) == Format::Text, "{text}");
+        }
+    }
 }
