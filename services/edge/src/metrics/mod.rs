@@ -34,6 +34,10 @@ pub struct Shard {
     pub handshake_seconds: Histogram,
     pub static_cache_bytes: Cell64,
     pub compression: Compression,
+    /// By the directive and whether it was enforced.
+    pub csp_reports: Table<64>,
+    /// By [`CSP_REJECTED`].
+    pub csp_rejected: [Cell64; 4],
 }
 
 /// What is kept for each site.
@@ -119,6 +123,8 @@ impl Default for Shard {
             handshake_seconds: Histogram::default(),
             static_cache_bytes: Cell64::default(),
             compression: Compression::default(),
+            csp_reports: Table::default(),
+            csp_rejected: Default::default(),
         }
     }
 }
@@ -219,6 +225,8 @@ pub const KINDS: [&str; 3] = ["none", "full", "resumed"];
 /// Label `reason` of those that failed.
 pub const TLS_FAILURES: [&str; 6] =
     ["other", "timeout", "closed", "not_tls", "nothing_in_common", "certificate_refused"];
+/// Label `reason` of reports on policies that are not taken.
+pub const CSP_REJECTED: [&str; 4] = ["rate", "size", "media_type", "malformed"];
 /// Label `result` of TLS handshakes.
 pub const HANDSHAKES: [&str; 3] = ["ok", "failed", "timeout"];
 /// Label `version` of TLS handshakes.

@@ -1,7 +1,7 @@
 //! From a site's request to what answers it: challenge, redirects, status page, route, folder, upstream.
 
 use super::accel::{self, Pointed};
-use super::{Failure, View, files, filters, status_page, to_upstream, trace};
+use super::{Failure, View, csp_report, files, filters, status_page, to_upstream, trace};
 use crate::access_log::Record;
 use crate::body::Body;
 use crate::config::{Action, Route, Site, StatusPage, Target};
@@ -48,9 +48,22 @@ pub type Said<'a> = Option<&'a HeaderMap>;
 
 /// What answers a request.
 enum Place<'a> {
-    StatusPage { page: &'a StatusPage, upstream: &'a Rc<Upstream>, rest: &'a str },
-    Route { place: usize, route: &'a Route, captures: Option<Captures<'a>> },
-    Folder { index: usize, name: &'a str },
+    /// What browsers say of violated policies.
+    CspReports,
+    StatusPage {
+        page: &'a StatusPage,
+        upstream: &'a Rc<Upstream>,
+        rest: &'a str,
+    },
+    Route {
+        place: usize,
+        route: &'a Route,
+        captures: Option<Captures<'a>>,
+    },
+    Folder {
+        index: usize,
+        name: &'a str,
+    },
     Upstream(&'a Rc<Upstream>),
     Nothing,
 }
@@ -58,6 +71,7 @@ enum Place<'a> {
 impl Place<'_> {
     fn told(&self) -> trace::Place {
         match self {
+            Self::CspReports => trace::Place::CspReports,
             Self::StatusPage { .. } => trace::Place::StatusPage,
             Self::Route { place, .. } => trace::Place::Route(*place),
             Self::Folder { index, name } => trace::Place::Folder(*index, (*name).to_owned()),
@@ -70,6 +84,9 @@ impl Place<'_> {
 /// The status page, the first route that takes the request, else the folders and the upstream of the flat settings.
 fn place<'a>(asked: &'a Asked<'_>, parts: &Parts) -> Place<'a> {
     let Asked { view, path, .. } = asked;
+    if view.snapshot.config.headers.csp_report_path.as_deref() == Some(*path) {
+        return Place::CspReports;
+    }
     if let (Some(page), Some(upstream)) = (&view.snapshot.config.status_page, &view.status)
         && let Some(rest) = status_page::matches(page, path)
     {
@@ -196,6 +213,7 @@ async fn act(
     said: Said<'_>,
 ) -> Result<Step, Failure> {
     let answer = match place {
+        Place::CspReports => csp_report::receive(asked, parts, body, record).await,
         Place::StatusPage { page, upstream, rest } => {
             status_page::authorise(page, &parts.headers)?;
             if rest.is_empty() {

@@ -2,6 +2,7 @@
 //! request id → host and site → path → redirect → route, folder or upstream → filters before → buffer → answer → filters behind → headers → line.
 
 mod accel;
+mod csp_report;
 mod dispatch;
 mod failure;
 mod files;

@@ -25,6 +25,7 @@ pub struct Told {
 /// What would answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
+    CspReports,
     StatusPage,
     /// Place among the site's routes.
     Route(usize),

@@ -151,6 +151,7 @@ impl<'a> Report<'a> {
                 let does: Vec<String> = values.map_or_else(Vec::new, set);
                 line("does", &does.join(", "));
             }
+            Some(Place::CspReports) => line("does", "takes what browsers report (csp_report_path)"),
             Some(Place::StatusPage) => line("does", "the sidecar's page (status_page)"),
             Some(Place::Folder(..)) => line("does", "no route takes it; a folder of static does"),
             Some(Place::Upstream) => line("does", "no route takes it; the setting upstream does"),
@@ -225,6 +226,7 @@ impl<'a> Report<'a> {
             self.site().map(|site| json!({"name": site.label(), "place": self.site_values().map(Values::place)}));
         let does = match &self.told.place {
             None => "none",
+            Some(Place::CspReports) => "csp_report",
             Some(Place::StatusPage) => "status_page",
             Some(Place::Route(_)) => "route",
             Some(Place::Folder(..)) => "static",

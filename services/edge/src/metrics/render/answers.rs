@@ -2,7 +2,8 @@
 
 use super::{Sum, name};
 use crate::compress::Coding;
-use crate::metrics::STATIC_RESULTS;
+use crate::headers::csp::DIRECTIVES;
+use crate::metrics::{CSP_REJECTED, STATIC_RESULTS};
 use monodon_admin::text::Family;
 
 pub fn render(sum: &Sum<'_>, out: &mut String) {
@@ -27,5 +28,17 @@ pub fn render(sum: &Sum<'_>, out: &mut String) {
         for (direction, count) in [("in", taken), ("out", given)] {
             family.sample(&[("encoding", coding.name()), ("direction", direction)], count);
         }
+    }
+
+    let help = "Violations of content security policies that browsers reported.";
+    let mut family = Family::counter(out, "monodon_edge_csp_reports_total", help);
+    for (key, value) in sum.table(|shard| shard.csp_reports.entries()) {
+        let disposition = if key & 1 == 1 { "enforce" } else { "report" };
+        family.sample(&[("directive", name(&DIRECTIVES, key >> 1)), ("disposition", disposition)], value);
+    }
+    let help = "Reports on policies that were not taken.";
+    let mut family = Family::counter(out, "monodon_edge_csp_reports_rejected_total", help);
+    for (index, reason) in CSP_REJECTED.into_iter().enumerate() {
+        family.sample(&[("reason", reason)], sum.at(|shard| &shard.csp_rejected, index));
     }
 }
