@@ -497,3 +497,18 @@ fn so_many_requests_a_connection() {
     }
     assert!(client.is_closed());
 }
+
+/// How a call went stands in the trailers of its answer (gRPC).
+#[test]
+fn an_answer_s_trailers() {
+    let upstream = Upstream::start(|_, stream| {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n\
+                      5\r\nhello\r\n0\r\ngrpc-status: 0\r\n\r\n";
+        std::io::Write::write_all(stream, answer.as_bytes()).is_ok()
+    });
+    let edge = Setup::default().args(upstream.flag()).start();
+    let mut client = Frames::open(&edge, &edge.ca());
+    assert_eq!(client.ask(1, &with(&POST, &[("te", "trailers"), ("content-type", "application/grpc")])), 200);
+    let last = client.until(|frame| frame.stream == 1 && frame.flags & END_STREAM != 0).unwrap();
+    assert_eq!(last.kind, HEADERS, "{last:?}");
+}

@@ -76,7 +76,7 @@ pub async fn serve(
 }
 
 /// Fields of a connection have no place in HTTP/2 (RFC 9113, section 8.2.2).
-fn prepare(headers: &mut HeaderMap, body: &Body) {
+fn strip(headers: &mut HeaderMap) {
     const GONE: [HeaderName; 5] = [
         header::CONNECTION,
         header::TRANSFER_ENCODING,
@@ -87,6 +87,10 @@ fn prepare(headers: &mut HeaderMap, body: &Body) {
     for name in &GONE {
         headers.remove(name);
     }
+}
+
+fn prepare(headers: &mut HeaderMap, body: &Body) {
+    strip(headers);
     if !headers.contains_key(header::DATE) {
         let mut line = Vec::with_capacity(40);
         encode::date(&mut line);
@@ -117,8 +121,15 @@ async fn send_all(send: &mut SendStream<Bytes>, body: &mut Body, mut pace: Pace)
         let Some(frame) = frame else {
             return send.send_data(Bytes::new(), true).map_err(io::Error::other);
         };
-        // Trailers go nowhere: few clients know them, and attacks do.
-        let Ok(mut data) = frame.map_err(io::Error::other)?.into_data() else { continue };
+        let mut data = match frame.map_err(io::Error::other)?.into_data() {
+            Ok(data) => data,
+            // gRPC tells there how the call went.
+            Err(frame) => {
+                let Ok(mut trailers) = frame.into_trailers() else { continue };
+                strip(&mut trailers);
+                return send.send_trailers(trailers).map_err(io::Error::other);
+            }
+        };
         let last = body.is_end_stream();
         while !data.is_empty() {
             let room = capacity(send, data.len(), &mut pace, &mut timer).await?;
