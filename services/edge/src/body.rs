@@ -1,10 +1,13 @@
 //! The one body type of both directions: nothing, bytes that are there, or a stream.
 
+use crate::static_files::FileParts;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
+use std::fs::File;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -34,6 +37,8 @@ pub struct Sending {
 enum Kind {
     Empty,
     Full(Bytes),
+    /// Parts of files, which the kernel may send by itself.
+    Files(Box<FileParts>),
     Stream(Stream),
 }
 
@@ -89,6 +94,23 @@ impl Body {
         Self::of(Kind::Stream(Box::pin(stream)))
     }
 
+    pub fn files(parts: FileParts) -> Self {
+        Self::of(Kind::Files(Box::new(parts)))
+    }
+
+    /// What comes next, where it is a file's part: its first byte and the one after its last.
+    pub fn file(&self) -> Option<(&Arc<File>, u64, u64)> {
+        if let Kind::Files(parts) = &self.kind { parts.file() } else { None }
+    }
+
+    /// So many bytes of it have been sent.
+    pub fn skip(&mut self, bytes: u64) {
+        if let Kind::Files(parts) = &mut self.kind {
+            parts.skip(bytes);
+            self.sent += bytes;
+        }
+    }
+
     fn of(kind: Kind) -> Self {
         Self { kind, sent: 0, end: None, sending: None }
     }
@@ -126,6 +148,19 @@ impl Body {
     }
 }
 
+type Part = Option<Result<Frame<Bytes>, BodyError>>;
+
+impl Body {
+    fn count(&mut self, frame: Part) -> Part {
+        match &frame {
+            None => self.kind = Kind::Empty,
+            Some(Ok(frame)) => self.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Err(_)) => {}
+        }
+        frame
+    }
+}
+
 impl http_body::Body for Body {
     type Data = Bytes;
     type Error = BodyError;
@@ -140,14 +175,13 @@ impl http_body::Body for Body {
                 this.kind = Kind::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
+            Kind::Files(parts) => {
+                let frame = ready!(Pin::new(&mut **parts).poll_frame(cx));
+                Poll::Ready(this.count(frame))
+            }
             Kind::Stream(stream) => {
                 let frame = ready!(stream.as_mut().poll_frame(cx));
-                match &frame {
-                    None => this.kind = Kind::Empty,
-                    Some(Ok(frame)) => this.sent += frame.data_ref().map_or(0, |data| data.len() as u64),
-                    Some(Err(_)) => {}
-                }
-                Poll::Ready(frame)
+                Poll::Ready(this.count(frame))
             }
         }
     }
@@ -156,6 +190,7 @@ impl http_body::Body for Body {
         match &self.kind {
             Kind::Empty => true,
             Kind::Full(_) => false,
+            Kind::Files(parts) => parts.is_end_stream(),
             Kind::Stream(stream) => stream.is_end_stream(),
         }
     }
@@ -164,6 +199,7 @@ impl http_body::Body for Body {
         match &self.kind {
             Kind::Empty => SizeHint::with_exact(0),
             Kind::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Files(parts) => parts.size_hint(),
             Kind::Stream(stream) => stream.size_hint(),
         }
     }

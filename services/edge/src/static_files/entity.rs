@@ -187,7 +187,7 @@ impl Entity {
             part => {
                 let mut parts = Parts::default();
                 parts.push(part);
-                Body::stream(parts)
+                Body::files(parts)
             }
         }
     }

@@ -5,6 +5,7 @@
 //! answers from it, [`listing`] shows a folder.
 
 mod cache;
+mod chunk;
 mod condition;
 mod entity;
 mod fields;
@@ -19,6 +20,7 @@ mod variants;
 
 pub use glob::Glob;
 pub use root::{Root, check_name};
+pub use stream::Parts as FileParts;
 
 use crate::body::Body;
 use crate::config::options::compress::Compress;

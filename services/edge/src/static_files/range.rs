@@ -102,4 +102,29 @@ mod tests {
         assert_eq!(parse("bytes=0-1", 100, 0), Ranges::Whole);
         assert_eq!(parse("bytes=0-1,5-6", 100, 1), Ranges::Whole);
     }
+    /// Any change of a byte or two gives ranges within the file, none twice.
+    #[test]
+    fn mutations() {
+        let seeds =
+            ["bytes=0-9, 20-29,-5,90-", "bytes=5-", "bytes=99999999999999999999-1", "bytes=-18446744073709551615"];
+        let mut random = fastrand::Rng::with_seed(7);
+        for round in 0..30_000 {
+            let mut bytes = seeds[round % seeds.len()].as_bytes().to_vec();
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..bytes.len());
+                match random.u8(..3) {
+                    0 => bytes[at] = random.u8(..),
+                    1 => drop(bytes.remove(at)),
+                    _ => bytes.insert(at, *random.choice(b"-,=0159 b").unwrap()),
+                }
+            }
+            let length = random.u64(..200);
+            if let Ranges::Some(mut ranges) = parse(&String::from_utf8_lossy(&bytes), length, 8) {
+                assert!(!ranges.is_empty() && ranges.len() <= 8);
+                ranges.sort_unstable();
+                assert!(ranges.iter().all(|(start, end)| start < end && *end <= length), "{ranges:?}");
+                assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "{ranges:?}");
+            }
+        }
+    }
 }

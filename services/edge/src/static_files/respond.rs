@@ -119,7 +119,7 @@ fn partial(entity: &Entity, mut headers: HeaderMap, ranges: &[(u64, u64)]) -> Re
             }
             parts.push(Part::Bytes(format!("\r\n--{boundary}--\r\n").into()));
             set(&mut headers, header::CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
-            Body::stream(parts)
+            Body::files(parts)
         }
     };
     let mut response = Response::new(body);

@@ -11,6 +11,7 @@ mod reader;
 mod request;
 mod response;
 mod scratch;
+mod sendfile;
 mod wire;
 mod writer;
 

@@ -2,7 +2,7 @@
 
 use super::response::{self, Asked, Send};
 use super::writer::{Parts, flush, write_all};
-use super::{Connection, poll_left, scratch};
+use super::{Connection, poll_left, scratch, sendfile};
 use crate::body::{Body, BodyError};
 use crate::protocol::pace::Pace;
 use bytes::Bytes;
@@ -81,7 +81,20 @@ where
 
     async fn stream(&mut self, out: &mut Vec<u8>, body: &mut Body, send: Send, pace: &mut Pace) -> io::Result<()> {
         let mut left = if let Send::Length(length) = send { length } else { u64::MAX };
+        let mut by_kernel = matches!(send, Send::Length(_));
         loop {
+            if by_kernel && let Some(part) = sendfile::next(&self.wire, body) {
+                self.write(out, &[], &[], pace).await?;
+                let (sent, result) = sendfile::send(&self.wire, part, pace, &mut self.timer).await;
+                body.skip(sent);
+                left = left.saturating_sub(sent);
+                by_kernel = result?;
+                if left == 0 && body.is_end_stream() {
+                    return Ok(());
+                }
+                tokio::task::yield_now().await;
+                continue;
+            }
             // What is there already goes out together with the head.
             let now = poll_fn(|cx| Poll::Ready(Pin::new(&mut *body).poll_frame(cx))).await;
             let part = match now {
