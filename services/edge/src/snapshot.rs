@@ -32,7 +32,7 @@ impl Snapshot {
                 let place = old.config.upstreams.iter().position(|known| known == named)?;
                 old.upstreams.get(place).cloned()
             });
-            old.unwrap_or_else(|| upstream::Shared::new(named, &config.limits, spool.clone()))
+            old.unwrap_or_else(|| upstream::Shared::new(named, spool.clone()))
         });
         let upstreams: Vec<_> = upstreams.collect();
         let lanes = upstream::Lanes::build(&config, &upstreams);
@@ -44,7 +44,7 @@ impl Snapshot {
                     upstream: Upstream { servers: vec![page.upstream.clone().into()], ..Default::default() },
                     timeouts: config.timeouts.clone(),
                 };
-                upstream::Shared::new(&sidecar, &config.limits, spool.clone())
+                upstream::Shared::new(&sidecar, spool.clone())
             })
         });
         let router = Router::new(&config.sites, previous.map(|old| &old.router));

@@ -47,6 +47,31 @@ pub fn read(bytes: &[u8]) -> Result<Read, Malformed> {
     Ok(Read::Complete(Header { length, version: 2, connection }))
 }
 
+/// The header that says whose connection it is. Without addresses of one family nothing is said, as in version 1.
+pub fn block(connection: Connection) -> Vec<u8> {
+    let mut block = Vec::with_capacity(52);
+    block.extend_from_slice(SIGNATURE);
+    match connection {
+        Connection::Tcp { source: SocketAddr::V4(source), destination: SocketAddr::V4(destination) } => {
+            block.extend_from_slice(&[0x21, 0x11, 0, 12]);
+            block.extend_from_slice(&source.ip().octets());
+            block.extend_from_slice(&destination.ip().octets());
+            block.extend_from_slice(&source.port().to_be_bytes());
+            block.extend_from_slice(&destination.port().to_be_bytes());
+        }
+        Connection::Tcp { source: SocketAddr::V6(source), destination: SocketAddr::V6(destination) } => {
+            block.extend_from_slice(&[0x21, 0x21, 0, 36]);
+            block.extend_from_slice(&source.ip().octets());
+            block.extend_from_slice(&destination.ip().octets());
+            block.extend_from_slice(&source.port().to_be_bytes());
+            block.extend_from_slice(&destination.port().to_be_bytes());
+        }
+        Connection::Local => block.extend_from_slice(&[0x20, 0, 0, 0]),
+        Connection::Tcp { .. } | Connection::Unknown => block.extend_from_slice(&[0x21, 0, 0, 0]),
+    }
+    block
+}
+
 /// Source and destination, then their ports.
 fn tcp<const N: usize>(rest: &[u8]) -> Result<Connection, Malformed>
 where

@@ -2,7 +2,7 @@
 //! TCP balancer) sends before them, so that the server learns whose connection it is. The rules are those of HAProxy's
 //! `doc/proxy-protocol.txt`; sections are cited from there.
 //!
-//! No input or output of its own (sans-I/O): [`read`] looks at the bytes that are there. Like the HTTP codec it refuses
+//! No input or output of its own (sans-I/O): [`read`] looks at the bytes that are there, [`line`] and [`block`] make some. Like the HTTP codec it refuses
 //! what it does not fully understand, because whoever can slip a header past it chooses his own address. It neither
 //! allocates nor panics.
 //!
@@ -27,6 +27,7 @@ mod text;
 
 use std::net::SocketAddr;
 
+pub use binary::block;
 pub use malformed::Malformed;
 pub use text::line;
 

@@ -190,6 +190,27 @@ fn random_changes() {
     }
 }
 
+#[test]
+fn what_is_written_is_read_back() {
+    for (source, destination) in
+        [("192.0.2.7:51234", "192.0.2.1:443"), ("[2001:db8::7]:1", "[::1]:65535"), ("192.0.2.7:1", "[::1]:443")]
+    {
+        let (source, destination) = (source.parse().unwrap(), destination.parse().unwrap());
+        let told = Connection::Tcp { source, destination };
+        let mixed = source.is_ipv4() != destination.is_ipv4();
+        let expected = if mixed { Connection::Unknown } else { told };
+        for (bytes, versions, version) in
+            [(line(told).into_bytes(), Versions::V1, 1), (block(told), Versions::V2, 2)]
+        {
+            let length = bytes.len();
+            let read = read(&[&bytes[..], b"GET / HTTP/1.1"].concat(), versions);
+            assert_eq!(read, Ok(Read::Complete(Header { length, version, connection: expected })));
+        }
+    }
+    let read = read(&block(Connection::Local), Versions::V2);
+    assert_eq!(read, Ok(Read::Complete(Header { length: 16, version: 2, connection: Connection::Local })));
+}
+
 fn pieces_agree(bytes: &[u8]) {
     let whole = read(bytes, Versions::Both);
     let mut begun = false;

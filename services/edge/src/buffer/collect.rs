@@ -24,6 +24,12 @@ pub struct BodyLimits {
     pub min_rate: u64,
 }
 
+impl BodyLimits {
+    pub(super) fn is_too_slow(&self, total: u64, elapsed: Duration) -> bool {
+        elapsed > RATE_AFTER && u128::from(total) < u128::from(self.min_rate) * elapsed.as_millis() / 1000
+    }
+}
+
 #[derive(Debug)]
 pub enum BufferError {
     TooLarge,
@@ -56,7 +62,7 @@ pub async fn collect(mut body: Body, limits: &BodyLimits, spool: &Arc<Spool>) ->
     if let Some(bytes) = body.take_full() {
         return Ok(Buffered::memory(bytes));
     }
-    let mut parts = Parts { body, limits, began: Instant::now(), total: 0, share: Share::new(spool), crowded: false };
+    let mut parts = Parts { body, limits, began: Instant::now(), total: 0, share: Share::of_request(spool), crowded: false };
     let Some(first) = parts.next().await? else {
         return Ok(Buffered::empty());
     };
@@ -119,10 +125,7 @@ struct Parts<'a> {
 impl Parts<'_> {
     /// The body, in memory, with its share of it.
     fn kept(self, bytes: Bytes) -> Buffered {
-        if self.share.is_empty() {
-            return Buffered::memory(bytes);
-        }
-        Buffered::memory(Bytes::from_owner(Kept { bytes, _share: self.share }))
+        Buffered::memory(self.share.keep(bytes))
     }
 
     /// What is still to come, as far as it may be kept in memory.
@@ -160,23 +163,8 @@ impl Parts<'_> {
     }
 
     fn check_rate(&self) -> Result<(), BufferError> {
-        let elapsed = self.began.elapsed();
-        if elapsed <= RATE_AFTER || self.body.is_end_stream() {
-            return Ok(());
-        }
-        let due = u128::from(self.limits.min_rate) * elapsed.as_millis() / 1000;
-        if u128::from(self.total) < due { Err(BufferError::TooSlow) } else { Ok(()) }
-    }
-}
-
-struct Kept {
-    bytes: Bytes,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for Kept {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        let slow = self.limits.is_too_slow(self.total, self.began.elapsed());
+        if slow && !self.body.is_end_stream() { Err(BufferError::TooSlow) } else { Ok(()) }
     }
 }
 
@@ -194,10 +182,8 @@ mod tests {
     #[tokio::test]
     async fn all_bodies_together_have_one_bound_in_memory() {
         let dir = tempfile::tempdir().unwrap();
-        let config = crate::config::Spool { dir: dir.path().to_owned(), limit: 1 << 20 };
-        let mut spool = Spool::open(&config).unwrap();
-        spool.memory = 100;
-        let spool = Arc::new(spool);
+        let config = crate::config::Spool { dir: dir.path().to_owned(), limit: 1 << 20, memory: 100 };
+        let spool = Arc::new(Spool::open(&config).unwrap());
         let limits = BodyLimits { total: 1 << 20, memory: 1024, wait: Duration::from_secs(30), min_rate: 240 };
         let collect = async || collect(upload(), &limits, &spool).await.unwrap();
         let first = collect().await;
@@ -227,8 +213,8 @@ mod tests {
         let after = |seconds, total| {
             let body = Body::stream(http_body_util::StreamBody::new(futures_util::stream::pending()));
             let began = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
-            let spool = Spool::open(&crate::config::Spool { dir: "/proc/nothing/here".into(), limit: 0 }).unwrap();
-            let share = Share::new(&Arc::new(spool));
+            let spool = Spool::open(&crate::config::Spool { dir: "/proc/nothing/here".into(), limit: 0, memory: 0 }).unwrap();
+            let share = Share::of_request(&Arc::new(spool));
             Parts { body, limits: &limits, began, total, share, crowded: false }.check_rate().is_ok()
         };
         assert!(after(9, 1));

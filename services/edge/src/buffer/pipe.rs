@@ -5,7 +5,7 @@
 //! hesitates is given a moment before the disk is asked. Where the spool cannot take more, the upstream is read at the
 //! client's speed: slower, but nothing is lost.
 
-use super::spool::{Spool, SpoolFile};
+use super::spool::{Share, Spool, SpoolFile};
 use crate::body::BodyError;
 use bytes::Bytes;
 use http::HeaderMap;
@@ -23,10 +23,11 @@ use std::time::Duration;
 /// The moment a client is given to make room in memory.
 const MOMENT: Duration = Duration::from_millis(5);
 
-#[derive(Default)]
 struct State {
     memory: VecDeque<Bytes>,
     held: usize,
+    /// Of the memory that all answers have together.
+    share: Share,
     file: Option<Arc<SpoolFile>>,
     /// What of the file has been written, and taken.
     written: u64,
@@ -39,6 +40,22 @@ struct State {
 }
 
 impl State {
+    fn new(spool: &Arc<Spool>) -> Self {
+        Self {
+            memory: VecDeque::new(),
+            held: 0,
+            share: Share::of_answer(spool),
+            file: None,
+            written: 0,
+            taken: 0,
+            end: None,
+            trailers: None,
+            reader: None,
+            writer: None,
+            gone: false,
+        }
+    }
+
     fn file_is_drained(&self) -> bool {
         self.taken == self.written
     }
@@ -75,7 +92,7 @@ pub struct Reader {
 
 /// `length` is the response's, where it is known.
 pub fn pipe(spool: &Arc<Spool>, memory: usize, length: Option<u64>) -> (Writer, Reader) {
-    let state = Rc::new(RefCell::new(State::default()));
+    let state = Rc::new(RefCell::new(State::new(spool)));
     let writer = Writer { state: state.clone(), spool: spool.clone(), memory, slow: false, ended: false };
     (writer, Reader { state, next: None, left: length })
 }
@@ -87,7 +104,10 @@ impl Writer {
     }
 
     pub async fn write(&mut self, data: Bytes) {
-        if data.is_empty() || self.fits(&data) || self.is_gone() {
+        if data.is_empty() || self.is_gone() {
+            return;
+        }
+        if self.fits(&data) {
             return self.push(data);
         }
         if !self.slow {
@@ -97,7 +117,7 @@ impl Writer {
             }
         }
         if self.spill(data.clone()).await.is_err() {
-            self.room(&data).await;
+            self.emptiness().await;
             self.push(data);
         }
     }
@@ -114,9 +134,11 @@ impl Writer {
         state.wake_reader();
     }
 
+    /// Whether it may be pushed; its share of the memory is taken then.
     fn fits(&self, data: &Bytes) -> bool {
-        let state = self.state.borrow();
-        state.file_is_drained() && (state.held == 0 || state.held + data.len() <= self.memory)
+        let mut state = self.state.borrow_mut();
+        let fits = state.file_is_drained() && (state.held == 0 || state.held + data.len() <= self.memory);
+        fits && state.share.take(data.len() as u64)
     }
 
     fn push(&self, data: Bytes) {
@@ -134,6 +156,19 @@ impl Writer {
                 return Poll::Ready(());
             }
             self.state.borrow_mut().writer = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// The client has taken all there is.
+    async fn emptiness(&self) {
+        poll_fn(|cx| {
+            let mut state = self.state.borrow_mut();
+            if state.gone || (state.held == 0 && state.file_is_drained()) {
+                return Poll::Ready(());
+            }
+            state.writer = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
@@ -197,6 +232,7 @@ impl Reader {
             let mut state = self.state.borrow_mut();
             if let Some(bytes) = state.memory.pop_front() {
                 state.held -= bytes.len();
+                state.share.give(bytes.len() as u64);
                 state.wake_writer();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
@@ -250,6 +286,78 @@ impl Drop for Reader {
         state.gone = true;
         state.memory.clear();
         state.held = 0;
+        state.share.give_back();
         state.wake_writer();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    fn spool(memory: u64, limit: u64) -> (tempfile::TempDir, Arc<Spool>) {
+        let dir = tempfile::tempdir().unwrap();
+        let config = crate::config::Spool { dir: dir.path().to_owned(), limit, memory };
+        (dir, Arc::new(Spool::open(&config).unwrap()))
+    }
+
+    fn figure(spool: &Spool, name: &str) -> u64 {
+        let mut out = String::new();
+        spool.render(&mut out);
+        let line = out.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn all_answers_together_have_one_bound_in_memory() {
+        let (_dir, spool) = spool(100, 1 << 20);
+        let part = Bytes::from(vec![7; 60]);
+        let mut pipes = Vec::new();
+        for _ in 0..3 {
+            let (mut writer, reader) = pipe(&spool, 64 << 10, None);
+            writer.write(part.clone()).await;
+            writer.finish(Ok(()));
+            pipes.push((writer, reader));
+        }
+        assert_eq!(figure(&spool, "monodon_edge_answer_memory_bytes"), 60);
+        assert_eq!(figure(&spool, "monodon_edge_body_spool_used_bytes"), 120);
+        for (_, reader) in pipes {
+            assert_eq!(reader.collect().await.unwrap().to_bytes(), part);
+        }
+        assert_eq!(figure(&spool, "monodon_edge_answer_memory_bytes"), 0);
+        assert_eq!(figure(&spool, "monodon_edge_body_spool_used_bytes"), 0);
+    }
+
+    #[tokio::test]
+    async fn without_memory_and_without_disk_it_goes_at_the_client_s_speed() {
+        let (_dir, spool) = spool(0, 0);
+        let (mut writer, mut reader) = pipe(&spool, 64 << 10, None);
+        let write = async {
+            for at in 0..10u8 {
+                writer.write(Bytes::from(vec![at; 1000])).await;
+            }
+            writer.finish(Ok(()));
+        };
+        let read = async {
+            let mut all = Vec::new();
+            while let Some(frame) = reader.frame().await {
+                all.extend_from_slice(&frame.unwrap().into_data().unwrap());
+            }
+            all
+        };
+        let ((), all) = tokio::join!(write, read);
+        assert_eq!(all, (0..10u8).flat_map(|at| vec![at; 1000]).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_leaves_gives_its_memory_back() {
+        let (_dir, spool) = spool(1000, 1 << 20);
+        let (mut writer, reader) = pipe(&spool, 64 << 10, None);
+        writer.write(Bytes::from(vec![7; 60])).await;
+        drop(reader);
+        assert!(writer.is_gone());
+        writer.write(Bytes::from(vec![7; 60])).await;
+        assert_eq!(figure(&spool, "monodon_edge_answer_memory_bytes"), 0);
     }
 }

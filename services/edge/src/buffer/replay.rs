@@ -1,9 +1,9 @@
 //! A request's body that has been taken in whole: of known length, and sent as often as needed.
 
 use super::spool::SpoolFile;
-use crate::body::BodyError;
+use crate::body::{Body, BodyError};
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body as _, Frame, SizeHint};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -66,6 +66,57 @@ impl Buffered {
             Kind::Memory(bytes) => State::Memory(bytes.clone()),
             Kind::File(file, length) => State::File(Reading { file: file.clone(), at: 0, length: *length, next: None }),
         })
+    }
+}
+
+/// A request's body for the upstream: taken in before, or to be sent as it comes.
+pub enum Outgoing {
+    Buffered(Buffered),
+    /// `None` once it is on its way.
+    Live(Option<Body>),
+}
+
+impl From<Buffered> for Outgoing {
+    fn from(buffered: Buffered) -> Self {
+        Self::Buffered(buffered)
+    }
+}
+
+impl Outgoing {
+    pub fn live(body: Body) -> Self {
+        if body.is_end_stream() { Self::Buffered(Buffered::empty()) } else { Self::Live(Some(body)) }
+    }
+
+    pub fn is_buffered(&self) -> bool {
+        matches!(self, Self::Buffered(_))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Buffered(buffered) if buffered.is_empty())
+    }
+
+    /// Where it is known.
+    pub fn length(&self) -> Option<u64> {
+        match self {
+            Self::Buffered(buffered) => Some(buffered.len()),
+            Self::Live(body) => body.as_ref().and_then(|body| body.size_hint().exact()),
+        }
+    }
+
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Buffered(buffered) => buffered.bytes(),
+            Self::Live(_) => None,
+        }
+    }
+
+    /// Of a sending that did not begin. False: it cannot be sent again.
+    pub fn take_back(&mut self, unsent: Option<Body>) -> bool {
+        if let Self::Live(body) = self {
+            *body = unsent;
+            return body.is_some();
+        }
+        true
     }
 }
 

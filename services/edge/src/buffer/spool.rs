@@ -12,9 +12,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Request bodies in memory, all together: past it they go to the file at once. Without a bound a few dozen HTTP/2
-/// connections, 128 uploads each, would fill any container.
-const MEMORY: u64 = 64 << 20;
 /// How much is read back at once.
 const READ: usize = 64 << 10;
 
@@ -23,8 +20,11 @@ const READ: usize = 64 << 10;
 pub struct Spool {
     dir: PathBuf,
     limit: u64,
-    pub(super) memory: u64,
-    held: AtomicU64,
+    /// Bodies in memory, all of one direction together: past it they go to the file at once. Without a bound a few dozen
+    /// HTTP/2 connections, 128 streams each, would fill any container.
+    memory: u64,
+    requests: AtomicU64,
+    answers: AtomicU64,
     used: AtomicU64,
     files: AtomicU64,
     written: AtomicU64,
@@ -46,8 +46,9 @@ impl Spool {
         let spool = Self {
             dir: config.dir.clone(),
             limit: config.limit,
-            memory: MEMORY,
-            held: AtomicU64::new(0),
+            memory: config.memory,
+            requests: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
             used: AtomicU64::new(0),
             files: AtomicU64::new(0),
             written: AtomicU64::new(0),
@@ -128,13 +129,16 @@ impl Spool {
              # HELP monodon_edge_body_spool_errors_total Bodies that the spool could not take.\n\
              # TYPE monodon_edge_body_spool_errors_total counter\nmonodon_edge_body_spool_errors_total {}\n\
              # HELP monodon_edge_body_memory_bytes Request bodies held in memory that did not come at once.\n\
-             # TYPE monodon_edge_body_memory_bytes gauge\nmonodon_edge_body_memory_bytes {}\n",
+             # TYPE monodon_edge_body_memory_bytes gauge\nmonodon_edge_body_memory_bytes {}\n\
+             # HELP monodon_edge_answer_memory_bytes Answers held in memory for clients that have not taken them yet.\n\
+             # TYPE monodon_edge_answer_memory_bytes gauge\nmonodon_edge_answer_memory_bytes {}\n",
             value(&self.written),
             value(&self.used),
             self.limit,
             value(&self.files),
             value(&self.refused),
-            value(&self.held),
+            value(&self.requests),
+            value(&self.answers),
         );
     }
 }
@@ -143,18 +147,41 @@ impl Spool {
 #[derive(Debug)]
 pub struct Share {
     spool: Arc<Spool>,
+    of: Direction,
     bytes: u64,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Direction {
+    Request,
+    Answer,
+}
+
 impl Share {
-    pub fn new(spool: &Arc<Spool>) -> Self {
-        Self { spool: spool.clone(), bytes: 0 }
+    pub fn of_request(spool: &Arc<Spool>) -> Self {
+        Self { spool: spool.clone(), of: Direction::Request, bytes: 0 }
+    }
+
+    pub fn of_answer(spool: &Arc<Spool>) -> Self {
+        Self { spool: spool.clone(), of: Direction::Answer, bytes: 0 }
+    }
+
+    fn held(&self) -> &AtomicU64 {
+        match self.of {
+            Direction::Request => &self.spool.requests,
+            Direction::Answer => &self.spool.answers,
+        }
+    }
+
+    /// These bytes are kept with their share, and give it back when the last of them is gone.
+    pub fn keep(self, bytes: Bytes) -> Bytes {
+        if self.is_empty() { bytes } else { Bytes::from_owner(Kept { bytes, _share: self }) }
     }
 
     /// False: there is no room for that much more.
     pub fn take(&mut self, bytes: u64) -> bool {
         let fits = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= self.spool.memory);
-        let taken = self.spool.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
+        let taken = self.held().fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
         if taken {
             self.bytes += bytes;
         }
@@ -166,7 +193,25 @@ impl Share {
     }
 
     pub fn give_back(&mut self) {
-        self.spool.held.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+        self.give(u64::MAX);
+    }
+
+    /// Of what it has, so much is not needed any more.
+    pub fn give(&mut self, bytes: u64) {
+        let given = bytes.min(self.bytes);
+        self.bytes -= given;
+        self.held().fetch_sub(given, Ordering::Relaxed);
+    }
+}
+
+struct Kept {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -241,7 +286,7 @@ mod tests {
 
     fn spool(limit: u64) -> (tempfile::TempDir, Arc<Spool>) {
         let dir = tempfile::tempdir().unwrap();
-        let config = crate::config::Spool { dir: dir.path().to_owned(), limit };
+        let config = crate::config::Spool { dir: dir.path().to_owned(), limit, ..Default::default() };
         (dir, Arc::new(Spool::open(&config).unwrap()))
     }
 
@@ -267,7 +312,7 @@ mod tests {
 
     #[test]
     fn a_folder_that_cannot_be_made_is_a_warning() {
-        let config = crate::config::Spool { dir: "/proc/nothing/here".into(), limit: 1 };
+        let config = crate::config::Spool { dir: "/proc/nothing/here".into(), limit: 1, ..Default::default() };
         assert!(Spool::open(&config).unwrap().problem().is_some());
     }
 }

@@ -134,6 +134,7 @@ impl Reader<'_> {
             spool: Spool {
                 dir: self.values.path("spool").unwrap_or_else(|| state.join("spool")),
                 limit: self.values.size("spool_limit"),
+                memory: self.values.size("buffer_memory_total"),
             },
             tls,
             files,
@@ -206,7 +207,6 @@ impl Reader<'_> {
             head: size("head_limit"),
             line: size("line_limit"),
             fields: int("fields_limit"),
-            buffer_memory: size("buffer_memory"),
             min_rate: values.size("min_rate"),
             connections: int("connections_limit"),
             keepalive_requests: u64::try_from(values.int("keepalive_requests")).unwrap_or(0),
@@ -306,6 +306,7 @@ impl Reader<'_> {
             max_connections: usize::try_from(self.values.int("max_connections")).unwrap_or(1),
             balancing,
             health,
+            transport: super::Transport::default(),
         }
     }
 

@@ -11,6 +11,7 @@ pub mod proxies;
 mod routes;
 mod sites;
 pub mod table;
+mod transport;
 mod upstreams;
 
 pub use files::{FileTree, StaticDir, Try};
@@ -18,6 +19,7 @@ pub use options::Options;
 pub use options::slots::MaxSlots;
 pub use routes::{Action, HeaderMatch, PathMatch, Pattern, Route, Target, When};
 pub use sites::{Host, Site};
+pub use transport::{Pem, ProxyProtocol, Transport, UpstreamTls};
 pub use upstreams::{Balance, Balancing, Check, DEFAULT, FailOn, HashBy, Health, Named, Server, Sticky, StickyKey};
 
 use std::net::{IpAddr, SocketAddr};
@@ -92,8 +94,6 @@ pub struct Limits {
     pub head: usize,
     pub line: usize,
     pub fields: usize,
-    /// Of a request's or a response's body kept in memory before it goes to the spool.
-    pub buffer_memory: usize,
     /// Bytes a second that a body must bring after its first ten seconds.
     pub min_rate: u64,
     /// Client connections over all threads.
@@ -113,7 +113,6 @@ impl Default for Limits {
             head: 32 << 10,
             line: 8 << 10,
             fields: 100,
-            buffer_memory: 64 << 10,
             min_rate: 240,
             connections: 10_000,
             keepalive_requests: 0,
@@ -181,6 +180,7 @@ pub struct Upstream {
     pub max_connections: usize,
     pub balancing: Balancing,
     pub health: Health,
+    pub transport: Transport,
 }
 
 impl Default for Upstream {
@@ -192,6 +192,7 @@ impl Default for Upstream {
             max_connections: 512,
             balancing: Balancing::default(),
             health: Health::default(),
+            transport: Transport::default(),
         }
     }
 }
@@ -225,11 +226,13 @@ pub struct UpstreamCheck {
 pub struct Spool {
     pub dir: PathBuf,
     pub limit: u64,
+    /// Of bodies in memory, those of requests together, and as much of answers.
+    pub memory: u64,
 }
 
 impl Default for Spool {
     fn default() -> Self {
-        Self { dir: std::env::temp_dir().join("monodon-spool"), limit: 1 << 30 }
+        Self { dir: std::env::temp_dir().join("monodon-spool"), limit: 1 << 30, memory: 64 << 20 }
     }
 }
 

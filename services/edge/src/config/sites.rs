@@ -5,6 +5,7 @@ use super::limits;
 use super::load::{Reader, is_domain};
 use super::options::{Options, with_options};
 use super::routes::{self, Route};
+use super::transport;
 use super::upstreams::{self, Named};
 use crate::router;
 use monodon_settings::{Kind, Section, Setting, Table, Values};
@@ -49,6 +50,7 @@ pub const TABLES: &[Table] = &[
             Section::new("The upstream", upstreams::UPSTREAM),
             Section::again("Balancing", upstreams::balance::SETTINGS),
             Section::again("Health of upstreams", upstreams::health::SETTINGS),
+            Section::new("How it is spoken to", transport::TRANSPORT),
         ],
         tables: &[],
     },

@@ -72,6 +72,12 @@ const SETTINGS: &[Setting] = &[
     ),
     setting("spool", Kind::Path, "", "Folder for bodies that outgrow `buffer_memory`; by default `spool` in `state`."),
     setting("spool_limit", Kind::Size, "1GB", "How much of the spool's disk all bodies together may use."),
+    setting(
+        "buffer_memory_total",
+        Kind::Size,
+        "64MB",
+        "How much of all requests' bodies together is kept in memory, and as much of all answers'; more goes to the spool.",
+    ),
     setting("threads", Kind::Text, "auto", "Data threads; `auto` is the CPU quota, at most 2."),
     shared(
         "domains",
@@ -214,12 +220,6 @@ const SETTINGS: &[Setting] = &[
         "false",
         "Reload by itself when the configuration, or a file that it names, has changed and is whole. For development, and for files \
          that an orchestrator replaces; what is wrong is refused as by `reload`, and said in the log.",
-    ),
-    setting(
-        "buffer_memory",
-        Kind::Size,
-        "64KB",
-        "How much of a request's or an answer's body is kept in memory before it goes to the spool.",
     ),
     setting("access_log", Kind::Text, "stdout", "`stdout`, `off`, or the path of a file."),
     setting(

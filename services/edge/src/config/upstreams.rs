@@ -10,7 +10,7 @@ pub use servers::Server;
 
 use super::load::Reader;
 use super::sites::setting;
-use super::{Timeouts, Upstream};
+use super::{Timeouts, Upstream, UpstreamAddress, transport};
 use monodon_settings::{Kind, Setting, Values};
 use std::path::Path;
 
@@ -98,6 +98,11 @@ impl Reader<'_> {
                 Ok(check) => upstream.check = check,
                 Err(wrong) => self.problems.push(values.problem("check", wrong)),
             }
+            let first_host = upstream.servers.first().and_then(|server| match &server.address {
+                UpstreamAddress::Tcp { host, .. } => Some(host.as_str()),
+                UpstreamAddress::Unix(_) => None,
+            });
+            upstream.transport = transport::read(self, values, first_host);
             let int = |key: &str| values.is_set(key).then(|| usize::try_from(values.int(key)).unwrap_or(0));
             let wait = |key: &str| values.is_set(key).then(|| values.duration(key));
             upstream.queue_per_slot = int("queue_per_slot").unwrap_or(upstream.queue_per_slot);

@@ -108,7 +108,7 @@ impl From<UpstreamError> for Failure {
             UpstreamError::Killed(Killed::Timeout) => Self::new(LATE, Reason::UpstreamKilled, "killed_for_time"),
             UpstreamError::Killed(Killed::Memory) => Self::new(BAD, Reason::UpstreamKilled, "killed_for_memory"),
             UpstreamError::BadResponse(exact) => Self::new(BAD, Reason::UpstreamBad, exact),
-            UpstreamError::ClientGone => Self::new(StatusCode::BAD_REQUEST, Reason::ClientClosed, "client_closed"),
+            UpstreamError::Upload(error) => BufferError::from(error).into(),
             UpstreamError::Disk => Self::new(BUSY, Reason::Disk, "spool"),
         }
     }

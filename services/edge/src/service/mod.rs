@@ -17,13 +17,13 @@ pub use thread::{Thread, View};
 
 use crate::access_log::Record;
 use crate::body::{Body, RequestBody, Sending};
-use crate::buffer::{self, BodyLimits, Buffered};
+use crate::buffer::{self, BodyLimits, Buffered, Outgoing, Passing};
 use crate::connection::ConnInfo;
 use crate::headers::forward::{self, Origin};
 use crate::router::Entry;
 use crate::template::{Scope, Template};
 use crate::throttle::Throttle;
-use crate::upstream::{Meta, Upstream, Waits};
+use crate::upstream::{Buffering, Ends, Meta, Upstream, Waits};
 use crate::{error_pages, headers, host, limits, path, redirect, template};
 pub use dispatch::Asked;
 use dispatch::dispatch;
@@ -31,6 +31,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Instant, SystemTime};
 
@@ -318,18 +319,7 @@ async fn to_upstream(
     if hint.lower() > limit {
         return Err(Failure::TOO_LARGE);
     }
-    let buffered = if http_body::Body::is_end_stream(&body) {
-        Buffered::empty()
-    } else {
-        let limits = BodyLimits {
-            total: limit,
-            memory: config.limits.buffer_memory,
-            wait: record.options().timeouts.body,
-            min_rate: record.options().timeouts.min_rate,
-        };
-        buffer::collect(body, &limits, &view.snapshot.spool).await?
-    };
-    record.bytes_in += buffered.len();
+    let (outgoing, passed) = take_in(asked, parts, body, record).await?;
     forward::prepare(parts, config, conn, origin, record.started);
     dispatch::tell_prefix(parts);
     let changes = &record.options().headers.request;
@@ -338,6 +328,8 @@ async fn to_upstream(
     }
     let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
     let times = &record.options().timeouts;
+    let local = SocketAddr::new(conn.local.ip().to_canonical(), conn.local.port());
+    let buffering = &record.options().buffering;
     let meta = Meta {
         request_id: record.id.clone(),
         idempotent,
@@ -345,6 +337,8 @@ async fn to_upstream(
         client: Some(origin.client_ip),
         secure: asked.scheme == "https",
         lane: view.snapshot.lanes.get(record.entry.map(|entry| entry.place), record.route).cloned(),
+        buffering: Buffering { on: buffering.answers, memory: buffering.memory },
+        ends: Ends { source: SocketAddr::new(origin.client_ip, conn.peer.port()), destination: local },
         timing: Cell::default(),
     };
     let (mut sent, ()) = Request::new(()).into_parts();
@@ -361,13 +355,47 @@ async fn to_upstream(
     if let Some(trace) = &record.thread.trace {
         return Ok(trace.sent(upstream.name(), &sent));
     }
-    let result = upstream.send(sent, buffered, &meta).await;
+    let result = upstream.send(sent, outgoing, &meta).await;
     record.timing = Some(meta.timing.get());
+    if let Some(passed) = passed {
+        record.bytes_in += passed.get();
+    }
     if record.wants_upstream() {
         record.upstream = upstream.label(meta.timing.get().address);
     }
     Ok(error_pages::intercept(result?, record, &parts.headers))
 }
+
+/// The request's body: in whole, or what passes it on as it comes and counts it.
+async fn take_in(
+    asked: &Asked<'_>,
+    parts: &Parts,
+    body: Body,
+    record: &mut Record,
+) -> Result<(Outgoing, Option<Rc<Cell<u64>>>), Failure> {
+    if http_body::Body::is_end_stream(&body) {
+        return Ok((Buffered::empty().into(), None));
+    }
+    let options = record.options();
+    let limits = BodyLimits {
+        total: options.requests.body_limit,
+        memory: options.buffering.memory,
+        wait: options.timeouts.body,
+        min_rate: options.timeouts.min_rate,
+    };
+    // Client and server of gRPC may talk to each other for hours before the request ends.
+    let kind = parts.headers.get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+    let grpc = kind.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
+    if grpc || !options.buffering.requests {
+        let (body, passed) = Passing::new(body, limits, grpc);
+        return Ok((Outgoing::live(body), Some(passed)));
+    }
+    let buffered = buffer::collect(body, &limits, &asked.view.snapshot.spool).await?;
+    record.bytes_in += buffered.len();
+    Ok((buffered.into(), None))
+}
+
+const GRPC: &[u8] = b"application/grpc";
 
 /// Marks an answer that is not to be sent: the protocol closes the connection, or resets the stream.
 #[derive(Clone, Copy)]

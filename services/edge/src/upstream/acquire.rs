@@ -3,6 +3,7 @@
 use super::address::Permit;
 use super::bulkhead::{Held, Lane};
 use super::choice::Aim;
+use super::connect::Ends;
 use super::pool::{Lease, Pool};
 use super::queue::Refused;
 use super::{Meta, UpstreamError};
@@ -21,7 +22,7 @@ impl Pool {
     }
 
     /// A permit at once, or after waiting in the queue. `avoid` has refused this request's connection already.
-    pub async fn acquire(&self, avoid: &[u64], aim: &Aim<'_>) -> Result<Lease, UpstreamError> {
+    pub async fn acquire(&self, avoid: &[u64], aim: &Aim<'_>, ends: Option<Ends>) -> Result<Lease, UpstreamError> {
         let (held, waited) = match aim.lane {
             None => (None, Duration::ZERO),
             Some(lane) => match lane.enter() {
@@ -35,7 +36,7 @@ impl Pool {
         {
             self.shard.waited(waited);
             permit.hold(held);
-            return Ok(Lease { waited, ..self.with_connection(permit) });
+            return Ok(Lease { waited, ..self.with_connection(permit, ends) });
         }
         let began = Instant::now();
         self.addresses().await?;
@@ -46,7 +47,7 @@ impl Pool {
             Ok(mut permit) => {
                 self.shard.waited(waited);
                 permit.hold(held);
-                Ok(Lease { waited, ..self.with_connection(permit) })
+                Ok(Lease { waited, ..self.with_connection(permit, ends) })
             }
             Err(refused) => {
                 held.iter().for_each(|held| held.shed(refused));

@@ -1,8 +1,10 @@
 //! Asking an address how it is: `check`, or a bare connection where nothing is to be asked.
 
 use super::address::Target;
-use super::connect::Stream;
+use super::connect::{Stream, Transport};
 use crate::config::{Check, UpstreamCheck};
+use http::{Request, Version};
+use std::io;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -19,7 +21,7 @@ pub enum Health {
 }
 
 /// `None` for a check asks whether a connection can be made.
-pub async fn ask(target: &Target, check: Option<&UpstreamCheck>, rules: &Check) -> Health {
+pub async fn ask(target: &Target, check: Option<&UpstreamCheck>, rules: &Check, transport: &Transport) -> Health {
     let (target, path) = match (target, check) {
         (Target::Tcp(address), Some(check)) => {
             let port = check.port.unwrap_or(address.port());
@@ -31,18 +33,25 @@ pub async fn ask(target: &Target, check: Option<&UpstreamCheck>, rules: &Check) 
         }
         (target, _) => (target.clone(), None),
     };
-    match tokio::time::timeout(rules.timeout, exchange(&target, path, rules)).await {
+    // Behind another port is something else, which is asked in the clear.
+    let plain = check.is_some_and(|check| check.port.is_some());
+    let asked = async {
+        let stream =
+            if plain { Stream::connect(&target).await? } else { transport.open(&target, rules.timeout, None).await? };
+        match path {
+            None => Ok(Health::Ready),
+            Some(path) if transport.http2 && !plain => exchange_http2(stream, path, rules).await,
+            Some(path) => exchange(stream, path, rules).await,
+        }
+    };
+    match tokio::time::timeout(rules.timeout, asked).await {
         Ok(Ok(health)) => health,
         Ok(Err(error)) => Health::NotReady(error.to_string()),
         Err(_) => Health::Silent,
     }
 }
 
-async fn exchange(target: &Target, path: Option<&str>, rules: &Check) -> std::io::Result<Health> {
-    let mut stream = Stream::connect(target).await?;
-    let Some(path) = path else {
-        return Ok(Health::Ready);
-    };
+async fn exchange(mut stream: Stream, path: &str, rules: &Check) -> io::Result<Health> {
     let host = &rules.host;
     let request =
         format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: monodon-edge\r\nConnection: close\r\n\r\n");
@@ -66,6 +75,31 @@ async fn exchange(target: &Target, path: Option<&str>, rules: &Check) -> std::io
         return Ok(Health::NotReady("the check's connection ended without an answer".into()));
     }
     Ok(judge(&answer, rules))
+}
+
+/// The same in HTTP/2, judged as if it had come in HTTP/1.
+async fn exchange_http2(stream: Stream, path: &str, rules: &Check) -> io::Result<Health> {
+    let scheme = if stream.is_tls() { "https" } else { "http" };
+    let host = if rules.host.is_empty() { "monodon-edge" } else { &rules.host };
+    let request = Request::get(format!("{scheme}://{host}{path}")).version(Version::HTTP_2).body(());
+    let request = request.map_err(io::Error::other)?;
+    let (mut sender, connection) = h2::client::handshake(stream).await.map_err(io::Error::other)?;
+    let asked = async {
+        let (response, _) = sender.send_request(request, true)?;
+        let (head, mut body) = response.await?.into_parts();
+        let mut answer = format!("HTTP/1.1 {}\r\n\r\n", head.status.as_u16()).into_bytes();
+        while answer.len() < MOST && !rules.body.is_empty() {
+            let Some(part) = body.data().await else { break };
+            let part = part?;
+            body.flow_control().release_capacity(part.len())?;
+            answer.extend_from_slice(&part);
+        }
+        Ok::<_, h2::Error>(answer)
+    };
+    tokio::select! {
+        answer = asked => Ok(judge(&answer.map_err(io::Error::other)?, rules)),
+        _ = connection => Ok(Health::NotReady("the check's connection ended without an answer".into())),
+    }
 }
 
 /// `HTTP/1.1 200`

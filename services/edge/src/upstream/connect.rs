@@ -1,49 +1,182 @@
-//! Opening a connection to an address.
+//! A connection to an address: how it is opened, and what it is to those who use it.
 
-use super::address::{Address, Target};
-use super::http1::Wire;
+use super::address::Target;
+use super::answer::Head;
+use super::http1::{Fault, Upload, Wire};
+use super::http2;
+use super::tls::Tls;
+use crate::config::{self, ProxyProtocol};
 use crate::timer::Timer;
+use bytes::Bytes;
+use http_body::Frame;
+use monodon_proxy_protocol as proxy_protocol;
 use rustix::net::RecvFlags;
 use std::io;
 use std::os::fd::AsFd;
+use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client::TlsStream;
 
-/// A connection that is idle or serves one request.
+/// A connection that is idle or serves one request; of HTTP/2, a request's place on a connection that others share.
 pub struct Connection {
-    pub wire: Box<Wire>,
+    pub link: Link,
     /// Of the request in hand.
     pub timer: Timer,
     /// The process it leads to, once an answer told.
     pub entry: Option<u32>,
     /// When it was last idle, to the second.
     pub used: Instant,
+    /// Whose it is, where the upstream has been told so.
+    pub client: Option<Ends>,
+}
+
+pub enum Link {
+    One(Box<Wire>),
+    Two(Box<http2::Exchange>),
+}
+
+/// A client's connection: from where, and to where of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    pub source: SocketAddr,
+    pub destination: SocketAddr,
+}
+
+macro_rules! either {
+    ($self:ident, $link:ident => $call:expr) => {
+        match &$self.link {
+            Link::One($link) => $call,
+            Link::Two($link) => $call,
+        }
+    };
+    (mut $self:ident, $link:ident => $call:expr) => {
+        match &mut $self.link {
+            Link::One($link) => $call,
+            Link::Two($link) => $call,
+        }
+    };
 }
 
 impl Connection {
+    pub fn new(link: Link) -> Self {
+        Self { link, timer: Timer::new(), entry: None, used: Instant::now(), client: None }
+    }
+
     /// Whether a request may be sent on it. `now` is the pool's: one that has been idle for longer is asked of the kernel, for its end
     /// may have come since the runtime last looked.
     pub fn is_open(&mut self, now: Instant) -> bool {
-        if now > self.used { self.wire.is_open_now() } else { self.wire.is_open() }
+        match &mut self.link {
+            Link::One(wire) if now > self.used => wire.is_open_now(),
+            Link::One(wire) => wire.is_open(),
+            Link::Two(_) => false,
+        }
+    }
+
+    /// Whether it can be kept for another request. A session of HTTP/2 is kept by itself.
+    pub fn is_reusable(&self) -> bool {
+        matches!(&self.link, Link::One(wire) if wire.is_reusable())
+    }
+
+    pub fn rest(&mut self) {
+        if let Link::One(wire) = &mut self.link {
+            wire.rest();
+        }
+    }
+
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        either!(mut self, link => link.poll_head(cx))
+    }
+
+    pub fn take_head(&mut self) -> Result<Head, &'static str> {
+        match &mut self.link {
+            Link::One(wire) => wire.take_head(Head::read),
+            Link::Two(exchange) => exchange.take_head(),
+        }
+    }
+
+    /// The next part of the answer's body; `None` at its end.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+        either!(mut self, link => link.poll_frame(cx))
+    }
+
+    /// Bytes of the answer's body that are still to come, where that is known.
+    pub fn left(&self) -> Option<u64> {
+        either!(self, link => link.left())
+    }
+
+    pub fn is_done(&self) -> bool {
+        either!(self, link => link.is_done())
+    }
+
+    /// When a part of a big request body was last taken; `None` where there was none.
+    pub fn moved(&self) -> Option<Instant> {
+        either!(self, link => link.moved())
+    }
+
+    /// The body of a request of which nothing was sent.
+    pub fn take_upload(&mut self) -> Option<Upload> {
+        either!(mut self, link => link.take_upload())
+    }
+
+    /// Whether it ended by a reset.
+    pub fn was_reset(&self) -> bool {
+        matches!(&self.link, Link::One(wire) if wire.was_reset())
     }
 }
 
-pub async fn open(address: &Arc<Address>, timeout: Duration) -> Result<Connection, io::Error> {
-    let stream = match tokio::time::timeout(timeout, Stream::connect(&address.target)).await {
-        Ok(stream) => stream?,
-        Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time")),
-    };
-    Ok(Connection { wire: Box::new(Wire::new(stream)), timer: Timer::new(), entry: None, used: Instant::now() })
+/// How connections to an upstream are made.
+#[derive(Default)]
+pub struct Transport {
+    pub http2: bool,
+    pub tls: Option<Tls>,
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+impl Transport {
+    pub fn new(settings: &config::Transport) -> Self {
+        // That it can be made was tried when the configuration was read.
+        let tls = settings.tls.as_ref().and_then(|tls| Tls::new(tls, settings.http2).ok());
+        Self { http2: settings.http2, tls, proxy_protocol: settings.proxy_protocol }
+    }
+
+    /// A connection, in time; with `ends`, one that says whose it is.
+    pub async fn open(&self, target: &Target, timeout: Duration, ends: Option<Ends>) -> io::Result<Stream> {
+        match tokio::time::timeout(timeout, self.connect(target, ends)).await {
+            Ok(stream) => stream,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no connection in time")),
+        }
+    }
+
+    async fn connect(&self, target: &Target, ends: Option<Ends>) -> io::Result<Stream> {
+        let mut stream = Stream::connect(target).await?;
+        if let Some(version) = self.proxy_protocol {
+            let client = ends.map_or(proxy_protocol::Connection::Local, |ends| proxy_protocol::Connection::Tcp {
+                source: ends.source,
+                destination: ends.destination,
+            });
+            let header = match version {
+                ProxyProtocol::V1 => proxy_protocol::line(client).into_bytes(),
+                ProxyProtocol::V2 => proxy_protocol::block(client),
+            };
+            stream.write_all(&header).await?;
+        }
+        match (&self.tls, stream) {
+            (None, stream) => Ok(stream),
+            (Some(tls), Stream::Tcp(stream)) => Ok(Stream::Tls(Box::new(tls.connect(stream).await?))),
+            (Some(_), _) => Err(io::Error::new(io::ErrorKind::Unsupported, "no TLS over a unix socket")),
+        }
+    }
 }
 
 /// The bytes' way.
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
@@ -66,11 +199,16 @@ impl Stream {
         }
     }
 
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// The kernel has an error for us that no read has shown: our bytes were reset.
     pub fn pending_error(&self) -> bool {
         let error = match self {
             Self::Tcp(stream) => stream.take_error(),
             Self::Unix(stream) => stream.take_error(),
+            Self::Tls(stream) => stream.get_ref().0.take_error(),
         };
         matches!(error, Ok(Some(error)) if is_reset(&error))
     }
@@ -80,6 +218,8 @@ impl Stream {
         let fd = match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            // What lies there may be the session's own business.
+            Self::Tls(_) => return true,
         };
         let peeked = rustix::net::recv(fd, &mut [0u8; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         matches!(peeked, Err(rustix::io::Errno::AGAIN))
@@ -95,6 +235,7 @@ macro_rules! delegate {
         match &mut *$self {
             Stream::Tcp($stream) => $call,
             Stream::Unix($stream) => $call,
+            Stream::Tls($stream) => $call,
         }
     };
 }

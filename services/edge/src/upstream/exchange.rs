@@ -1,14 +1,14 @@
 //! One request to the upstream: permit, connection, sending, perhaps a second sending (decision 4).
 
-use super::address::{Fail, Permit};
-use super::connect::Connection;
+use super::address::{Address, Fail, Permit};
+use super::connect::{Connection, Ends, Link};
 use super::http1::{self, Upload};
 use super::inflight::{Broken, InFlight};
 use super::pool::{Lease, Pool};
-use super::request::{self, Length};
+use super::request;
 use super::{Meta, Timing, UpstreamError};
 use crate::body::Body;
-use crate::buffer::Buffered;
+use crate::buffer::Outgoing;
 use http::request::Parts;
 use http::{Method, Response};
 use std::rc::Rc;
@@ -21,32 +21,34 @@ const UNREAD: u32 = 3;
 /// Addresses that may refuse one request.
 const ADDRESSES: usize = 3;
 /// A body of up to this many bytes is copied behind the head: the kernel takes one part at less cost than two.
-const TOGETHER: u64 = 4 << 10;
+const TOGETHER: usize = 4 << 10;
 
 pub async fn send(
     pool: &Rc<Pool>,
     mut parts: Parts,
-    body: Buffered,
+    mut body: Outgoing,
     meta: &Meta,
 ) -> Result<Response<Body>, UpstreamError> {
     pool.begin();
     let upgrade = request::prepare(&mut parts, !body.is_empty());
-    let to_head = parts.method == Method::HEAD;
-    let mut repeats = if meta.idempotent { pool.shared.settings.balancing.retries } else { 0 };
+    let ends = pool.shared.transport.proxy_protocol.map(|_| meta.ends);
+    // What the client sends as we go can be sent once.
+    let repeatable = meta.idempotent && body.is_buffered();
+    let mut repeats = if repeatable { pool.shared.settings.balancing.retries } else { 0 };
     let aim = pool.aim(&parts, meta);
     let mut retry = None;
     let mut timing = Timing::default();
     let mut avoid: Vec<u64> = Vec::new();
     let (mut stale, mut unread) = (0, 0);
     loop {
-        let Lease { mut permit, connection, waited } = pool.acquire(&avoid, &aim).await?;
+        let Lease { mut permit, connection, waited } = pool.acquire(&avoid, &aim, ends).await?;
         let id = permit.address().id;
         timing.queue += waited;
         timing.address = id;
         meta.timing.set(timing);
         let mut connection = match connection {
             Some(connection) if stale < STALE => connection,
-            _ => match connected(pool, &mut permit, meta, &mut timing).await {
+            _ => match connected(pool, &mut permit, meta, &mut timing, ends).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     pool.shard.failed("connect");
@@ -60,8 +62,7 @@ pub async fn send(
                 }
             },
         };
-        let (out, upload) = written(&parts, &body, upgrade.is_some(), retry);
-        connection.wire.begin(out, upload, to_head);
+        begin(&mut connection, permit.address(), &parts, &mut body, upgrade.is_some(), retry);
         let sent = Instant::now();
         let outcome = match InFlight::new(pool, permit, connection, meta.waits).head(sent).await {
             Ok((sending, head)) => {
@@ -69,15 +70,15 @@ pub async fn send(
                 timing.status = head.status.as_u16();
                 meta.timing.set(timing);
                 pool.shard.answered(head.status, timing.first_byte);
-                sending.answer(head, upgrade.as_ref()).await
+                sending.answer(head, upgrade.as_ref(), meta.buffering).await
             }
             Err(broken) => Err(broken),
         };
         match outcome {
             Ok(response) => return Ok(response),
-            Err(Broken::Unsent) => {
+            Err(Broken::Unsent(upload)) => {
                 stale += 1;
-                if stale > STALE * 2 {
+                if stale > STALE * 2 || !body.take_back(upload.and_then(Upload::into_live)) {
                     return Err(UpstreamError::Reset);
                 }
             }
@@ -85,7 +86,7 @@ pub async fn send(
                 pool.shard.failed("reset");
                 pool.failed(id, Fail::Error);
                 unread += 1;
-                if unread > UNREAD {
+                if unread > UNREAD || !body.is_buffered() {
                     return Err(UpstreamError::Reset);
                 }
                 pool.shard.retried();
@@ -122,24 +123,38 @@ async fn connected(
     permit: &mut Permit,
     meta: &Meta,
     timing: &mut Timing,
+    ends: Option<Ends>,
 ) -> Result<Connection, UpstreamError> {
     let begun = Instant::now();
-    let result = pool.connect(permit).await;
+    let result = pool.connect(permit, ends).await;
     timing.connect += begun.elapsed();
     meta.timing.set(*timing);
     result
 }
 
-/// The request as bytes, and what of its body is to follow them.
-fn written(parts: &Parts, body: &Buffered, websocket: bool, retry: Option<u32>) -> (Vec<u8>, Upload) {
-    let mut out = http1::buffer();
-    request::write(&mut out, parts, Length::Known(body.len()), websocket, retry);
-    let upload = match body.bytes() {
-        Some(bytes) if bytes.len() as u64 <= TOGETHER => {
-            out.extend_from_slice(bytes);
-            Upload::Done
+/// Hands the request to its connection.
+fn begin(
+    connection: &mut Connection,
+    address: &Address,
+    parts: &Parts,
+    body: &mut Outgoing,
+    websocket: bool,
+    retry: Option<u32>,
+) {
+    let length = body.length();
+    match &mut connection.link {
+        Link::One(wire) => {
+            let mut out = http1::buffer();
+            request::write(&mut out, parts, length, websocket, retry);
+            let upload = match body.bytes() {
+                Some(bytes) if bytes.len() <= TOGETHER => {
+                    out.extend_from_slice(bytes);
+                    Upload::Done
+                }
+                _ => Upload::of(body),
+            };
+            wire.begin(out, upload, parts.method == Method::HEAD);
         }
-        _ => Upload::Buffered(body.replay()),
-    };
-    (out, upload)
+        Link::Two(exchange) => exchange.begin(parts, length, Upload::of(body), address),
+    }
 }

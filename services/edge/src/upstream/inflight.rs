@@ -2,12 +2,13 @@
 
 use super::address::{Kind, Permit};
 use super::answer::Head;
-use super::connect::Connection;
-use super::http1::Fault;
+use super::connect::{Connection, Link};
+use super::http1::{Fault, Upload};
 use super::pool::Pool;
 use super::response;
-use super::{UpstreamError, Waits};
+use super::{Buffering, UpstreamError, Waits};
 use crate::body::{Body, BodyError};
+use crate::buffer::Share;
 use crate::upgrade::OnUpgrade;
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -20,10 +21,17 @@ use std::time::{Duration, Instant};
 /// Of an answer nobody waits for any more, this much is read; else the connection is closed.
 const DRAIN: u64 = 16 << 20;
 
+/// An answer of up to this length goes to the client when it is whole, if that takes no longer than [`HOLD`]: one that breaks off on the
+/// way can be asked for again.
+const HELD: u64 = 1 << 20;
+const HOLD: Duration = Duration::from_millis(50);
+/// Of an answer of up to this length, nearly all is in the kernel's hands at once.
+const SMALL: u64 = 16 << 10;
+
 /// What became of one sending.
 pub enum Broken {
-    /// Nothing of it was sent.
-    Unsent,
+    /// Nothing of it was sent; its body where it can be had only once.
+    Unsent(Option<Upload>),
     /// The connection was reset before the worker had read all of it. It calls the application with whole requests
     /// only, so the application has seen nothing of this one, whatever its method.
     Unread,
@@ -70,13 +78,13 @@ impl InFlight {
         }
         let result = poll_fn(|cx| {
             let Some((_, connection)) = &mut self.held else { return Poll::Ready(None) };
-            if let Poll::Ready(result) = connection.wire.poll_head(cx) {
+            if let Poll::Ready(result) = connection.poll_head(cx) {
                 return Poll::Ready(Some(result));
             }
             while connection.timer.poll(cx).is_ready() {
                 // While a big body is still being sent the wait has not begun.
                 let left =
-                    connection.wire.moved().map_or(Duration::ZERO, |moved| limit.saturating_sub(moved.elapsed()));
+                    connection.moved().map_or(Duration::ZERO, |moved| limit.saturating_sub(moved.elapsed()));
                 if left.is_zero() {
                     return Poll::Ready(None);
                 }
@@ -94,10 +102,13 @@ impl InFlight {
                 Ok(head) => Ok((self, head)),
                 Err(reason) => Err(Broken::Final(UpstreamError::BadResponse(reason))),
             },
-            Err(Fault::Unsent) => Err(Broken::Unsent),
+            Err(Fault::Unsent) => {
+                let upload = self.held.as_mut().and_then(|(_, connection)| connection.take_upload());
+                Err(Broken::Unsent(upload))
+            }
             Err(Fault::Malformed(reason)) => Err(Broken::Final(UpstreamError::BadResponse(reason))),
             Err(Fault::Upload(BodyError::Io(_))) => Err(Broken::Final(UpstreamError::Disk)),
-            Err(Fault::Upload(_)) => Err(Broken::Final(UpstreamError::ClientGone)),
+            Err(Fault::Upload(error)) => Err(Broken::Final(UpstreamError::Upload(error))),
             Err(Fault::Ended) => Err(if self.unread() { Broken::Unread } else { self.reset() }),
         }
     }
@@ -105,7 +116,7 @@ impl InFlight {
     /// Only of our own worker do we know when it calls the application.
     fn unread(&self) -> bool {
         let unread = self.held.as_ref().is_some_and(|(permit, connection)| {
-            permit.address().kind() == Kind::Slotted && connection.wire.was_reset()
+            permit.address().kind() == Kind::Slotted && connection.was_reset()
         });
         if unread {
             let _ = self.reset();
@@ -126,7 +137,7 @@ impl InFlight {
 
     fn take_head(&mut self) -> Result<Head, &'static str> {
         let Some((permit, connection)) = &mut self.held else { return Err("no_connection") };
-        let head = connection.wire.take_head(Head::read)?;
+        let head = connection.take_head()?;
         permit.address().learn(head.process, head.status);
         connection.entry = head.process.map(|said| said.entry);
         if let Some(entry) = connection.entry {
@@ -136,7 +147,12 @@ impl InFlight {
     }
 
     /// Turn the upstream's answer into ours.
-    pub async fn answer(mut self, head: Head, upgrade: Option<&OnUpgrade>) -> Result<Response<Body>, Broken> {
+    pub async fn answer(
+        mut self,
+        head: Head,
+        upgrade: Option<&OnUpgrade>,
+        buffering: Buffering,
+    ) -> Result<Response<Body>, Broken> {
         let final_error = |error| Err(Broken::Final(error));
         if let Some(killed) = head.killed {
             return final_error(UpstreamError::Killed(killed));
@@ -149,11 +165,11 @@ impl InFlight {
             return super::tunnel::begin(head, upgrade, permit, connection)
                 .map_err(|reason| Broken::Final(UpstreamError::BadResponse(reason)));
         }
-        if connection.wire.is_done() {
+        if connection.is_done() {
             self.finish();
             return Ok(head.with(Body::empty()));
         }
-        if head.streams {
+        if head.streams || !buffering.on {
             let body = match self.held.take() {
                 Some((permit, connection)) => response::live(&self.pool, permit, connection),
                 None => Body::empty(),
@@ -161,10 +177,22 @@ impl InFlight {
             return Ok(head.with(body));
         }
         self.stage = Stage::Body;
-        let memory = self.pool.shared.settings.memory;
-        let body = match connection.wire.left() {
-            Some(left) if left <= memory as u64 => self.whole().await?,
-            _ => self.begin_buffering(memory)?,
+        let memory = buffering.memory;
+        let left = connection.left().filter(|_| matches!(connection.link, Link::One(_)));
+        let Some(left) = left.filter(|left| *left <= HELD.max(memory as u64)) else {
+            return Ok(head.with(self.begin_buffering(memory)?));
+        };
+        let mut share = Share::of_answer(&self.pool.shared.spool);
+        // What leaves with the head needs no share of the memory: it is gone at once.
+        let small = left <= SMALL.min(memory as u64);
+        if !small && !share.take(left) {
+            return Ok(head.with(self.begin_buffering(memory)?));
+        }
+        let patience = if left <= memory as u64 { self.read() } else { HOLD };
+        let body = match self.whole(patience).await? {
+            Some(bytes) => Body::full(share.keep(bytes)),
+            None if left <= memory as u64 => return final_error(UpstreamError::Timeout),
+            None => self.begin_buffering(memory)?,
         };
         Ok(head.with(body))
     }
@@ -177,17 +205,18 @@ impl InFlight {
         }
     }
 
-    /// A small answer of known length needs neither task nor buffer.
-    async fn whole(mut self) -> Result<Body, Broken> {
-        let limit = self.read();
+    /// An answer of known length that comes in time needs neither task nor buffer; and if it breaks off, its head is not out yet, so
+    /// that it can be asked for again (decision 0007).
+    async fn whole(&mut self, patience: Duration) -> Result<Option<Bytes>, Broken> {
         let mut waiting = false;
         let result = poll_fn(|cx| {
             let Some((_, connection)) = &mut self.held else { return Poll::Ready(None) };
-            if let Poll::Ready(result) = connection.wire.poll_whole(cx) {
+            let Link::One(wire) = &mut connection.link else { return Poll::Ready(Some(Err(()))) };
+            if let Poll::Ready(result) = wire.poll_whole(cx) {
                 return Poll::Ready(Some(result));
             }
             if !std::mem::replace(&mut waiting, true) {
-                connection.timer.set(limit);
+                connection.timer.set(patience);
             }
             connection.timer.poll(cx).map(|()| None)
         })
@@ -195,16 +224,13 @@ impl InFlight {
         match result {
             Some(Ok(bytes)) => {
                 self.finish();
-                Ok(Body::full(bytes))
+                Ok(Some(bytes))
             }
             Some(Err(())) => {
                 self.stage = Stage::Over;
                 Err(self.reset())
             }
-            None => {
-                self.stage = Stage::Over;
-                Err(Broken::Final(UpstreamError::Timeout))
-            }
+            None => Ok(None),
         }
     }
 
@@ -214,7 +240,7 @@ impl InFlight {
         let cx = &mut Context::from_waker(Waker::noop());
         while parts.len() <= memory {
             let Some((_, connection)) = &mut self.held else { return Ok(Body::empty()) };
-            match connection.wire.poll_frame(cx) {
+            match connection.poll_frame(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(frame))) => parts.push_frame(frame),
                 Poll::Ready(Some(Err(()))) => {
@@ -224,7 +250,7 @@ impl InFlight {
                 Poll::Ready(None) => {}
             }
             let Some((_, connection)) = &mut self.held else { return Ok(Body::empty()) };
-            if connection.wire.is_done() {
+            if connection.is_done() {
                 self.finish();
                 return Ok(parts.into_body());
             }
@@ -232,7 +258,7 @@ impl InFlight {
         self.stage = Stage::Over;
         let read = self.read();
         match self.held.take() {
-            Some((permit, connection)) => Ok(response::pump(&self.pool, permit, connection, parts, read)),
+            Some((permit, connection)) => Ok(response::pump(&self.pool, permit, connection, parts, memory, read)),
             None => Ok(Body::empty()),
         }
     }
@@ -244,7 +270,7 @@ impl InFlight {
         let stage = std::mem::replace(&mut self.stage, Stage::Over);
         if stage == Stage::Head {
             let head = poll_fn(|cx| match &mut self.held {
-                Some((_, connection)) => connection.wire.poll_head(cx).map(|head| head.is_ok()),
+                Some((_, connection)) => connection.poll_head(cx).map(|head| head.is_ok()),
                 None => Poll::Ready(false),
             });
             if !tokio::time::timeout(limit, head).await.unwrap_or(false) {
@@ -277,7 +303,7 @@ impl Drop for InFlight {
 async fn drain(connection: &mut Connection) -> bool {
     let mut total = 0;
     loop {
-        let Some(frame) = poll_fn(|cx| connection.wire.poll_frame(cx)).await else { return true };
+        let Some(frame) = poll_fn(|cx| connection.poll_frame(cx)).await else { return true };
         let Ok(frame) = frame else { return false };
         total += length(&frame);
         if total > DRAIN {

@@ -248,9 +248,9 @@ mod tests {
             timeouts: crate::config::Timeouts::default(),
         };
         let folder = tempfile::tempdir().unwrap();
-        let spool = crate::config::Spool { dir: folder.path().to_owned(), limit: 1 << 20 };
+        let spool = crate::config::Spool { dir: folder.path().to_owned(), limit: 1 << 20, ..Default::default() };
         let spool = Arc::new(crate::buffer::Spool::open(&spool).unwrap());
-        let shared = Shared::new(&named, &crate::config::Limits::default(), spool);
+        let shared = Shared::new(&named, spool);
         let shard = shared.metrics.shard();
         shard.waited(Duration::ZERO);
         shard.waited(Duration::from_micros(80));

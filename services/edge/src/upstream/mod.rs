@@ -18,6 +18,7 @@ mod exchange;
 mod headers;
 mod health;
 mod http1;
+mod http2;
 mod inflight;
 mod lanes;
 mod learn;
@@ -31,19 +32,21 @@ mod request;
 mod response;
 mod state;
 mod sticky;
+mod tls;
 mod tunnel;
 mod watch;
 
 pub use answer::Accel;
 pub use bulkhead::Lane;
+pub use connect::Ends;
 pub use dns::Resolve;
 pub use lanes::Lanes;
 pub use metrics::render;
 pub use state::{AddressState, AddressStatus, State};
 
-use crate::body::Body;
-use crate::buffer::{Buffered, Spool};
-use crate::config::{self, Limits, Named};
+use crate::body::{Body, BodyError};
+use crate::buffer::{Outgoing, Spool};
+use crate::config::{self, Named};
 use crate::drain::Drain;
 use http::request::Parts;
 use queue::Queue;
@@ -58,6 +61,7 @@ use std::time::Duration;
 pub struct Shared {
     queue: Arc<Queue>,
     settings: Settings,
+    transport: connect::Transport,
     spool: Arc<Spool>,
     metrics: metrics::Metrics,
     control: control::State,
@@ -78,8 +82,6 @@ struct Settings {
     idle: Duration,
     first_byte: Duration,
     queue: Duration,
-    /// Of a response, kept in memory.
-    memory: usize,
 }
 
 impl Settings {
@@ -104,6 +106,9 @@ pub struct Meta {
     /// Its route's way to the upstream, where that is bounded or measured.
     pub lane: Option<Arc<Lane>>,
     pub waits: Waits,
+    pub buffering: Buffering,
+    /// For an upstream that is told whose connection it is.
+    pub ends: Ends,
     /// Filled in on the way, whatever becomes of the request.
     pub timing: Cell<Timing>,
 }
@@ -114,6 +119,15 @@ pub struct Waits {
     pub first_byte: Option<Duration>,
     /// Between two parts of the answer.
     pub read: Option<Duration>,
+}
+
+/// What becomes of the answer's body.
+#[derive(Clone, Copy, Debug)]
+pub struct Buffering {
+    /// Else it is passed on as it comes.
+    pub on: bool,
+    /// Bytes of it in memory; the rest goes to the spool.
+    pub memory: usize,
 }
 
 /// For the access log and the metrics.
@@ -144,7 +158,8 @@ pub enum UpstreamError {
     Killed(Killed),
     /// The reason, for the log.
     BadResponse(&'static str),
-    ClientGone,
+    /// The request's own body could not be had in whole.
+    Upload(BodyError),
     Disk,
 }
 
@@ -166,19 +181,19 @@ impl UpstreamError {
             Self::Killed(Killed::Timeout) => "killed_timeout",
             Self::Killed(Killed::Memory) => "killed_memory",
             Self::BadResponse(_) => "bad_response",
-            Self::ClientGone => "client_gone",
+            Self::Upload(_) => "client_gone",
             Self::Disk => "disk",
         }
     }
 }
 
 impl Shared {
-    pub fn new(named: &Named, limits: &Limits, spool: Arc<Spool>) -> Arc<Self> {
-        Self::with_resolver(named, limits, spool, Arc::new(dns::System::default()))
+    pub fn new(named: &Named, spool: Arc<Spool>) -> Arc<Self> {
+        Self::with_resolver(named, spool, Arc::new(dns::System::default()))
     }
 
     /// With another resolver than the system's.
-    pub fn with_resolver(named: &Named, limits: &Limits, spool: Arc<Spool>, resolver: Arc<dyn Resolve>) -> Arc<Self> {
+    pub fn with_resolver(named: &Named, spool: Arc<Spool>, resolver: Arc<dyn Resolve>) -> Arc<Self> {
         let Named { name, upstream, timeouts } = named;
         let settings = Settings {
             name: name.clone(),
@@ -193,11 +208,11 @@ impl Shared {
             idle: timeouts.idle,
             first_byte: timeouts.first_byte,
             queue: timeouts.queue,
-            memory: limits.buffer_memory,
         };
         let shared = Arc::new(Self {
             queue: Arc::new(Queue::new(upstream.queue_per_slot)),
             settings,
+            transport: connect::Transport::new(&upstream.transport),
             spool,
             metrics: metrics::Metrics::default(),
             control: control::State::new(resolver),
@@ -229,6 +244,11 @@ impl Drop for Shared {
     }
 }
 
+/// Whether TLS can be spoken as it is configured; the setting that is wrong, and why.
+pub fn check_tls(settings: &config::UpstreamTls, http2: bool) -> Result<(), (&'static str, String)> {
+    tls::Tls::new(settings, http2).map(drop)
+}
+
 /// Ids of addresses are never used again, so that a pool cannot take an old one's connections for a new one's.
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -238,7 +258,7 @@ impl Upstream {
     }
 
     /// The answer comes back as soon as its head is there (its body behind the buffer), or at once when it is small.
-    pub async fn send(&self, parts: Parts, body: Buffered, meta: &Meta) -> Result<http::Response<Body>, UpstreamError> {
+    pub async fn send(&self, parts: Parts, body: Outgoing, meta: &Meta) -> Result<http::Response<Body>, UpstreamError> {
         let Some(sticky) = &self.0.shared.settings.balancing.sticky else {
             return exchange::send(&self.0, parts, body, meta).await;
         };

@@ -4,7 +4,9 @@
 
 use super::address::{Address, Fail, Kind, Permit};
 use super::choice::Turns;
-use super::connect::{self, Connection};
+use super::connect::{Connection, Ends, Link};
+use super::http1::Wire;
+use super::http2;
 use super::inflight::{self, InFlight};
 use super::list::List;
 use super::queue::Queue;
@@ -32,6 +34,8 @@ pub struct Pool {
     pub drain: Drain,
     pub(super) list: RefCell<arc_swap::Cache<Arc<arc_swap::ArcSwap<List>>, Arc<List>>>,
     idle: RefCell<Vec<(u64, Vec<Connection>)>>,
+    /// Of HTTP/2: the address, when a request was last put on it, the connection.
+    sessions: RefCell<Vec<(u64, Instant, http2::Session)>>,
     pub(super) turns: Turns,
     credit: Cell<u32>,
     sweeping: Cell<bool>,
@@ -63,6 +67,7 @@ impl Pool {
             drain,
             list,
             idle: RefCell::default(),
+            sessions: RefCell::default(),
             turns: Turns::default(),
             credit: Cell::new(if budget == 0 { 0 } else { CREDIT_START }),
             sweeping: Cell::new(false),
@@ -102,16 +107,19 @@ impl Pool {
         }
     }
 
-    pub(super) fn with_connection(&self, mut permit: Permit) -> Lease {
-        let connection = self.idle_for(&mut permit);
+    pub(super) fn with_connection(&self, mut permit: Permit, ends: Option<Ends>) -> Lease {
+        let connection = self.idle_for(&mut permit, ends);
         Lease { permit, connection, waited: Duration::ZERO }
     }
 
     /// The idle connection used last whose process has a free slot. Without one a new connection is the answer: the
     /// worker's idle process is the one that accepts it.
-    fn idle_for(&self, permit: &mut Permit) -> Option<Connection> {
-        let mut idle = self.idle.borrow_mut();
+    fn idle_for(&self, permit: &mut Permit, ends: Option<Ends>) -> Option<Connection> {
         let id = permit.address().id;
+        if self.shared.transport.http2 {
+            return self.place_on_session(id);
+        }
+        let mut idle = self.idle.borrow_mut();
         let (_, connections) = idle.iter_mut().find(|(of, _)| *of == id)?;
         let mut at = connections.len();
         while at > 0 {
@@ -119,28 +127,36 @@ impl Pool {
             let candidate = connections.get_mut(at)?;
             if !candidate.is_open(self.now.get()) {
                 connections.remove(at);
-            } else if candidate.entry.is_none_or(|entry| permit.try_bind(entry)) {
+            } else if candidate.client == ends && candidate.entry.is_none_or(|entry| permit.try_bind(entry)) {
                 return Some(connections.remove(at));
             }
         }
         None
     }
 
+    fn place_on_session(&self, id: u64) -> Option<Connection> {
+        let mut sessions = self.sessions.borrow_mut();
+        let at = sessions.iter().position(|(of, _, session)| *of == id && session.is_open())?;
+        let (_, used, session) = sessions.get_mut(at)?;
+        *used = self.now.get();
+        Some(Connection::new(Link::Two(Box::new(http2::Exchange::new(session.clone())))))
+    }
+
     /// A new connection for this permit, or one that has become idle while others were being opened: a crowd that
     /// comes at once must not overflow the application's backlog.
-    pub async fn connect(&self, permit: &mut Permit) -> Result<Connection, UpstreamError> {
+    pub async fn connect(&self, permit: &mut Permit, ends: Option<Ends>) -> Result<Connection, UpstreamError> {
         let _turn = match self.connecting.try_acquire() {
             Ok(turn) => turn,
             Err(_) => {
                 let turn = self.connecting.acquire().await;
-                if let Some(connection) = self.idle_for(permit) {
+                if let Some(connection) = self.idle_for(permit, ends) {
                     return Ok(connection);
                 }
                 turn.map_err(|_| UpstreamError::Reset)?
             }
         };
         let address = permit.address();
-        match connect::open(address, self.shared.settings.connect).await {
+        match self.open(address, ends).await {
             Ok(connection) => {
                 if address.works() {
                     tracing::info!(upstream = %address.label, "upstream answers again");
@@ -156,13 +172,26 @@ impl Pool {
         }
     }
 
+    async fn open(&self, address: &Arc<Address>, ends: Option<Ends>) -> std::io::Result<Connection> {
+        let transport = &self.shared.transport;
+        let stream = transport.open(&address.target, self.shared.settings.connect, ends).await?;
+        if transport.http2 {
+            let session = http2::Session::open(stream).await?;
+            self.sessions.borrow_mut().push((address.id, self.now.get(), session.clone()));
+            return Ok(Connection::new(Link::Two(Box::new(http2::Exchange::new(session)))));
+        }
+        let mut connection = Connection::new(Link::One(Box::new(Wire::new(stream))));
+        connection.client = ends;
+        Ok(connection)
+    }
+
     /// Keep a connection whose answer has been read. Call it before the permit goes back, so that whoever waits for
     /// the permit finds the connection.
     pub fn put(&self, address: &Arc<Address>, mut connection: Connection) {
         connection.timer.clear();
         // One whose request was answered before all of it was sent is closed: what the rest would be taken for, nobody knows.
-        if connection.wire.is_reusable() {
-            connection.wire.rest();
+        if connection.is_reusable() {
+            connection.rest();
             connection.used = self.now.get();
             self.keep(address, connection);
         }
@@ -204,12 +233,16 @@ impl Pool {
         let idle = self.shared.settings.idle;
         self.idle.borrow_mut().retain_mut(|(id, connections)| {
             if list.is_ready(*id) {
-                connections.retain_mut(|one| one.used.elapsed() < idle && one.wire.is_open());
+                connections.retain_mut(|one| one.used.elapsed() < idle && one.is_open(one.used));
             } else {
                 connections.clear();
             }
             !connections.is_empty()
         });
+        // Requests that are on one keep it as long as they last.
+        self.sessions
+            .borrow_mut()
+            .retain(|(id, used, session)| list.is_ready(*id) && session.is_open() && used.elapsed() < idle);
     }
 
     /// A request whose client has left runs on.
@@ -219,7 +252,8 @@ impl Pool {
     }
 
     pub fn idle_count(&self) -> usize {
-        self.idle.borrow().iter().map(|(_, connections)| connections.len()).sum()
+        let kept: usize = self.idle.borrow().iter().map(|(_, connections)| connections.len()).sum();
+        kept + self.sessions.borrow().len()
     }
 }
 

@@ -8,13 +8,6 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use monodon_http1::encode;
 
-/// How long the body is said to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Length {
-    Known(u64),
-    Unknown,
-}
-
 /// Takes out what belongs to the client's connection, and gives the WebSocket that was asked for.
 pub fn prepare(parts: &mut Parts, has_body: bool) -> Option<OnUpgrade> {
     let upgrade = parts.extensions.remove::<OnUpgrade>().filter(|_| !has_body && wants_websocket(parts));
@@ -24,8 +17,8 @@ pub fn prepare(parts: &mut Parts, has_body: bool) -> Option<OnUpgrade> {
     upgrade
 }
 
-/// Writes the head as the upstream is to see it. `retry` is the process that the first sending was lost with.
-pub fn write(out: &mut Vec<u8>, parts: &Parts, length: Length, websocket: bool, retry: Option<u32>) {
+/// Writes the head as the upstream is to see it. `length` is the body's, where it is known; `retry` is the process that the first sending was lost with.
+pub fn write(out: &mut Vec<u8>, parts: &Parts, length: Option<u64>, websocket: bool, retry: Option<u32>) {
     out.extend_from_slice(parts.method.as_str().as_bytes());
     out.push(b' ');
     let target = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
@@ -38,9 +31,9 @@ pub fn write(out: &mut Vec<u8>, parts: &Parts, length: Length, websocket: bool, 
         }
     }
     match length {
-        Length::Known(0) if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) => {}
-        Length::Known(length) => encode::content_length(out, length),
-        Length::Unknown => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Some(0) if matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) => {}
+        Some(length) => encode::content_length(out, length),
+        None => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
     if websocket {
         out.extend_from_slice(b"connection: upgrade\r\nupgrade: websocket\r\n");
@@ -75,7 +68,7 @@ mod tests {
         request.body(()).unwrap().into_parts().0
     }
 
-    fn written(parts: &Parts, length: Length, websocket: bool, retry: Option<u32>) -> String {
+    fn written(parts: &Parts, length: Option<u64>, websocket: bool, retry: Option<u32>) -> String {
         let mut out = Vec::new();
         write(&mut out, parts, length, websocket, retry);
         String::from_utf8(out).unwrap()
@@ -97,9 +90,9 @@ mod tests {
         );
         assert!(prepare(&mut parts, true).is_none());
         let head = "POST /a?b HTTP/1.1\r\nx-stays: 1\r\nx-stays: 2\r\n";
-        assert_eq!(written(&parts, Length::Known(5), false, None), format!("{head}content-length: 5\r\n\r\n"));
+        assert_eq!(written(&parts, Some(5), false, None), format!("{head}content-length: 5\r\n\r\n"));
         let chunked = format!("{head}transfer-encoding: chunked\r\nx-monodon-retry: 3\r\n\r\n");
-        assert_eq!(written(&parts, Length::Unknown, false, Some(3)), chunked);
+        assert_eq!(written(&parts, None, false, Some(3)), chunked);
     }
 
     #[test]
@@ -107,7 +100,7 @@ mod tests {
         for (method, line) in [("GET", ""), ("HEAD", ""), ("OPTIONS", ""), ("POST", "content-length: 0\r\n")] {
             let parts = parts(Request::builder().method(method).uri("/"));
             let head = format!("{method} / HTTP/1.1\r\n{line}\r\n");
-            assert_eq!(written(&parts, Length::Known(0), false, None), head);
+            assert_eq!(written(&parts, Some(0), false, None), head);
         }
     }
 
@@ -118,7 +111,7 @@ mod tests {
             let mut parts = parts(Request::get("/").header("connection", "upgrade").header("upgrade", value));
             parts.extensions.insert(handle);
             let asked = prepare(&mut parts, false).is_some();
-            (asked, written(&parts, Length::Known(0), asked, None))
+            (asked, written(&parts, Some(0), asked, None))
         };
         let granted = "GET / HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
         assert_eq!(ask("WebSocket"), (true, granted.into()));

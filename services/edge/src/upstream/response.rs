@@ -86,8 +86,8 @@ impl http_body::Body for Live {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some((_, connection)) = &mut self.held else { return Poll::Ready(None) };
-        let frame = ready!(connection.wire.poll_frame(cx));
-        if connection.wire.is_done()
+        let frame = ready!(connection.poll_frame(cx));
+        if connection.is_done()
             && let Some((address, connection)) = self.held.take()
         {
             // The connection first, so that whoever waits for the permit finds it.
@@ -102,15 +102,22 @@ impl http_body::Body for Live {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let left = self.held.as_ref().map_or(Some(0), |(_, connection)| connection.wire.left());
+        let left = self.held.as_ref().map_or(Some(0), |(_, connection)| connection.left());
         left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 /// Reads the rest of the answer at the upstream's speed in a task of its own.
-pub fn pump(pool: &Rc<Pool>, permit: Permit, connection: Connection, parts: Parts, read: Duration) -> Body {
-    let length = connection.wire.left().map(|left| left + parts.len() as u64);
-    let (writer, reader) = pipe(&pool.shared.spool, pool.shared.settings.memory, length);
+pub fn pump(
+    pool: &Rc<Pool>,
+    permit: Permit,
+    connection: Connection,
+    parts: Parts,
+    memory: usize,
+    read: Duration,
+) -> Body {
+    let length = connection.left().map(|left| left + parts.len() as u64);
+    let (writer, reader) = pipe(&pool.shared.spool, memory, length);
     let working = pool.drain.working();
     let pool = pool.clone();
     tokio::task::spawn_local(async move {
@@ -144,11 +151,11 @@ impl Pump {
             self.pass(part).await?;
         }
         loop {
-            let Connection { wire, timer, .. } = &mut self.connection;
-            timer.set(self.read);
-            let frame = poll_fn(|cx| match wire.poll_frame(cx) {
+            let connection = &mut self.connection;
+            connection.timer.set(self.read);
+            let frame = poll_fn(|cx| match connection.poll_frame(cx) {
                 Poll::Ready(frame) => Poll::Ready(Ok(frame)),
-                Poll::Pending => timer.poll(cx).map(|()| Err(BodyError::TooSlow)),
+                Poll::Pending => connection.timer.poll(cx).map(|()| Err(BodyError::TooSlow)),
             });
             match frame.await? {
                 None => return Ok(()),

@@ -2,7 +2,7 @@
 
 use super::address::{Kind, Permit};
 use super::answer::Head;
-use super::connect::Connection;
+use super::connect::{Connection, Link};
 use crate::body::Body;
 use crate::upgrade::OnUpgrade;
 use http::Response;
@@ -30,12 +30,13 @@ pub fn begin(
     let Some(client) = upgrade.take() else {
         return Err("unasked_upgrade");
     };
+    let Link::One(wire) = connection.link else { return Err("unasked_upgrade") };
     // The slot is free again (decision 4); at a foreign upstream the permit stands for the connection.
     let permit = Some(permit).filter(|permit| permit.address().kind() == Kind::Foreign);
     tokio::task::spawn_local(async move {
         let _permit = permit;
         let Ok(mut client) = client.await else { return };
-        let (mut upstream, early) = connection.wire.into_tunnel();
+        let (mut upstream, early) = wire.into_tunnel();
         if !client.leftover.is_empty() && upstream.write_all(&client.leftover).await.is_err() {
             return;
         }

@@ -4,10 +4,10 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Response};
 use http_body_util::BodyExt;
 use monodon_edge::body::Body;
-use monodon_edge::buffer::{Buffered, Spool};
+use monodon_edge::buffer::{Buffered, Outgoing, Spool};
 use monodon_edge::config::{self, Named, Server, UpstreamAddress};
 use monodon_edge::drain;
-use monodon_edge::upstream::{Lane, Meta, Resolve, Shared, Timing, Upstream, UpstreamError};
+use monodon_edge::upstream::{Buffering, Ends, Lane, Meta, Resolve, Shared, Timing, Upstream, UpstreamError};
 use std::cell::Cell;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -29,7 +29,6 @@ pub struct Kit {
 pub struct Wanted {
     pub upstream: config::Upstream,
     pub timeouts: config::Timeouts,
-    pub limits: config::Limits,
     pub spool: config::Spool,
 }
 
@@ -55,8 +54,8 @@ impl Kit {
         let spool = Arc::new(Spool::open(&config.spool).unwrap());
         let named = Named { name: "default".into(), upstream: config.upstream, timeouts: config.timeouts };
         let shared = match resolver {
-            Some(resolver) => Shared::with_resolver(&named, &config.limits, spool.clone(), resolver),
-            None => Shared::new(&named, &config.limits, spool.clone()),
+            Some(resolver) => Shared::with_resolver(&named, spool.clone(), resolver),
+            None => Shared::new(&named, spool.clone()),
         };
         let (control, drain) = drain::channel();
         Self { shared, spool, control, drain, _dir: dir }
@@ -94,14 +93,15 @@ impl Kit {
 pub struct Thread(pub Rc<Upstream>, pub Rc<Cell<Timing>>, pub Option<Arc<Lane>>, pub Option<IpAddr>);
 
 impl Thread {
-    pub async fn send(&self, method: Method, path: &str, body: Buffered) -> Result<Response<Body>, UpstreamError> {
+    pub async fn send(&self, method: Method, path: &str, body: impl Into<Outgoing>) -> Result<Response<Body>, UpstreamError> {
         self.send_parts(parts(method, path), body).await
     }
 
-    pub async fn send_parts(&self, parts: Parts, body: Buffered) -> Result<Response<Body>, UpstreamError> {
+    pub async fn send_parts(&self, parts: Parts, body: impl Into<Outgoing>) -> Result<Response<Body>, UpstreamError> {
         let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
         let request_id = HeaderValue::from_static("test");
         let lane = self.2.clone();
+        let ends = Ends { source: "192.0.2.7:1234".parse().unwrap(), destination: "192.0.2.1:443".parse().unwrap() };
         let meta = Meta {
             request_id,
             idempotent,
@@ -109,9 +109,11 @@ impl Thread {
             secure: false,
             lane,
             waits: Default::default(),
+            buffering: Buffering { on: true, memory: 64 << 10 },
+            ends,
             timing: Cell::default(),
         };
-        let result = self.0.send(parts, body, &meta).await;
+        let result = self.0.send(parts, body.into(), &meta).await;
         self.1.set(meta.timing.get());
         result
     }

@@ -133,7 +133,7 @@ pub fn explain(loaded: &Loaded, asked: Asked) -> Result<Report<'_>, String> {
     let local = tokio::task::LocalSet::new();
     let (response, told) = local.block_on(&runtime, async {
         // Nothing of the configuration's folders is touched.
-        let spool = config::Spool { dir: std::env::temp_dir(), limit: 0 };
+        let spool = config::Spool { dir: std::env::temp_dir(), limit: 0, memory: 0 };
         let spool = Arc::new(Spool::open(&spool).map_err(failed)?);
         let certificates = Certificates::open(&Tls::default())?;
         let lines = monodon_logging::Lines::open("off").map_err(failed)?;

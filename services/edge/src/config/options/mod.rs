@@ -2,6 +2,7 @@
 //! then among the flat ones. One file a concern, each with its settings, its type, and how it is read.
 
 pub mod access;
+pub mod buffering;
 pub mod compress;
 pub mod errors;
 pub mod files;
@@ -25,6 +26,7 @@ macro_rules! with_options {
         &[
             $($own,)*
             monodon_settings::Section::$section("Requests", $crate::config::options::requests::SETTINGS),
+            monodon_settings::Section::$section("Buffering", $crate::config::options::buffering::SETTINGS),
             monodon_settings::Section::$section("Access", $crate::config::options::access::SETTINGS),
             monodon_settings::Section::$section("Times and rates", $crate::config::options::timeouts::SETTINGS),
             monodon_settings::Section::$section("Limits by client and key", $crate::config::options::limits::SETTINGS),
@@ -43,6 +45,7 @@ pub(super) use with_options;
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Options {
     pub requests: requests::Requests,
+    pub buffering: buffering::Buffering,
     pub access: access::Access,
     pub timeouts: timeouts::Timeouts,
     pub limits: limits::Limits,
@@ -67,6 +70,7 @@ impl Reader<'_> {
         };
         let options = Options {
             requests: requests::Requests::read(&mut levels),
+            buffering: buffering::Buffering::read(&mut levels),
             access: access::Access::read(&mut levels),
             timeouts: timeouts::Timeouts::read(&mut levels),
             limits: limits::Limits::read(&mut levels, &zones),

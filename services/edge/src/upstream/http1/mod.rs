@@ -26,6 +26,8 @@ pub struct Wire {
     stream: Stream,
     /// Read, and not taken yet.
     buf: BytesMut,
+    /// It has grown beyond what is worth keeping.
+    large: bool,
     /// Head and small body of the request, and how much of it has been written.
     out: Vec<u8>,
     written: usize,
@@ -69,6 +71,7 @@ impl Wire {
         Self {
             stream,
             buf: BytesMut::new(),
+            large: false,
             out: Vec::new(),
             written: 0,
             part: Bytes::new(),
@@ -125,7 +128,10 @@ impl Wire {
 
     /// An idle connection holds no buffer.
     pub fn rest(&mut self) {
-        scratch::return_read(std::mem::take(&mut self.buf));
+        let buf = std::mem::take(&mut self.buf);
+        if !std::mem::take(&mut self.large) {
+            scratch::return_read(buf);
+        }
     }
 
     /// Whether an idle connection is still one: neither ended nor with bytes that nobody has asked for. Costs no system call where the
@@ -142,6 +148,11 @@ impl Wire {
     /// As [`Self::is_open`], by asking the kernel: what has happened since the runtime last looked is seen too.
     pub fn is_open_now(&mut self) -> bool {
         self.is_open() && self.stream.is_quiet()
+    }
+
+    /// The body of a request of which nothing was sent.
+    pub fn take_upload(&mut self) -> Option<Upload> {
+        (!self.begun).then(|| std::mem::replace(&mut self.upload, Upload::Failed(None)))
     }
 
     /// The bare stream and what has been read of it, after a 101.

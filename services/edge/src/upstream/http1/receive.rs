@@ -113,6 +113,8 @@ impl Wire {
         };
         while self.buf.len() < left {
             let wanted = left - self.buf.len();
+            // A large buffer is this answer's alone.
+            self.large |= wanted > BODY_READ;
             match ready!(self.poll_fill(cx, wanted)) {
                 Ok(read) if read > 0 => {}
                 _ => {

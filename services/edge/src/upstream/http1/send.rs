@@ -2,7 +2,7 @@
 
 use super::{Wire, scratch};
 use crate::body::{Body, BodyError};
-use crate::buffer::Replay;
+use crate::buffer::{Outgoing, Replay};
 use crate::upstream::connect::is_reset;
 use bytes::Bytes;
 use http_body::{Body as _, Frame};
@@ -26,7 +26,27 @@ pub enum Upload {
 }
 
 impl Upload {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    /// A body on its way: one that was taken in can be sent again.
+    pub fn of(body: &mut Outgoing) -> Self {
+        match body {
+            Outgoing::Buffered(buffered) if buffered.is_empty() => Self::Done,
+            Outgoing::Buffered(buffered) => Self::Buffered(buffered.replay()),
+            Outgoing::Live(live) => match live.take() {
+                Some(live) if live.size_hint().exact().is_some() => Self::Live(live),
+                Some(live) => Self::Chunked(live),
+                None => Self::Failed(Some(BodyError::Gone)),
+            },
+        }
+    }
+
+    pub fn into_live(self) -> Option<Body> {
+        match self {
+            Self::Live(body) | Self::Chunked(body) => Some(body),
+            Self::Done | Self::Buffered(_) | Self::Failed(_) => None,
+        }
+    }
+
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self {
             Self::Done | Self::Failed(_) => Poll::Ready(None),
             Self::Buffered(replay) => Pin::new(replay).poll_frame(cx),
@@ -97,8 +117,10 @@ impl Wire {
     fn deafen(&mut self, error: &io::Error) {
         self.deaf = true;
         self.reset |= is_reset(error);
-        self.upload = Upload::Failed(None);
-        self.part = Bytes::new();
+        if self.begun {
+            self.upload = Upload::Failed(None);
+            self.part = Bytes::new();
+        }
     }
 
     fn next_part(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -1,0 +1,400 @@
+//! Upstreams that speak TLS or HTTP/2, and those that are told whose connection it is.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use bytes::Bytes;
+use common::{Connection, Edge, PATIENCE, Setup, get, until};
+use http::{HeaderMap, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+
+/// A CA and what it has signed, as files in a folder.
+struct Pki {
+    dir: tempfile::TempDir,
+    server: Arc<rustls::ServerConfig>,
+}
+
+impl Pki {
+    /// A server of this name; with `clients`, one that wants to know who asks.
+    fn new(name: &str, clients: bool, alpn: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let ca_key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&ca_key).unwrap();
+        let issuer = rcgen::Issuer::new(params, ca_key);
+        std::fs::write(dir.path().join("ca.pem"), ca.pem()).unwrap();
+        let sign = |name: &str| {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let certificate = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+            (certificate, key)
+        };
+        let (certificate, key) = sign("edge.internal");
+        std::fs::write(dir.path().join("client.pem"), certificate.pem()).unwrap();
+        std::fs::write(dir.path().join("client.key"), key.serialize_pem()).unwrap();
+        let (certificate, key) = sign(name);
+        let builder = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap();
+        let builder = if clients {
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(ca.der().clone()).unwrap();
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        } else {
+            builder.with_no_client_auth()
+        };
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let mut server = builder.with_single_cert(vec![certificate.der().clone()], key).unwrap();
+        server.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Self { dir, server: Arc::new(server) }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.dir.path().join(name).display().to_string()
+    }
+}
+
+/// What the server of these tests saw.
+#[derive(Default)]
+struct Seen {
+    requests: Mutex<Vec<(String, HeaderMap)>>,
+    connections: AtomicUsize,
+}
+
+impl Seen {
+    fn last(&self) -> (String, HeaderMap) {
+        self.requests.lock().unwrap().last().cloned().expect("no request reached the upstream")
+    }
+}
+
+/// An application server on hyper: HTTP/1.1 or HTTP/2, plain or over TLS.
+struct Application {
+    address: SocketAddr,
+    seen: Arc<Seen>,
+}
+
+impl Application {
+    fn start(tls: Option<Arc<rustls::ServerConfig>>, http2: bool) -> Self {
+        let seen = Arc::<Seen>::default();
+        let (tell, told) = std::sync::mpsc::channel();
+        let shared = seen.clone();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                tell.send(listener.local_addr().unwrap()).unwrap();
+                while let Ok((stream, _)) = listener.accept().await {
+                    let (tls, seen) = (tls.clone(), shared.clone());
+                    tokio::spawn(async move {
+                        match tls {
+                            None => serve(stream, http2, seen).await,
+                            Some(tls) => {
+                                let Ok(stream) = tokio_rustls::TlsAcceptor::from(tls).accept(stream).await else { return };
+                                serve(stream, http2, seen).await;
+                            }
+                        }
+                    });
+                }
+            });
+        });
+        Self { address: told.recv().unwrap(), seen }
+    }
+}
+
+async fn serve(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, http2: bool, seen: Arc<Seen>) {
+    let used = Arc::new(AtomicBool::new(false));
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        // A check opens connections too, but asks nothing.
+        if !used.swap(true, Ordering::SeqCst) {
+            seen.connections.fetch_add(1, Ordering::SeqCst);
+        }
+        answer(request, seen.clone())
+    });
+    let io = TokioIo::new(io);
+    let _ = if http2 {
+        hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await
+    } else {
+        hyper::server::conn::http1::Builder::new().serve_connection(io, service).await
+    };
+}
+
+type Answer = Response<http_body_util::combinators::UnsyncBoxBody<Bytes, hyper::Error>>;
+
+async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Answer, Infallible> {
+    seen.requests.lock().unwrap().push((request.uri().to_string(), request.headers().clone()));
+    let echo = request.uri().path() == "/grpc";
+    let mut body = request.into_body();
+    if echo {
+        // As a gRPC server: the head at once, each message back as it comes, trailers at the end.
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(Ok(frame)) = body.frame().await {
+                if frame.is_data() {
+                    let _ = sender.send(Ok(frame));
+                }
+            }
+            let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), "0".parse().unwrap())]);
+            let _ = sender.send(Ok(Frame::trailers(trailers)));
+        });
+        let stream = futures_util::stream::unfold(receiver, async |mut receiver| {
+            let frame = receiver.recv().await?;
+            Some((frame, receiver))
+        });
+        let response = Response::builder().header("content-type", "application/grpc");
+        return Ok(response.body(StreamBody::new(stream).boxed_unsync()).unwrap());
+    }
+    let taken = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let text = format!("{} bytes", taken.len());
+    let body = http_body_util::Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
+    Ok(Response::new(body))
+}
+
+fn edge(upstream: &str) -> Edge {
+    Setup::default()
+        .plain()
+        .file(&format!("[upstreams.app]\n{upstream}\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'app'\n"))
+        .start()
+}
+
+fn post(edge: &Edge, path: &str, body: &str) -> common::client::Answer {
+    let mut connection = Connection::plain(edge.http).unwrap();
+    connection.ask(format!("POST {path} HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+}
+
+#[test]
+fn tls_with_a_ca_of_ones_own() {
+    let pki = Pki::new("app.internal", false, &["http/1.1"]);
+    let app = Application::start(Some(pki.server.clone()), false);
+    let ca = pki.path("ca.pem");
+    let tls = format!("servers = ['{}']\ntls = true\ntls_ca = '{ca}'\n", app.address);
+    let named = edge(&format!("{tls}tls_server_name = 'app.internal'\n"));
+    for _ in 0..3 {
+        let answer = post(&named, "/a?b", "hello");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "5 bytes"));
+    }
+    assert_eq!(app.seen.connections.load(Ordering::SeqCst), 1, "connections are kept");
+    let (uri, headers) = app.seen.last();
+    assert_eq!((uri.as_str(), headers["host"].as_bytes()), ("/a?b", &b"shop.example"[..]));
+    // A certificate for another name, or of a CA that nobody knows, is no upstream's.
+    assert_eq!(get(edge(&tls).http, "/", &[]).status, 502);
+    let unknown = format!("servers = ['{}']\ntls = true\ntls_server_name = 'app.internal'\n", app.address);
+    assert_eq!(get(edge(&unknown).http, "/", &[]).status, 502);
+    assert_eq!(get(edge(&format!("{unknown}tls_verify = false\n")).http, "/", &[]).status, 200);
+}
+
+#[test]
+fn a_certificate_of_our_own_is_shown() {
+    let pki = Pki::new("127.0.0.1", true, &[]);
+    let app = Application::start(Some(pki.server.clone()), false);
+    let tls = format!("servers = ['{}']\ntls = true\ntls_ca = '{}'\n", app.address, pki.path("ca.pem"));
+    assert_eq!(get(edge(&tls).http, "/", &[]).status, 502);
+    let own = format!("tls_certificate = '{}'\ntls_key = '{}'\n", pki.path("client.pem"), pki.path("client.key"));
+    // The server's own address is the name where none is given.
+    assert_eq!(get(edge(&format!("{tls}{own}")).http, "/", &[]).status, 200);
+}
+
+#[test]
+fn http2_in_the_clear_and_over_tls() {
+    let pki = Pki::new("127.0.0.1", false, &["h2"]);
+    for tls in [false, true] {
+        let app = Application::start(tls.then(|| pki.server.clone()), true);
+        let mut settings = format!("servers = ['{}']\nprotocol = 'h2'\n", app.address);
+        if tls {
+            settings += &format!("tls = true\ntls_ca = '{}'\n", pki.path("ca.pem"));
+        }
+        let edge = edge(&settings);
+        for size in [0, 5, 100_000, 1_000_000] {
+            let answer = post(&edge, "/a?b", &"x".repeat(size));
+            assert_eq!((answer.status, answer.text()), (200, format!("{size} bytes")));
+        }
+        assert_eq!(app.seen.connections.load(Ordering::SeqCst), 1, "all are streams of one connection");
+        let (uri, headers) = app.seen.last();
+        assert_eq!(uri, format!("{}://shop.example/a?b", if tls { "https" } else { "http" }));
+        assert_eq!(headers["te"], "trailers");
+        assert!(headers.contains_key("x-forwarded-for") && !headers.contains_key("connection"));
+    }
+    // One that knows only HTTP/1 is not spoken to in HTTP/2.
+    let old = Pki::new("127.0.0.1", false, &["http/1.1"]);
+    let app = Application::start(Some(old.server.clone()), false);
+    let settings =
+        format!("servers = ['{}']\nprotocol = 'h2'\ntls = true\ntls_ca = '{}'\n", app.address, old.path("ca.pem"));
+    assert_eq!(get(edge(&settings).http, "/", &[]).status, 502);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpc_streams_both_ways_and_ends_with_trailers() {
+    let app = Application::start(None, true);
+    let text = format!(
+        "[upstreams.app]\nservers = ['{}']\nprotocol = 'h2'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'app'\n",
+        app.address
+    );
+    let edge = tokio::task::spawn_blocking(move || Setup::default().file(&text).start()).await.unwrap();
+    let mut client = connect(&edge, &edge.ca()).await;
+    let (sender, mut receiver) = mpsc::unbounded_channel::<Bytes>();
+    let outgoing = futures_util::stream::poll_fn(move |cx| {
+        receiver.poll_recv(cx).map(|message| message.map(|message| Ok::<_, Infallible>(Frame::data(message))))
+    });
+    let ask = Request::post("https://localhost/grpc")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(StreamBody::new(outgoing))
+        .unwrap();
+    let response = tokio::time::timeout(PATIENCE, client.send_request(ask)).await.unwrap().unwrap();
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    // Each message is answered before the next is sent.
+    for round in 0..5 {
+        let message = Bytes::from(format!("message {round}"));
+        sender.send(message.clone()).unwrap();
+        let frame = tokio::time::timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), message);
+    }
+    drop(sender);
+    let trailers = loop {
+        match tokio::time::timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap().into_trailers() {
+            Ok(trailers) => break trailers,
+            Err(frame) => assert!(frame.data_ref().is_some_and(Bytes::is_empty), "{frame:?}"),
+        }
+    };
+    assert_eq!(trailers["grpc-status"], "0");
+    assert!(body.frame().await.is_none());
+    assert_eq!(app.seen.last().1["te"], "trailers");
+}
+
+async fn connect<B>(edge: &Edge, ca: &Path) -> hyper::client::conn::http2::SendRequest<B>
+where
+    B: http_body::Body + Send + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let connector = tokio_rustls::TlsConnector::from(common::client::client_config(ca, &["h2"]));
+    let stream = tokio::net::TcpStream::connect(edge.https).await.unwrap();
+    let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
+    let (client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+#[test]
+fn checks_ask_as_requests_do() {
+    for (alpn, http2) in [("http/1.1", false), ("h2", true)] {
+        let pki = Pki::new("127.0.0.1", false, &[alpn]);
+        let app = Application::start(Some(pki.server.clone()), http2);
+        let protocol = if http2 { "h2" } else { "http1" };
+        let settings = format!("servers = ['{}']\ntls = true\nprotocol = '{protocol}'\ncheck = '/healthz'\n", app.address);
+        let good = edge(&format!("{settings}tls_ca = '{}'\n", pki.path("ca.pem")));
+        until("it was asked", || {
+            app.seen.requests.lock().unwrap().iter().any(|(uri, _)| uri.ends_with("/healthz"))
+        });
+        let series = format!("monodon_edge_upstream_up{{upstream=\"app\",address=\"{}\"}}", app.address);
+        until("it is up", || good.metric(&series) == 1.0);
+        // A certificate that does not hold is said where people look.
+        let bad = edge(&settings);
+        until("it is down", || bad.metric(&series) == 0.0);
+        assert!(bad.admin("/readyz").text().contains("certificate"), "{}", bad.admin("/readyz").text());
+    }
+}
+
+/// A server that tells the first bytes of each connection that says something.
+fn listening() -> (SocketAddr, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Arc::<Mutex<Vec<Vec<u8>>>>::default();
+    let told = seen.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let told = told.clone();
+            std::thread::spawn(move || converse(stream, &told));
+        }
+    });
+    (address, seen)
+}
+
+fn converse(mut stream: std::net::TcpStream, told: &Mutex<Vec<Vec<u8>>>) {
+    let mut place = None;
+    loop {
+        let mut bytes = [0; 8192];
+        let read = stream.read(&mut bytes).unwrap_or(0);
+        if read == 0 {
+            return;
+        }
+        let mut told = told.lock().unwrap();
+        let at = *place.get_or_insert_with(|| {
+            told.push(Vec::new());
+            told.len() - 1
+        });
+        told[at].extend_from_slice(&bytes[..read]);
+        if told[at].ends_with(b"\r\n\r\n") {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").unwrap();
+        }
+    }
+}
+
+#[test]
+fn the_client_s_address_by_proxy_protocol() {
+    use monodon_proxy_protocol::{Connection as Told, Read as Header, Versions, read};
+    for (version, versions) in [("v1", Versions::V1), ("v2", Versions::V2)] {
+        let (address, seen) = listening();
+        let edge = edge(&format!("servers = ['{address}']\nproxy_protocol = '{version}'\n"));
+        let mut client = Connection::plain(edge.http).unwrap();
+        for _ in 0..2 {
+            assert_eq!(client.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").text(), "ok");
+        }
+        let mut other = Connection::plain(edge.http).unwrap();
+        assert_eq!(other.ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").text(), "ok");
+        // A check has a connection of its own, and says that it is nobody's.
+        let seen: Vec<_> = seen.lock().unwrap().iter().filter(|bytes| bytes.ends_with(b"\r\n\r\n")).cloned().collect();
+        assert_eq!(seen.len(), 2, "a connection for each client's");
+        let mut sources = Vec::new();
+        for bytes in seen.iter() {
+            let Ok(Header::Complete(header)) = read(bytes, versions) else { panic!("{}", bytes.escape_ascii()) };
+            let Told::Tcp { source, destination } = header.connection else { panic!("{header:?}") };
+            assert_eq!((source.ip(), destination), ([127, 0, 0, 1].into(), edge.http));
+            assert!(bytes[header.length..].starts_with(b"GET / HTTP/1.1\r\n"));
+            sources.push(source.port());
+        }
+        assert_ne!(sources[0], sources[1]);
+        let asked: Vec<_> = seen.iter().map(|bytes| bytes.windows(4).filter(|part| *part == b"GET ").count()).collect();
+        assert_eq!(asked, [2, 1], "a client's own connection is used again");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_said_with_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let junk = dir.path().join("junk.pem");
+    std::fs::write(&junk, "junk").unwrap();
+    let junk = junk.display();
+    for (settings, words) in [
+        (format!("tls = true\ntls_ca = '{junk}'"), "tls_ca"),
+        ("tls = true\ntls_ca = '/nowhere.pem'".to_owned(), "/nowhere.pem"),
+        (format!("tls = true\ntls_certificate = '{junk}'"), "tls_key"),
+        (format!("tls = true\ntls_certificate = '{junk}'\ntls_key = '{junk}'"), "tls_certificate"),
+        ("tls = true\ntls_server_name = 'not a name'".to_owned(), "tls_server_name"),
+        ("tls_verify = false".to_owned(), "without `tls = true`"),
+        ("protocol = 'h3'".to_owned(), "expected one of http1, h2"),
+        ("protocol = 'h2'\nproxy_protocol = 'v1'".to_owned(), "proxy_protocol"),
+        ("proxy_protocol = 'v3'".to_owned(), "expected one of off, v1, v2"),
+    ] {
+        let file = dir.path().join("edge.toml");
+        std::fs::write(&file, format!("[upstreams.app]\nservers = ['127.0.0.1:1']\n{settings}\n")).unwrap();
+        let output = common::binary().arg("check").arg("--config").arg(&file).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{settings}: {said}");
+        assert!(said.contains(words) && said.contains("edge.toml"), "{settings}: {said}");
+    }
+}
