@@ -37,16 +37,18 @@ impl Pki {
         std::fs::write(dir.path().join("ca.pem"), ca.pem()).unwrap();
         let sign = |name: &str| {
             let key = rcgen::KeyPair::generate().unwrap();
-            let certificate = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+            let certificate =
+                rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
             (certificate, key)
         };
         let (certificate, key) = sign("edge.internal");
         std::fs::write(dir.path().join("client.pem"), certificate.pem()).unwrap();
         std::fs::write(dir.path().join("client.key"), key.serialize_pem()).unwrap();
         let (certificate, key) = sign(name);
-        let builder = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap();
+        let builder =
+            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap();
         let builder = if clients {
             let mut roots = rustls::RootCertStore::empty();
             roots.add(ca.der().clone()).unwrap();
@@ -102,7 +104,9 @@ impl Application {
                         match tls {
                             None => serve(stream, http2, seen).await,
                             Some(tls) => {
-                                let Ok(stream) = tokio_rustls::TlsAcceptor::from(tls).accept(stream).await else { return };
+                                let Ok(stream) = tokio_rustls::TlsAcceptor::from(tls).accept(stream).await else {
+                                    return;
+                                };
                                 serve(stream, http2, seen).await;
                             }
                         }
@@ -171,7 +175,8 @@ fn edge(upstream: &str) -> Edge {
 
 fn post(edge: &Edge, path: &str, body: &str) -> common::client::Answer {
     let mut connection = Connection::plain(edge.http).unwrap();
-    connection.ask(format!("POST {path} HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+    connection
+        .ask(format!("POST {path} HTTP/1.1\r\nHost: shop.example\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
 }
 
 #[test]
@@ -295,11 +300,10 @@ fn checks_ask_as_requests_do() {
         let pki = Pki::new("127.0.0.1", false, &[alpn]);
         let app = Application::start(Some(pki.server.clone()), http2);
         let protocol = if http2 { "h2" } else { "http1" };
-        let settings = format!("servers = ['{}']\ntls = true\nprotocol = '{protocol}'\ncheck = '/healthz'\n", app.address);
+        let settings =
+            format!("servers = ['{}']\ntls = true\nprotocol = '{protocol}'\ncheck = '/healthz'\n", app.address);
         let good = edge(&format!("{settings}tls_ca = '{}'\n", pki.path("ca.pem")));
-        until("it was asked", || {
-            app.seen.requests.lock().unwrap().iter().any(|(uri, _)| uri.ends_with("/healthz"))
-        });
+        until("it was asked", || app.seen.requests.lock().unwrap().iter().any(|(uri, _)| uri.ends_with("/healthz")));
         let series = format!("monodon_edge_upstream_up{{upstream=\"app\",address=\"{}\"}}", app.address);
         until("it is up", || good.metric(&series) == 1.0);
         // A certificate that does not hold is said where people look.

@@ -199,9 +199,7 @@ fn what_is_written_is_read_back() {
         let told = Connection::Tcp { source, destination };
         let mixed = source.is_ipv4() != destination.is_ipv4();
         let expected = if mixed { Connection::Unknown } else { told };
-        for (bytes, versions, version) in
-            [(line(told).into_bytes(), Versions::V1, 1), (block(told), Versions::V2, 2)]
-        {
+        for (bytes, versions, version) in [(line(told).into_bytes(), Versions::V1, 1), (block(told), Versions::V2, 2)] {
             let length = bytes.len();
             let read = read(&[&bytes[..], b"GET / HTTP/1.1"].concat(), versions);
             assert_eq!(read, Ok(Read::Complete(Header { length, version, connection: expected })));

@@ -62,7 +62,8 @@ pub async fn collect(mut body: Body, limits: &BodyLimits, spool: &Arc<Spool>) ->
     if let Some(bytes) = body.take_full() {
         return Ok(Buffered::memory(bytes));
     }
-    let mut parts = Parts { body, limits, began: Instant::now(), total: 0, share: Share::of_request(spool), crowded: false };
+    let mut parts =
+        Parts { body, limits, began: Instant::now(), total: 0, share: Share::of_request(spool), crowded: false };
     let Some(first) = parts.next().await? else {
         return Ok(Buffered::empty());
     };
@@ -213,7 +214,8 @@ mod tests {
         let after = |seconds, total| {
             let body = Body::stream(http_body_util::StreamBody::new(futures_util::stream::pending()));
             let began = Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap();
-            let spool = Spool::open(&crate::config::Spool { dir: "/proc/nothing/here".into(), limit: 0, memory: 0 }).unwrap();
+            let spool =
+                Spool::open(&crate::config::Spool { dir: "/proc/nothing/here".into(), limit: 0, memory: 0 }).unwrap();
             let share = Share::of_request(&Arc::new(spool));
             Parts { body, limits: &limits, began, total, share, crowded: false }.check_rate().is_ok()
         };

@@ -115,7 +115,8 @@ impl Exchange {
         *request.method_mut() = parts.method.clone();
         *request.version_mut() = Version::HTTP_2;
         let host = parts.headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
-        let authority = host.or_else(|| address.label.parse().ok()).unwrap_or_else(|| Authority::from_static("localhost"));
+        let authority =
+            host.or_else(|| address.label.parse().ok()).unwrap_or_else(|| Authority::from_static("localhost"));
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(if self.session.secure { Scheme::HTTPS } else { Scheme::HTTP });
         uri.authority = Some(authority);

@@ -83,8 +83,7 @@ impl InFlight {
             }
             while connection.timer.poll(cx).is_ready() {
                 // While a big body is still being sent the wait has not begun.
-                let left =
-                    connection.moved().map_or(Duration::ZERO, |moved| limit.saturating_sub(moved.elapsed()));
+                let left = connection.moved().map_or(Duration::ZERO, |moved| limit.saturating_sub(moved.elapsed()));
                 if left.is_zero() {
                     return Poll::Ready(None);
                 }
@@ -115,9 +114,10 @@ impl InFlight {
 
     /// Only of our own worker do we know when it calls the application.
     fn unread(&self) -> bool {
-        let unread = self.held.as_ref().is_some_and(|(permit, connection)| {
-            permit.address().kind() == Kind::Slotted && connection.was_reset()
-        });
+        let unread = self
+            .held
+            .as_ref()
+            .is_some_and(|(permit, connection)| permit.address().kind() == Kind::Slotted && connection.was_reset());
         if unread {
             let _ = self.reset();
         }

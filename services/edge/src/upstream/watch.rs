@@ -106,10 +106,12 @@ impl Shared {
         if due.is_empty() {
             return;
         }
-        let asked = join_all(due.iter().map(|address| check::ask(&address.target, check, rules, &self.transport))).await;
+        let asked =
+            join_all(due.iter().map(|address| check::ask(&address.target, check, rules, &self.transport))).await;
         // A check on another port says nothing of the application's: an address that failed is tried itself.
         let down = due.iter().zip(&asked).filter(|(address, health)| address.is_down() && **health == Health::Ready);
-        let tried = down.map(async |(address, _)| (address, check::ask(&address.target, None, rules, &self.transport).await));
+        let tried =
+            down.map(async |(address, _)| (address, check::ask(&address.target, None, rules, &self.transport).await));
         for (address, health) in join_all(tried).await {
             match health {
                 Health::Ready => {
@@ -167,7 +169,9 @@ impl Shared {
         }
         if !out.is_empty() {
             let (check, rules) = (self.settings.check.as_ref(), &self.settings.health.check);
-            let asked = out.into_iter().map(async |address| (address, check::ask(&address.target, check, rules, &self.transport).await));
+            let asked = out
+                .into_iter()
+                .map(async |address| (address, check::ask(&address.target, check, rules, &self.transport).await));
             for (address, health) in join_all(asked).await {
                 if health == Health::Ready {
                     tracing::info!(upstream = %address.label, "upstream address is used again");

@@ -93,7 +93,12 @@ impl Kit {
 pub struct Thread(pub Rc<Upstream>, pub Rc<Cell<Timing>>, pub Option<Arc<Lane>>, pub Option<IpAddr>);
 
 impl Thread {
-    pub async fn send(&self, method: Method, path: &str, body: impl Into<Outgoing>) -> Result<Response<Body>, UpstreamError> {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: impl Into<Outgoing>,
+    ) -> Result<Response<Body>, UpstreamError> {
         self.send_parts(parts(method, path), body).await
     }
 
