@@ -75,7 +75,7 @@ pub async fn receive(
     let config = &asked.view.snapshot.config;
     let limits = BodyLimits {
         total: LARGEST,
-        memory: config.limits.buffer_memory,
+        memory: record.options().buffering.memory,
         wait: config.timeouts.body,
         min_rate: config.limits.min_rate,
     };
