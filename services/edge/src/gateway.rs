@@ -26,7 +26,7 @@ pub fn check(hidden: u64, accepted: u64, public: bool) -> Check {
         let gateways: Vec<String> = GATEWAYS.iter().map(ToString::to_string).collect();
         let words = format!(
             "most clients arrive as the network's gateway ({}), so their own addresses are unknown to the log and the \
-             application: the engine forwards through a proxy of its own (rootless, or IPv6 without an IPv6 network)",
+             application, and no limit by client holds for them: the engine forwards through a proxy of its own (rootless, or IPv6 without an IPv6 network)",
             gateways.join(", ")
         );
         Check::warn(name, words)

@@ -89,8 +89,8 @@ fn a_handshake_that_never_comes() {
     let mut nonsense = Connection::plain(edge.https).unwrap();
     nonsense.send("GET / HTTP/1.1\r\n\r\n").unwrap();
     let _ = nonsense.read_to_end();
-    let failed = r#"monodon_edge_tls_handshakes_total{result="failed",version="none"}"#;
-    let late = r#"monodon_edge_tls_handshakes_total{result="timeout",version="none"}"#;
+    let failed = r#"monodon_edge_tls_handshakes_total{result="failed",kind="none",version="none"}"#;
+    let late = r#"monodon_edge_tls_handshakes_total{result="timeout",kind="none",version="none"}"#;
     until("both are counted", || edge.metric(failed) == 1.0 && edge.metric(late) == 1.0);
 }
 

@@ -271,6 +271,29 @@ mod tests {
         }
     }
 
+    /// Whatever the bytes are, and however they are cut: no panic, and the same count.
+    #[test]
+    fn noise_is_counted_the_same_however_it_is_cut() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..300 {
+            let mut all = bytes(&[(6, 0, b"pingping"), (8, 0, &[0, 0, 0, 1]), (1, 4, b"head"), (0, 0, b"")]).repeat(3);
+            for _ in 0..rng.usize(..20) {
+                let at = rng.usize(..all.len());
+                all[at] = rng.u8(..);
+            }
+            let count = |step: usize| {
+                let seen = Seen::default();
+                let mut at = At::Preface(PREFACE);
+                all.chunks(step).for_each(|part| look(&mut at, &seen, part));
+                (seen.take_all(), seen.malformed.get())
+            };
+            let whole = count(all.len());
+            for step in 1..12 {
+                assert_eq!(count(step), whole);
+            }
+        }
+    }
+
     #[test]
     fn answered_requests_make_up_for_some() {
         let seen = Seen::default();
