@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +91,13 @@ impl Drain {
     pub async fn reached(&mut self, phase: Phase) {
         // An error means that the control is gone: the process is ending.
         let _ = self.changes.wait_for(|now| *now >= phase).await;
+    }
+
+    /// For what would never end by itself (a WebSocket, an event stream): ready at a moment of its own within `spread` of the
+    /// listeners' closing, so that the clients of all of them do not come back in the same instant.
+    pub async fn spread(mut self, spread: Duration) {
+        self.reached(Phase::Closing).await;
+        tokio::time::sleep(spread.mul_f64(fastrand::f64())).await;
     }
 
     pub fn working(&self) -> Working {

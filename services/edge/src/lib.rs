@@ -32,6 +32,7 @@ pub mod runtime;
 pub mod service;
 pub mod snapshot;
 pub mod static_files;
+pub mod streams;
 mod template;
 mod throttle;
 pub(crate) mod timer;

@@ -96,3 +96,54 @@ fn while_the_delay_lasts_work_is_taken() {
     edge.signal("TERM");
     assert_eq!(edge.wait().code(), Some(0));
 }
+
+/// An upstream with an event stream that never ends and a WebSocket that says nothing.
+fn endless() -> Upstream {
+    use std::io::{Read, Write};
+    Upstream::start(|seen, stream| {
+        let head = match seen.path() {
+            "/events" => "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: one\n\n",
+            _ => "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+        };
+        stream.write_all(head.as_bytes()).unwrap();
+        // Until the edge lets go.
+        while stream.read(&mut [0; 64]).is_ok_and(|size| size > 0) {}
+        false
+    })
+}
+
+#[test]
+fn streams_without_end_are_ended_in_order_and_not_at_once() {
+    let upstream = endless();
+    let args = ["--close-spread", "2s", "--graceful-timeout", "60s"].map(str::to_owned);
+    let mut edge = Edge::plain([&upstream.flag()[..], &args].concat());
+    let mut events: Vec<Connection> = Vec::new();
+    for _ in 0..8 {
+        let mut connection = Connection::plain(edge.http).unwrap();
+        connection.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert!(connection.head().unwrap().starts_with("HTTP/1.1 200 "));
+        events.push(connection);
+    }
+    let mut socket = Connection::plain(edge.http).unwrap();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    assert_eq!(socket.ask(format!("GET /socket HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n")).status, 101);
+    edge.signal("TERM");
+    let begun = std::time::Instant::now();
+    let readers = events.into_iter().map(|mut events| {
+        std::thread::spawn(move || (String::from_utf8(events.read_to_end()).unwrap(), begun.elapsed()))
+    });
+    let ended: Vec<_> = readers.collect::<Vec<_>>().into_iter().map(|reader| reader.join().unwrap()).collect();
+    for (text, _) in &ended {
+        assert!(text.contains("data: one") && text.ends_with("0\r\n\r\n"), "an end in order: {text:?}");
+    }
+    let mut moments: Vec<_> = ended.iter().map(|(_, moment)| moment.as_millis() / 20).collect();
+    moments.sort_unstable();
+    moments.dedup();
+    assert!(moments.len() > 1, "not all in one instant: {ended:?}");
+    assert!(socket.read_to_end().is_empty(), "the WebSocket is closed, too");
+    assert_eq!(edge.wait().code(), Some(0));
+    let logged = edge.access_line(|line| line["path"] == "/events");
+    assert_eq!((&logged["status"], &logged["complete"]), (&200.into(), &serde_json::Value::Null));
+    assert!(!edge.lines().iter().any(|line| line.contains("the grace period is over")), "nothing was cut off");
+}

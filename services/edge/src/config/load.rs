@@ -268,6 +268,7 @@ impl Reader<'_> {
             queue: of("queue_timeout"),
             shutdown_delay: of("shutdown_delay"),
             graceful: of("graceful_timeout"),
+            close_spread: of("close_spread").min(of("graceful_timeout")),
         }
     }
 

@@ -150,6 +150,8 @@ pub struct Timeouts {
     pub queue: Duration,
     pub shutdown_delay: Duration,
     pub graceful: Duration,
+    /// Streams without end are closed within this time, when it stops.
+    pub close_spread: Duration,
 }
 
 impl Default for Timeouts {
@@ -166,6 +168,7 @@ impl Default for Timeouts {
             queue: s(10),
             shutdown_delay: s(0),
             graceful: s(30),
+            close_spread: s(5),
         }
     }
 }

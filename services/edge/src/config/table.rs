@@ -215,6 +215,13 @@ const SETTINGS: &[Setting] = &[
     ),
     setting("graceful_timeout", Kind::Duration, "30s", "After that, how long what runs may take to finish."),
     setting(
+        "close_spread",
+        Kind::Duration,
+        "5s",
+        "After that, the time over which WebSockets and event streams, which would not end by themselves, are ended one by one: their \
+         clients do not all come back at once. At most `graceful_timeout`.",
+    ),
+    setting(
         "reload_on_change",
         Kind::Bool,
         "false",

@@ -24,6 +24,7 @@ use crate::router::Entry;
 use crate::template::{Scope, Template};
 use crate::throttle::Throttle;
 use crate::upstream::{Buffering, Ends, Meta, Upstream, Waits};
+use crate::streams;
 use crate::{error_pages, headers, host, limits, path, redirect, template};
 pub use dispatch::Asked;
 use dispatch::dispatch;
@@ -188,6 +189,7 @@ fn finish(
         }
         *response.body_mut() = Body::empty();
     }
+    let response = streams::ends_with_the_edge(response, &record);
     let times = &record.options().timeouts;
     let sending = Sending {
         stall: times.send,

@@ -20,6 +20,7 @@ mod tests;
 
 use crate::body::Body;
 use crate::connection::ConnInfo;
+use crate::streams::Tunnel;
 use crate::service::{self, Refusal, Thread, Unanswered};
 use crate::timer::Timer;
 use crate::upgrade;
@@ -205,6 +206,8 @@ where
         if let Ok(wire) = Rc::try_unwrap(self.wire) {
             let wire = wire.into_inner();
             let io = upgrade::Counted { io: wire.io, counted: self.conn.counted.get().cloned() };
+            let spread = self.thread.view().snapshot.config.timeouts.close_spread;
+            let io = Tunnel::new(io, self.thread.drain.clone(), spread);
             promise.fulfil(Box::new(io), wire.buf.freeze());
         }
     }
