@@ -70,9 +70,7 @@ fn sites(snapshot: &Snapshot, values: &Values) -> Value {
 
 fn upstreams(snapshot: &Snapshot) -> Value {
     let upstreams = snapshot.upstreams.iter().chain(&snapshot.status).map(|shared| {
-        let addresses =
-            shared.status().into_iter().map(|one| json!({"address": one.address, "up": one.up, "reason": one.reason}));
-        json!({"name": shared.name(), "addresses": addresses.collect::<Vec<_>>()})
+        json!({"name": shared.name(), "addresses": shared.snapshot()})
     });
     json!({"upstreams": upstreams.collect::<Vec<_>>()})
 }

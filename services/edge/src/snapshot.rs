@@ -32,7 +32,14 @@ impl Snapshot {
                 let place = old.config.upstreams.iter().position(|known| known == named)?;
                 old.upstreams.get(place).cloned()
             });
-            old.unwrap_or_else(|| upstream::Shared::new(named, spool.clone()))
+            old.unwrap_or_else(|| {
+                let shared = upstream::Shared::new(named, spool.clone());
+                let before = previous.and_then(|old| old.upstreams.iter().find(|old| old.name() == named.name));
+                if let Some(before) = before {
+                    shared.inherit(before);
+                }
+                shared
+            })
         });
         let upstreams: Vec<_> = upstreams.collect();
         let lanes = upstream::Lanes::build(&config, &upstreams);

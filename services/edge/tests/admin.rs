@@ -143,3 +143,44 @@ fn status_shows_what_is_going_on() {
     let told = String::from_utf8_lossy(&nowhere.stderr).into_owned();
     assert!(nowhere.status.code() == Some(1) && told.contains("is the edge running here"), "{told}");
 }
+
+#[test]
+fn a_server_is_drained_and_put_back() {
+    let (one, two) = (Upstream::saying("one"), Upstream::saying("two"));
+    let file = |more: &str| {
+        format!("[upstreams.node]\nservers = [\"{}\", \"{}\"]\n{more}[[site]]\n[[site.route]]\npath = \"/\"\nupstream = \"node\"\n", one.address, two.address)
+    };
+    let edge = Setup::default().plain().file(&file("")).start();
+    let ask = |verb: &str, name: &str, address: &str| {
+        let output = binary().args(["upstream", verb, name, address, "--state"]).arg(&edge.state).output().unwrap();
+        (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+    };
+    let both = || {
+        let said: Vec<String> = (0..40).map(|_| get(edge.http, "/", &[]).text()).collect();
+        (said.contains(&"one".to_owned()), said.contains(&"two".to_owned()))
+    };
+    let state = || {
+        let told = json(&edge, "/upstreams");
+        let node = told["upstreams"].as_array().unwrap().iter().find(|one| one["name"] == "node").unwrap().clone();
+        node["addresses"][0]["state"].as_str().unwrap().to_owned()
+    };
+    common::until("both serve", || both() == (true, true));
+    let address = one.address.to_string();
+    let (code, text) = ask("drain", "node", &address);
+    assert!(code == Some(0) && text.contains("is drained"), "{text}");
+    assert_eq!((both(), state().as_str()), ((false, true), "draining"));
+    // A reload that makes the upstream anew keeps the operator's word.
+    edge.rewrite(&file("queue_per_slot = 7\n"));
+    assert!(binary().arg("reload").arg("--state").arg(&edge.state).status().unwrap().success());
+    assert_eq!((both(), state().as_str()), ((false, true), "draining"));
+    assert_eq!(ask("resume", "node", &address).0, Some(0));
+    common::until("both serve again", || both() == (true, true));
+    for (args, words) in [
+        (["drain", "nobody", &address], "no upstream \"nobody\"; there is default, node"),
+        (["drain", "node", "127.0.0.1:1"], "has no address \"127.0.0.1:1\"; it has"),
+        (["empty", "node", &address], "expected drain or resume"),
+    ] {
+        let (code, text) = ask(args[0], args[1], args[2]);
+        assert!(code != Some(0) && text.contains(words), "{args:?}: {text}");
+    }
+}

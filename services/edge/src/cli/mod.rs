@@ -1,8 +1,10 @@
 //! The command line: what serves, what looks at a configuration, what asks a running edge.
 
 mod check;
-mod explain;
-mod fmt;
+#[doc(hidden)]
+pub mod explain;
+#[doc(hidden)]
+pub mod fmt;
 mod page;
 mod status;
 
@@ -24,6 +26,8 @@ Usage: monodon-edge COMMAND [settings]
   and of the edge that runs here:
   status [--watch]     its connections, sites, upstreams and certificates, once or again and again [--json]
   config [--json]      the settings in force, each with where it came from
+  upstream <drain|resume> NAME ADDRESS
+                       give a server of an upstream nothing new while another can take it, or put it back
   reload               read the configuration again; what is wrong is told, and changes nothing
   reopen               open the log files again, after they were moved away
   healthcheck          exit 0 when it is ready
@@ -48,6 +52,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         "fmt" => fmt::run(rest),
         "status" => status::run(rest),
         "config" => running_config(rest),
+        "upstream" => upstream(rest),
         "reopen" => with_config(rest, |config| control::say(&config.tls.state, "POST", "/reopen", "")),
         "healthcheck" => with_config(rest, |config| monodon_admin::healthcheck(config.listen.admin)),
         "reload" => with_config(rest, |config| control::say(&config.tls.state, "POST", "/reload", "")),
@@ -61,6 +66,21 @@ pub fn main(args: &[OsString]) -> ExitCode {
 fn wrong_use(words: &str) -> ExitCode {
     eprintln!("monodon-edge: {words}");
     ExitCode::from(2)
+}
+
+fn upstream(args: &[OsString]) -> ExitCode {
+    let [verb, name, address, rest @ ..] = args else {
+        return wrong_use("upstream: for example monodon-edge upstream drain default 10.0.0.7:8000; then resume");
+    };
+    let (Some(verb @ ("drain" | "resume")), Some(name), Some(address)) = (verb.to_str(), name.to_str(), address.to_str())
+    else {
+        return wrong_use("upstream: expected drain or resume, the upstream's name and the server's address");
+    };
+    let mut path = "/upstreams/".to_owned();
+    crate::template::encode(name, &mut path);
+    path.push('/');
+    path.push_str(verb);
+    with_config(rest, |config| control::say(&config.tls.state, "POST", &path, address))
 }
 
 fn running_config(args: &[OsString]) -> ExitCode {

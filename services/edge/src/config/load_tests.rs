@@ -192,3 +192,38 @@ fn every_slip_in_a_route_is_told_with_its_place() {
         assert_eq!(problems_of(text), wrong, "{text}");
     }
 }
+
+/// Bytes of a good file shuffled about: whatever comes of it, nothing panics.
+#[test]
+fn anything_can_be_read() {
+    let good = "http = \":80\"\nupstream = [\"a:1\"]\n[upstreams.n]\nservers = [\"b:2\"]\n[[site]]\nhosts = [\"a.example\"]\n[[site.route]]\n\
+                pattern = \"^/(.*)$\"\nredirect = \"/$1\"\n[[site.route]]\npath = \"/x/\"\nupstream = \"n\"\nstrip_prefix = true\nbody_limit = \"1MB\"\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("edge.toml");
+    let args = ["--config".into(), path.clone().into_os_string()];
+    let mut random = fastrand::Rng::with_seed(11);
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..2_000 {
+        let mut chars: Vec<char> = good.chars().collect();
+        for _ in 0..random.usize(0..5) {
+            let (from, to) = (random.usize(0..chars.len()), random.usize(0..chars.len()));
+            match random.u8(0..3) {
+                0 => chars.swap(from, to),
+                1 => chars[from] = chars[to],
+                _ => drop(chars.remove(from)),
+            }
+        }
+        std::fs::write(&path, chars.into_iter().collect::<String>()).unwrap();
+        match examine(&args, std::iter::empty()) {
+            Ok((loaded, problems)) if problems.is_empty() => {
+                taken += 1;
+                assert!(toml::from_str::<toml::Table>(&crate::config::effective::toml(&loaded.values)).is_ok());
+            }
+            Ok((_, problems)) | Err(problems) => {
+                refused += 1;
+                assert!(!problems.to_string().is_empty());
+            }
+        }
+    }
+    assert!(taken > 100 && refused > 100, "{taken} taken, {refused} refused");
+}

@@ -9,11 +9,12 @@ use crate::admin::{Pages, State};
 use crate::drain::{Drain, Phase};
 use crate::runtime::Cause;
 use axum::Router;
+use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::post;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
@@ -23,12 +24,12 @@ pub enum Request {
     Reload(Cause, oneshot::Sender<Result<(), String>>),
 }
 
-fn place(state: &Path) -> PathBuf {
+fn place(state: &std::path::Path) -> PathBuf {
     state.join("control.sock")
 }
 
 /// Opens the socket. The folder is the edge's own: a file that is left there is of an edge that is gone.
-pub fn open(state: &Path) -> io::Result<UnixListener> {
+pub fn open(state: &std::path::Path) -> io::Result<UnixListener> {
     std::fs::create_dir_all(state)?;
     let place = place(state);
     if std::os::unix::net::UnixStream::connect(&place).is_ok() {
@@ -45,7 +46,7 @@ pub fn open(state: &Path) -> io::Result<UnixListener> {
 
 /// Serves until the process ends.
 pub async fn serve(listener: UnixListener, state: Arc<State>, requests: mpsc::Sender<Request>, mut drain: Drain) {
-    let router = monodon_admin::router(&Arc::new(Pages(state.clone()))).merge(changes(state, requests));
+    let router = monodon_admin::router(&Arc::new(Pages(state.clone()))).merge(changes(&state, requests));
     tokio::select! {
         _ = std::future::IntoFuture::into_future(axum::serve(listener, router)) => {}
         () = drain.reached(Phase::Over) => {}
@@ -55,16 +56,27 @@ pub async fn serve(listener: UnixListener, state: Arc<State>, requests: mpsc::Se
 type Said = (StatusCode, String);
 
 /// What changes the edge's state.
-fn changes(state: Arc<State>, requests: mpsc::Sender<Request>) -> Router {
+fn changes(state: &Arc<State>, requests: mpsc::Sender<Request>) -> Router {
     let reload = move || {
         let requests = requests.clone();
         async move { reload(&requests).await }
     };
+    let lines = state.lines.clone();
     let reopen = move || async move {
-        state.lines.reopen();
+        lines.reopen();
         done("the logs were opened again")
     };
-    Router::new().route("/reload", post(reload)).route("/reopen", post(reopen))
+    let drain = |drained: bool| {
+        let state = state.clone();
+        post(move |Path(name): Path<String>, address: String| async move {
+            drain(&state, &name, address.trim(), drained)
+        })
+    };
+    Router::new()
+        .route("/reload", post(reload))
+        .route("/reopen", post(reopen))
+        .route("/upstreams/{name}/drain", drain(true))
+        .route("/upstreams/{name}/resume", drain(false))
 }
 
 async fn reload(requests: &mpsc::Sender<Request>) -> Said {
@@ -76,6 +88,21 @@ async fn reload(requests: &mpsc::Sender<Request>) -> Said {
             (StatusCode::UNPROCESSABLE_ENTITY, format!("the configuration in force stays:\n{problems}\n"))
         }
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the edge is stopping\n".into()),
+    }
+}
+
+/// Empties an address of an upstream, or puts it back.
+fn drain(state: &State, name: &str, address: &str, drained: bool) -> Said {
+    let snapshot = state.snapshot.load();
+    let missing = |words: String| (StatusCode::NOT_FOUND, words);
+    let Some(shared) = snapshot.upstreams.iter().find(|shared| shared.name() == name) else {
+        let known: Vec<&str> = snapshot.upstreams.iter().map(|shared| shared.name()).collect();
+        return missing(format!("no upstream {name:?}; there is {}\n", known.join(", ")));
+    };
+    match shared.drain(address, drained) {
+        Ok(()) if drained => done(&format!("{address} is drained: it gets nothing new while another can take it")),
+        Ok(()) => done(&format!("{address} takes requests again")),
+        Err(known) => missing(format!("upstream {name} has no address {address:?}; it has {}\n", known.join(", "))),
     }
 }
 

@@ -172,6 +172,9 @@ impl Shared {
             let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
             let address = Address::new(id, target.clone(), self.role(target, server), self.queue.clone());
             tracing::debug!(upstream = %address.label, "upstream address is new");
+            if self.drained.has(&address.label) {
+                address.health.drain(true);
+            }
             // All at once at the start, they have no need of being spared.
             if !first {
                 address.health.come_back(health::now());

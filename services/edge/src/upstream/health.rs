@@ -76,6 +76,15 @@ impl Health {
         self.flags() & flag != 0
     }
 
+    /// By the operator's word.
+    pub fn drain(&self, drained: bool) {
+        if drained {
+            self.flags.fetch_or(DRAINING, Ordering::Relaxed);
+        } else {
+            self.flags.fetch_and(!DRAINING, Ordering::Relaxed);
+        }
+    }
+
     /// A connection failed. True when this is news.
     pub fn refuse(&self) -> bool {
         self.refused.fetch_add(1, Ordering::Relaxed);

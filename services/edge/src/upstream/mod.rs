@@ -14,6 +14,7 @@ mod choice;
 mod connect;
 mod control;
 mod dns;
+mod drained;
 mod exchange;
 mod headers;
 mod health;
@@ -65,6 +66,7 @@ pub struct Shared {
     spool: Arc<Spool>,
     metrics: metrics::Metrics,
     control: control::State,
+    drained: drained::Drained,
     lanes: Mutex<lanes::Registry>,
 }
 
@@ -216,6 +218,7 @@ impl Shared {
             spool,
             metrics: metrics::Metrics::default(),
             control: control::State::new(resolver),
+            drained: drained::Drained::default(),
             lanes: Mutex::default(),
         });
         shared.publish_literals();

@@ -1,7 +1,7 @@
 //! `monodon-edge explain URL`: takes a request through the pipeline as far as the upstream, and tells how it went. The
 //! configuration is read as `run` would read it; no running edge is asked, and nobody is sent anything.
 
-mod report;
+pub mod report;
 
 use super::{Words, say, wrong_use};
 use crate::access_log::Log;
@@ -52,6 +52,11 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Somebody's GET.
+    pub fn get(url: &str) -> Self {
+        Self { url: url.to_owned(), method: Method::GET, headers: Vec::new(), client: SOMEBODY }
+    }
+
     fn read(words: &mut Words) -> Result<Self, String> {
         let method = words.values(&["--method", "-X"])?.pop();
         let method = method.map_or(Ok(Method::GET), |text| {
