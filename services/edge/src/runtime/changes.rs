@@ -17,8 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 const EVERY: Duration = Duration::from_secs(1);
 /// Of a larger file only its size and times are looked at.
 const READ: u64 = 1 << 20;
-/// What the edge itself writes to.
-const WRITTEN: &[&str] = &["state", "spool", "access_log"];
+/// What the edge itself writes to, and what it looks at by itself.
+const WRITTEN: &[&str] = &["state", "spool", "access_log", "maintenance_file"];
 
 /// What a file looked like.
 #[derive(Clone, Debug, PartialEq, Eq)]
