@@ -69,9 +69,11 @@ fn sites(snapshot: &Snapshot, values: &Values) -> Value {
 }
 
 fn upstreams(snapshot: &Snapshot) -> Value {
-    let upstreams = snapshot.upstreams.iter().chain(&snapshot.status).map(|shared| {
-        json!({"name": shared.name(), "addresses": shared.snapshot()})
-    });
+    let upstreams = snapshot
+        .upstreams
+        .iter()
+        .chain(&snapshot.status)
+        .map(|shared| json!({"name": shared.name(), "addresses": shared.snapshot()}));
     json!({"upstreams": upstreams.collect::<Vec<_>>()})
 }
 

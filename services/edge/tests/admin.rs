@@ -148,7 +148,10 @@ fn status_shows_what_is_going_on() {
 fn a_server_is_drained_and_put_back() {
     let (one, two) = (Upstream::saying("one"), Upstream::saying("two"));
     let file = |more: &str| {
-        format!("[upstreams.node]\nservers = [\"{}\", \"{}\"]\n{more}[[site]]\n[[site.route]]\npath = \"/\"\nupstream = \"node\"\n", one.address, two.address)
+        format!(
+            "[upstreams.node]\nservers = [\"{}\", \"{}\"]\n{more}[[site]]\n[[site.route]]\npath = \"/\"\nupstream = \"node\"\n",
+            one.address, two.address
+        )
     };
     let edge = Setup::default().plain().file(&file("")).start();
     let ask = |verb: &str, name: &str, address: &str| {

@@ -72,7 +72,8 @@ fn upstream(args: &[OsString]) -> ExitCode {
     let [verb, name, address, rest @ ..] = args else {
         return wrong_use("upstream: for example monodon-edge upstream drain default 10.0.0.7:8000; then resume");
     };
-    let (Some(verb @ ("drain" | "resume")), Some(name), Some(address)) = (verb.to_str(), name.to_str(), address.to_str())
+    let (Some(verb @ ("drain" | "resume")), Some(name), Some(address)) =
+        (verb.to_str(), name.to_str(), address.to_str())
     else {
         return wrong_use("upstream: expected drain or resume, the upstream's name and the server's address");
     };

@@ -68,9 +68,9 @@ fn changes(state: &Arc<State>, requests: mpsc::Sender<Request>) -> Router {
     };
     let drain = |drained: bool| {
         let state = state.clone();
-        post(move |Path(name): Path<String>, address: String| async move {
-            drain(&state, &name, address.trim(), drained)
-        })
+        post(
+            move |Path(name): Path<String>, address: String| async move { drain(&state, &name, address.trim(), drained) },
+        )
     };
     Router::new()
         .route("/reload", post(reload))

@@ -26,11 +26,8 @@ impl Shared {
         if !known.all.iter().any(|address| address.label == label) {
             return Err(known.all.iter().map(|address| address.label.clone()).collect());
         }
-        let changed = if drained {
-            self.drained.lock().insert(label.to_owned())
-        } else {
-            self.drained.lock().remove(label)
-        };
+        let changed =
+            if drained { self.drained.lock().insert(label.to_owned()) } else { self.drained.lock().remove(label) };
         for address in known.all.iter().filter(|address| address.label == label) {
             address.health.drain(drained);
         }

@@ -20,8 +20,8 @@ mod tests;
 
 use crate::body::Body;
 use crate::connection::ConnInfo;
-use crate::streams::Tunnel;
 use crate::service::{self, Refusal, Thread, Unanswered};
+use crate::streams::Tunnel;
 use crate::timer::Timer;
 use crate::upgrade;
 use http::{Method, Request, Response, StatusCode};
