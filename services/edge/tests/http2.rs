@@ -65,6 +65,30 @@ async fn serves_the_application() {
 }
 
 #[tokio::test]
+async fn compresses_answers() {
+    let page = "<p>the same again and again</p>";
+    let upstream = Upstream::start(move |seen, stream| {
+        let times = if seen.path() == "/large" { 100_000 } else { 100 };
+        let length = [("Content-Type", "text/html"), ("ETag", "\"v1\"")];
+        common::upstream::reply(stream, 200, &length, page.repeat(times))
+    });
+    let edge = Setup::default().args(upstream.flag()).start();
+    let mut client = connect(&edge, &edge.ca(), "localhost").await;
+    for (path, times) in [("/small", 100), ("/large", 100_000)] {
+        let asked =
+            request(&format!("https://localhost{path}")).header("accept-encoding", "gzip").body(empty()).unwrap();
+        let response = client.send_request(asked).await.unwrap();
+        assert_eq!(response.headers()["content-encoding"], "gzip");
+        assert_eq!(response.headers()["etag"], "W/\"v1\"");
+        let length = response.headers().get("content-length").map(|length| length.to_str().unwrap().to_owned());
+        let (_, bytes) = read(response).await;
+        assert_eq!(length, (times == 100).then(|| bytes.len().to_string()), "only what was compressed at once has one");
+        let text = std::io::read_to_string(flate2::read::GzDecoder::new(&bytes[..])).unwrap();
+        assert!(text == page.repeat(times), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn refuses_what_is_not_ours_or_not_sane() {
     let upstream = Upstream::saying("hello");
     let edge = Setup::default()
