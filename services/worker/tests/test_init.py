@@ -11,7 +11,7 @@ import pytest
 from monodon import init, project
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-FILES = ["Dockerfile", "compose.yaml", ".env.example", ".dockerignore"]
+FILES = ["Dockerfile", "compose.yaml", ".env.example", ".dockerignore", "edge/edge.toml"]
 
 
 def django(folder):
@@ -198,3 +198,9 @@ def test_the_services_are_those_of_the_project_s_own_compose_file(name):
     template = pathlib.Path(init.__file__).parent / "templates/compose.yaml"
     assert service(template.read_text(), name) == service(own.read_text(), name)
     assert service(own.read_text(), name)
+
+
+def test_the_example_and_a_project_begin_with_the_same_edge_toml(tmp_path):
+    django(tmp_path)
+    assert init.main([str(tmp_path)]) == 0
+    assert (tmp_path / "edge/edge.toml").read_text() == (ROOT / "docker/edge/edge.toml").read_text()

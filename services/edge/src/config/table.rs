@@ -287,4 +287,30 @@ mod tests {
         let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/edge.md");
         SCHEMA.check_reference(&page).unwrap();
     }
+
+    /// Compose hands on only what it names. UPDATE_REFERENCE=1 adds what is missing.
+    #[test]
+    fn every_setting_reaches_the_edge_in_compose() {
+        // What the image says itself.
+        let own = ["HTTP", "HTTPS", "ADMIN", "STATE", "SPOOL"].map(|name| format!("MONODON_EDGE_{name}"));
+        let settings = SCHEMA.sections.iter().flat_map(|section| section.settings);
+        let names: Vec<String> = settings
+            .filter(|setting| !setting.shared)
+            .map(|setting| SCHEMA.variable(setting))
+            .filter(|name| !own.contains(name))
+            .collect();
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        for file in ["compose.yaml", "services/worker/python/monodon/templates/compose.yaml"] {
+            let text = std::fs::read_to_string(root.join(file)).unwrap();
+            let missing: Vec<&String> =
+                names.iter().filter(|name| !text.contains(&format!("\n      {name}:"))).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            assert!(std::env::var_os("UPDATE_REFERENCE").is_some(), "{file} does not hand on {missing:?}");
+            let ports = "    ports:\n      - \"${MONODON_EDGE_PUBLIC_HTTP_PORT:-80}:80\"";
+            let lines: String = missing.iter().map(|name| format!("      {name}:\n")).collect();
+            std::fs::write(root.join(file), text.replacen(ports, &format!("{lines}{ports}"), 1)).unwrap();
+        }
+    }
 }

@@ -9,8 +9,8 @@ import sys
 
 from monodon import __version__, project
 
-USAGE = """Writes Dockerfile, compose.yaml, .env.example and .dockerignore for the project in a folder, so that
-`docker compose up` serves it. Nothing that is there is overwritten without --force."""
+USAGE = """Writes Dockerfile, compose.yaml, .env.example, .dockerignore and edge/edge.toml for the project in a folder, so
+that `docker compose up` serves it. Nothing that is there is overwritten without --force."""
 
 
 def main(arguments: list[str]) -> int:
@@ -36,11 +36,12 @@ def main(arguments: list[str]) -> int:
     files = contents(folder, found)
     kept = [name for name in files if (folder / name).exists()] if not options.force else []
     # What is asked for by no name (pip's list, our settings) is the user's own once it is there.
-    for name in ("requirements.txt", "container_settings.py"):
+    for name in ("requirements.txt", "container_settings.py", "edge/edge.toml"):
         if name in files and (folder / name).exists():
             kept = [*(other for other in kept if other != name), name]
     written = [name for name in files if name not in kept]
     for name in written:
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(files[name], encoding="utf-8")
     report(folder, found, written, kept)
     blocked = [name for name in kept if name in ("Dockerfile", "compose.yaml")]
@@ -80,6 +81,7 @@ def contents(folder: pathlib.Path, found: project.Project) -> dict[str, str]:
         "compose.yaml": fill("compose.yaml"),
         ".env.example": fill("env.example"),
         ".dockerignore": fill("dockerignore"),
+        "edge/edge.toml": fill("edge.toml"),
     }
     if requirements:
         files["requirements.txt"] = requirements
