@@ -1,6 +1,7 @@
-//! Files that count while the edge runs: error pages, flags of maintenance. The control thread looks at them once a
+//! Files that count while the edge runs: error pages, flags of maintenance, users. The control thread looks at them once a
 //! second, so that no request does.
 
+use crate::access::Users;
 use crate::config::{Config, Options};
 use crate::error_pages::Page;
 use std::collections::HashMap;
@@ -45,11 +46,16 @@ impl PartialEq for Flag {
 pub struct Files {
     pages: HashMap<PathBuf, Result<Arc<Page>, String>>,
     flags: HashMap<PathBuf, Arc<Flag>>,
+    users: HashMap<PathBuf, Result<Arc<Users>, String>>,
 }
 
 impl Files {
     pub fn page(&mut self, path: &Path) -> Result<Arc<Page>, String> {
         self.pages.entry(path.to_owned()).or_insert_with(|| Page::open(path)).clone()
+    }
+
+    pub fn users(&mut self, path: &Path) -> Result<Arc<Users>, String> {
+        self.users.entry(path.to_owned()).or_insert_with(|| Users::open(path)).clone()
     }
 
     pub fn flag(&mut self, path: &Path) -> Arc<Flag> {
@@ -61,9 +67,11 @@ impl Files {
         let mut files = Self::default();
         let sites = config.sites.iter();
         let inner = sites.flat_map(|site| site.routes.iter().map(|route| &route.options).chain([&site.options]));
-        for Options { errors, .. } in inner.chain([&config.options]) {
+        for Options { errors, auth, .. } in inner.chain([&config.options]) {
             let (pages, flag) = errors.watched();
             files.pages.extend(pages.map(|page| (page.path().to_owned(), Ok(page.clone()))));
+            let users = auth.basic.iter().map(|basic| &basic.users);
+            files.users.extend(users.map(|users| (users.path().to_owned(), Ok(users.clone()))));
             files.flags.extend(flag.map(|flag| (flag.path.clone(), flag.clone())));
         }
         files
@@ -72,11 +80,12 @@ impl Files {
     fn look(&self) {
         self.flags.values().for_each(|flag| flag.look());
         self.pages.values().flatten().for_each(|page| page.look());
+        self.users.values().flatten().for_each(|users| users.look());
     }
 
     /// Until it is aborted; to be begun anew with each configuration.
     pub async fn watch(self) {
-        if self.pages.is_empty() && self.flags.is_empty() {
+        if self.pages.is_empty() && self.flags.is_empty() && self.users.is_empty() {
             return;
         }
         let files = Arc::new(self);

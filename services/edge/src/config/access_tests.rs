@@ -39,6 +39,37 @@ fn every_slip_is_told_with_its_place() {
             "edge.toml:1: proxy_protocol_from: expected a network such as 10.0.0.0/8, got \"lb\"",
         ),
         ("proxy_protocol = 'v1'", "edge.toml:1: proxy_protocol: expected one of off, on, got \"v1\""),
+        ("basic_auth = 'x'", "edge.toml:1: basic_auth: needs basic_auth_users, the file of users"),
+        (
+            "basic_auth = 'a\"b'",
+            "edge.toml:1: basic_auth: expected a realm without quotes and backslashes, got \"a\\\"b\"",
+        ),
+        (
+            "basic_auth = 'x'\nbasic_auth_users = '/nowhere/users'",
+            "edge.toml:2: basic_auth_users: /nowhere/users: No such file or directory (os error 2)",
+        ),
+        (
+            "remote_user_header = 'X_User'",
+            "edge.toml:1: remote_user_header: expected a header's name such as X-Remote-User, got \"X_User\"",
+        ),
+        (
+            "[[site]]\nforward_auth = 'sso/verify'",
+            "edge.toml:2: forward_auth: no upstream \"sso\"; there is [upstreams.NAME] for default",
+        ),
+        (
+            "forward_auth = '/verify'",
+            "edge.toml:1: forward_auth: expected NAME/path or a URL such as http://authelia:9091/api/verify, got \"/verify\"",
+        ),
+        (
+            "forward_auth = 'https://sso.example/verify'",
+            "edge.toml:1: forward_auth: an https:// address needs an upstream of its own: [upstreams.NAME], and NAME/path here",
+        ),
+        (
+            "forward_auth = 'http://sso:80/'\nforward_auth_headers = ['Host']\nforward_auth_timeout = '0s'",
+            "edge.toml:2: forward_auth_headers: expected a header's name such as Remote-User, got \"Host\"\n\
+             edge.toml:3: forward_auth_timeout: expected more than 0",
+        ),
+        ("satisfy = 'some'", "edge.toml:1: satisfy: expected one of all, any, got \"some\""),
         ("block_scanners = 'often'", "edge.toml:1: block_scanners: expected true or false, got \"often\""),
     ] {
         assert_eq!(problems_of(text), wrong, "{text}");

@@ -67,6 +67,7 @@ fn read(args: &[OsString], env: impl Iterator<Item = (OsString, OsString)>) -> R
         problems,
         interned: Interned::default(),
         zone_names: Vec::new(),
+        upstream_names: Vec::new(),
         watched: Files::default(),
     };
     let config = reader.config();
@@ -80,6 +81,8 @@ pub(super) struct Reader<'a> {
     pub(super) interned: Interned,
     /// Of `[limits]`, for the options that name them.
     pub(super) zone_names: Vec<String>,
+    /// In the order of the configuration's, for the options that name them.
+    pub(super) upstream_names: Vec<String>,
     /// Files that the settings name.
     pub(super) watched: Files,
 }
@@ -102,6 +105,8 @@ impl Reader<'_> {
             let default = self.upstream(&key);
             self.upstreams(&default, &timeouts, &key)
         };
+        let upstreams = self.with_auth_services(upstreams);
+        self.upstream_names = upstreams.iter().map(|named| named.name.clone()).collect();
         let zones = self.zones();
         self.zone_names = zones.iter().map(|zone| zone.name.clone()).collect();
         let mut tls = self.tls(state.clone(), !listen.http.is_empty());
@@ -115,6 +120,15 @@ impl Reader<'_> {
                 _ => {}
             }
         }
+        let options = self.options(&[self.values]);
+        let all = sites.iter().flat_map(|site| site.routes.iter().map(|route| &route.options).chain([&site.options]));
+        let mut reserved: Vec<http::HeaderName> = Vec::new();
+        for name in all.chain([&options]).flat_map(|options| options.auth.reserved()) {
+            if !reserved.contains(name) {
+                reserved.push(name.clone());
+            }
+        }
+        let own = options;
         let options =
             sites.iter().flat_map(|site| site.routes.iter().map(|route| &route.options).chain([&site.options]));
         limits.body = options.clone().map(|options| options.requests.body_limit).max().unwrap_or(limits.body);
@@ -130,7 +144,8 @@ impl Reader<'_> {
             zones,
             clients: self.clients(),
             sites,
-            options: self.options(&[self.values]),
+            options: own,
+            reserved,
             spool: Spool {
                 dir: self.values.path("spool").unwrap_or_else(|| state.join("spool")),
                 limit: self.values.size("spool_limit"),

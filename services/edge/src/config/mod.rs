@@ -45,6 +45,8 @@ pub struct Config {
     pub tls: Tls,
     pub files: Vec<StaticDir>,
     pub proxies: proxies::Proxies,
+    /// Fields by which the application is told who somebody is: no client may send them.
+    pub reserved: Vec<http::HeaderName>,
     pub headers: Headers,
     pub log: Log,
     pub status_page: Option<StatusPage>,

@@ -9,6 +9,7 @@ pub use health::{Check, FailOn, Health};
 pub use servers::Server;
 
 use super::load::Reader;
+use super::options::auth::address;
 use super::sites::setting;
 use super::{Timeouts, Upstream, UpstreamAddress, transport};
 use monodon_settings::{Kind, Setting, Values};
@@ -53,6 +54,27 @@ pub struct Named {
 pub const DEFAULT: &str = "default";
 
 impl Reader<'_> {
+    /// Those that `forward_auth` names by a URL, under host and port.
+    pub(super) fn with_auth_services(&mut self, mut all: Vec<Named>) -> Vec<Named> {
+        let sites: Vec<&Values> = self.values.blocks("site").map(|block| &block.values).collect();
+        let routes = sites.iter().flat_map(|site| site.blocks("route").map(|block| &block.values));
+        let texts = [self.values].into_iter().chain(sites.iter().copied()).chain(routes);
+        let texts: Vec<&str> = texts.map(|values| values.text("forward_auth")).collect();
+        for (name, ..) in texts.iter().filter(|text| text.starts_with("http://")).filter_map(|text| address(text).ok())
+        {
+            let Some(first) = all.first().filter(|_| !all.iter().any(|known| known.name == name)) else { continue };
+            let (host, port) = match name.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+                Some((host, Ok(port))) => (host, port),
+                _ => (name, 80),
+            };
+            let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+            let servers = vec![UpstreamAddress::Tcp { host, port }.into()];
+            let upstream = Upstream { servers, ..Upstream::default() };
+            all.push(Named { name: name.to_owned(), upstream, timeouts: first.timeouts.clone() });
+        }
+        all
+    }
+
     pub(super) fn sticky_key(&self, state: &Path) -> StickyKey {
         match self.values.text("sticky_key") {
             "" => StickyKey::File(state.join("sticky.key")),

@@ -119,7 +119,7 @@ pub fn prepare(parts: &mut Parts, config: &Config, conn: &ConnInfo, origin: &Ori
     let headers = &mut parts.headers;
     drop_listed(headers);
     let goes = |name: &HeaderName| match fate(name.as_str()) {
-        Fate::Keep => *name == config.proxies.real_ip.field() && !origin.trusted,
+        Fate::Keep => (*name == config.proxies.real_ip.field() && !origin.trusted) || config.reserved.contains(name),
         Fate::Drop => true,
         Fate::Believe => !origin.trusted,
     };

@@ -36,6 +36,14 @@ pub struct Asked<'a> {
     pub path: &'a str,
 }
 
+impl Asked<'_> {
+    /// It has a password of its own.
+    pub fn is_status_page(&self) -> bool {
+        let page = self.view.snapshot.config.status_page.as_ref();
+        page.is_some_and(|page| status_page::matches(page, self.path).is_some())
+    }
+}
+
 /// What a route made of a request.
 pub enum Step {
     Answer(Response<Body>),

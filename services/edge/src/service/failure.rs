@@ -47,6 +47,12 @@ impl Failure {
     pub const SCANNER: Self = Self::new(StatusCode::FORBIDDEN, Reason::Scanner, "scanner");
     pub const MAINTENANCE: Self =
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Reason::Maintenance, crate::error_pages::MAINTENANCE);
+    pub const WRONG_PASSWORD: Self = Self::new(StatusCode::UNAUTHORIZED, Reason::Unauthorized, "wrong_password");
+    /// More passwords to look at than can be.
+    pub const AUTH_BUSY: Self = Self::new(StatusCode::SERVICE_UNAVAILABLE, Reason::AuthBusy, "auth_busy");
+    /// Whoever was asked whether a request may pass said neither yes nor no, or nothing in time.
+    pub const AUTH_SERVICE: Self = Self::new(StatusCode::BAD_GATEWAY, Reason::AuthService, "forward_auth_answer");
+    pub const AUTH_LATE: Self = Self::new(StatusCode::GATEWAY_TIMEOUT, Reason::AuthService, "forward_auth_timeout");
     pub const DISK: Self = Self::new(StatusCode::INTERNAL_SERVER_ERROR, Reason::Disk, "file_unreadable");
 
     /// A protocol's own words for what it could not read.
@@ -68,10 +74,9 @@ impl Failure {
             headers.insert(header::ALLOW, methods.allow.clone());
         }
         if self.status == StatusCode::UNAUTHORIZED {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Basic realm=\"Monodon\", charset=\"UTF-8\""),
-            );
+            let own = || HeaderValue::from_static("Basic realm=\"Monodon\", charset=\"UTF-8\"");
+            let challenge = options.auth.basic.as_ref().map_or_else(own, |basic| basic.challenge.clone());
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
     }
 }

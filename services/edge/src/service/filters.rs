@@ -11,15 +11,20 @@ use http::Response;
 use http::request::Parts;
 
 /// May this request be answered, and is it answered here already? Its route's options hold: `record.options()`.
-#[allow(clippy::unused_async)]
 pub async fn before(
     asked: &Asked<'_>,
     parts: &mut Parts,
     record: &mut Record,
 ) -> Result<Option<Response<Body>>, Failure> {
-    access::check(record.options(), asked.origin.client_ip, &parts.method, asked.path)?;
+    let unknown = access::check(record.options(), asked.origin.client_ip, &parts.method, asked.path)?;
     // Before anything that costs much, such as looking at a password.
     limits::admit(asked, parts, record)?;
+    if unknown && !asked.is_status_page() {
+        // On the heap, and only where it is asked for.
+        if let Some(answer) = Box::pin(access::identify(asked, parts, record)).await? {
+            return Ok(Some(answer));
+        }
+    }
     Ok(None)
 }
 

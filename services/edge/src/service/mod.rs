@@ -25,7 +25,7 @@ use crate::streams;
 use crate::template::{Scope, Template};
 use crate::throttle::Throttle;
 use crate::upstream::{Buffering, Ends, Meta, Upstream, Waits};
-use crate::{error_pages, headers, host, limits, path, redirect, template};
+use crate::{access, error_pages, headers, host, limits, path, redirect, template};
 pub use dispatch::Asked;
 use dispatch::dispatch;
 use http::request::Parts;
@@ -324,6 +324,7 @@ async fn to_upstream(
     let (outgoing, passed) = take_in(asked, parts, body, record).await?;
     forward::prepare(parts, config, conn, origin, record.started);
     dispatch::tell_prefix(parts);
+    access::tell(parts, record.options());
     let changes = &record.options().headers.request;
     if !changes.is_empty() {
         changes.apply(&mut parts.headers, |template| filled(template, record, asked.host, asked.scheme));

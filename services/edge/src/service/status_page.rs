@@ -1,6 +1,7 @@
 //! The sidecar's page under a path of ours: only for who knows the password.
 
 use super::Failure;
+use crate::access::credentials;
 use crate::body::Body;
 use crate::config::StatusPage;
 use http::request::Parts;
@@ -29,15 +30,11 @@ pub fn with_slash(page: &StatusPage, query: Option<&str>) -> Response<Body> {
 }
 
 pub fn authorise(page: &StatusPage, headers: &HeaderMap) -> Result<(), Failure> {
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| {
-        let value = value.to_str().ok()?;
-        let (scheme, encoded) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("basic").then(|| base64(encoded.trim()))?
-    });
+    let given = credentials::basic(headers);
     let mut wanted = USER.to_vec();
     wanted.push(b':');
     wanted.extend_from_slice(page.password.as_bytes());
-    if same(&given.unwrap_or_default(), &wanted) { Ok(()) } else { Err(Failure::UNAUTHORIZED) }
+    if credentials::same(&given.unwrap_or_default(), &wanted) { Ok(()) } else { Err(Failure::UNAUTHORIZED) }
 }
 
 /// The sidecar knows nothing of our prefix, nor of the password.
@@ -50,38 +47,6 @@ pub fn rewrite(parts: &mut Parts, rest: &str) {
     // The normalised path may hold what a target may not; the sidecar has no such page.
     parts.uri = target.parse().unwrap_or_else(|_| Uri::from_static("/not-found"));
     parts.headers.remove(header::AUTHORIZATION);
-}
-
-/// In a time that tells nothing of where they differ.
-fn same(a: &[u8], b: &[u8]) -> bool {
-    let mut difference = a.len() ^ b.len();
-    for index in 0..b.len() {
-        difference |= usize::from(a.get(index).copied().unwrap_or(0) ^ b.get(index).copied().unwrap_or(0));
-    }
-    difference == 0
-}
-
-/// RFC 4648, section 4.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len());
-    let (mut bits, mut count) = (0u32, 0);
-    for byte in text.trim_end_matches('=').bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count & 0xff) as u8);
-        }
-    }
-    Some(out)
 }
 
 #[cfg(test)]

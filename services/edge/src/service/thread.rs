@@ -1,6 +1,7 @@
 //! What a data thread holds.
 
 use super::trace::Trace;
+use crate::access::Logins;
 use crate::access_log::Log;
 use crate::drain::Drain;
 use crate::metrics::Shard;
@@ -30,6 +31,7 @@ pub struct Thread {
     pub log: Log,
     /// Only of a thread that explains requests.
     pub trace: Option<Trace>,
+    pub logins: Logins,
     view: RefCell<Rc<View>>,
 }
 
@@ -52,7 +54,16 @@ impl Thread {
             files: Files::new(&snapshot, metrics.clone()),
             snapshot,
         };
-        Rc::new(Self { index, certificates, metrics, drain, log, trace: None, view: RefCell::new(Rc::new(view)) })
+        Rc::new(Self {
+            index,
+            certificates,
+            metrics,
+            drain,
+            log,
+            logins: Logins::default(),
+            trace: None,
+            view: RefCell::new(Rc::new(view)),
+        })
     }
 
     /// One that tells how requests are decided, and asks no upstream.

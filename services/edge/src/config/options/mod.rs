@@ -2,6 +2,7 @@
 //! then among the flat ones. One file a concern, each with its settings, its type, and how it is read.
 
 pub mod access;
+pub mod auth;
 pub mod buffering;
 pub mod compress;
 pub mod errors;
@@ -14,6 +15,7 @@ pub mod slots;
 pub mod timeouts;
 
 use super::load::Reader;
+use crate::access::Users;
 use crate::error_pages::Page;
 use crate::watched::{Files, Flag};
 use monodon_settings::{Problems, Values};
@@ -28,6 +30,7 @@ macro_rules! with_options {
             monodon_settings::Section::$section("Requests", $crate::config::options::requests::SETTINGS),
             monodon_settings::Section::$section("Buffering", $crate::config::options::buffering::SETTINGS),
             monodon_settings::Section::$section("Access", $crate::config::options::access::SETTINGS),
+            monodon_settings::Section::$section("Authentication", $crate::config::options::auth::SETTINGS),
             monodon_settings::Section::$section("Times and rates", $crate::config::options::timeouts::SETTINGS),
             monodon_settings::Section::$section("Limits by client and key", $crate::config::options::limits::SETTINGS),
             monodon_settings::Section::$section("Headers", $crate::config::options::headers::SETTINGS),
@@ -47,6 +50,7 @@ pub struct Options {
     pub requests: requests::Requests,
     pub buffering: buffering::Buffering,
     pub access: access::Access,
+    pub auth: auth::Auth,
     pub timeouts: timeouts::Timeouts,
     pub limits: limits::Limits,
     pub files: files::Files,
@@ -72,6 +76,7 @@ impl Reader<'_> {
             requests: requests::Requests::read(&mut levels),
             buffering: buffering::Buffering::read(&mut levels),
             access: access::Access::read(&mut levels),
+            auth: auth::Auth::read(&mut levels, &self.upstream_names),
             timeouts: timeouts::Timeouts::read(&mut levels),
             limits: limits::Limits::read(&mut levels, &zones),
             files: files::Files::read(&mut levels),
@@ -139,6 +144,11 @@ impl<'a> Levels<'a> {
     /// A file of the configuration, opened once for all levels.
     pub fn page(&mut self, path: &Path) -> Result<Arc<Page>, String> {
         self.files.page(path)
+    }
+
+    /// The same for users and their passwords.
+    pub fn users(&mut self, path: &Path) -> Result<Arc<Users>, String> {
+        self.files.users(path)
     }
 
     /// The same for a file whose being there counts.

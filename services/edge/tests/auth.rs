@@ -1,0 +1,307 @@
+//! Basic and forward authentication over real sockets.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::client::request;
+use common::upstream::reply;
+use common::{Connection, Edge, Setup, Upstream, get, until};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+fn edge(text: &str) -> Edge {
+    Setup::default().plain().file(text).start()
+}
+
+fn errors(edge: &Edge, reason: &str) -> f64 {
+    edge.metric(&format!("monodon_edge_http_request_errors_total{{site=\"_default\",reason=\"{reason}\"}}"))
+}
+
+/// A file of users with cheap hashes.
+struct Users(tempfile::TempDir);
+
+impl Users {
+    fn new(users: &[(&str, &str)]) -> Self {
+        let own = Self(tempfile::tempdir().unwrap());
+        own.write(users);
+        own
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("users")
+    }
+
+    fn write(&self, users: &[(&str, &str)]) {
+        let line = |(name, password): &(&str, &str)| format!("{name}:{}\n", bcrypt::hash(password, 4).unwrap());
+        std::fs::write(self.path(), users.iter().map(line).collect::<String>()).unwrap();
+    }
+}
+
+fn basic(credentials: &str) -> String {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::new();
+    for part in credentials.as_bytes().chunks(3) {
+        let bits = part.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - part.len()));
+        for place in 0..4 {
+            let sextet = alphabet[(bits >> (18 - 6 * place) & 63) as usize];
+            text.push(if place <= part.len() { char::from(sextet) } else { '=' });
+        }
+    }
+    format!("Authorization: Basic {text}")
+}
+
+#[test]
+fn names_and_passwords() {
+    let upstream = Upstream::saying("hello");
+    let users = Users::new(&[("alice", "open: sesame"), ("bob", "caf\u{e9}")]);
+    let edge = edge(&format!(
+        "upstream = ['{}']\n[[site]]\nbasic_auth = 'Staff only'\nbasic_auth_users = '{}'\nremote_user_header = 'X-Remote-User'\n\
+         [[site.route]]\npath = '/open'\nupstream = 'default'\nbasic_auth = 'off'\n",
+        upstream.address,
+        users.path().display()
+    ));
+    let refused = get(edge.http, "/", &[]);
+    assert_eq!(refused.status, 401);
+    assert_eq!(refused.header("www-authenticate"), Some("Basic realm=\"Staff only\", charset=\"UTF-8\""));
+    for (credentials, status) in [
+        ("alice:open: sesame", 200),
+        ("bob:caf\u{e9}", 200),
+        ("alice:open", 401),
+        ("alice:", 401),
+        ("carol:open: sesame", 401),
+        ("alice", 401),
+        (":open: sesame", 401),
+        ("ALICE:open: sesame", 401),
+    ] {
+        // Twice: what is remembered must say the same.
+        for _ in 0..2 {
+            assert_eq!(get(edge.http, "/", &[&basic(credentials)]).status, status, "{credentials}");
+        }
+    }
+    // The application learns the name, in no words but ours, and not the password.
+    let spoofed = [basic("alice:open: sesame"), "X-Remote-User: root".into(), "X_Remote_User: root".into()];
+    let spoofed: Vec<&str> = spoofed.iter().map(String::as_str).collect();
+    assert_eq!(get(edge.http, "/", &[&spoofed[..], &["Connection: X-Remote-User, close"]].concat()).status, 200);
+    let seen = upstream.last();
+    assert_eq!(seen.all("x-remote-user"), ["alice"]);
+    assert_eq!((seen.header("authorization"), seen.header("x_remote_user")), (None, None));
+    assert_eq!(get(edge.http, "/open", &spoofed).status, 200);
+    let seen = upstream.last();
+    assert_eq!(seen.header("x-remote-user"), None, "a client cannot send it where nobody is asked, either");
+    assert!(seen.header("authorization").is_some(), "the application's own");
+    // Any way to write the path is the same path.
+    for path in ["/open/../x", "/open%2f..%2fx", "//x", "/%6fpenx"] {
+        assert_eq!(get(edge.http, path, &[]).status, 401, "{path}");
+    }
+    let two = [basic("alice:open: sesame"), basic("bob:x")];
+    assert_eq!(get(edge.http, "/", &[&two[0], &two[1]]).status, 401, "two fields are one too many");
+    assert!(errors(&edge, "unauthorized") >= 14.0);
+    edge.access_line(|line| line["reason"] == "wrong_password");
+    assert!(!edge.lines().iter().any(|line| line.contains("sesame")));
+}
+
+#[test]
+fn users_are_read_again_when_they_change() {
+    let upstream = Upstream::saying("hello");
+    let users = Users::new(&[("alice", "one")]);
+    let edge = edge(&format!(
+        "upstream = ['{}']\nbasic_auth = 'x'\nbasic_auth_users = '{}'\n",
+        upstream.address,
+        users.path().display()
+    ));
+    let ask = |credentials: &str| get(edge.http, "/", &[&basic(credentials)]).status;
+    assert_eq!((ask("alice:one"), ask("bob:two")), (200, 401));
+    users.write(&[("bob", "two")]);
+    until("the new users", || ask("bob:two") == 200);
+    assert_eq!(ask("alice:one"), 401, "what was remembered of a user who is gone does not hold");
+    // A broken file changes nothing.
+    std::fs::write(users.path(), "bob:plain\n").unwrap();
+    until("the warning", || edge.lines().iter().any(|line| line.contains("the users read before stay")));
+    assert_eq!((ask("bob:two"), ask("bob:plain")), (200, 401));
+}
+
+#[test]
+fn many_at_once_are_looked_at_in_turn() {
+    let upstream = Upstream::saying("hello");
+    let users = Users::new(&[("alice", "one")]);
+    let edge = edge(&format!(
+        "upstream = ['{}']\nbasic_auth = 'x'\nbasic_auth_users = '{}'\n",
+        upstream.address,
+        users.path().display()
+    ));
+    let answers: Vec<u16> = std::thread::scope(|scope| {
+        let ask = |credentials: &'static str| scope.spawn(move || get(edge.http, "/", &[&basic(credentials)]).status);
+        let asked: Vec<_> = (0..24).map(|place| ask(if place % 3 == 0 { "alice:one" } else { "alice:two" })).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    for (place, status) in answers.into_iter().enumerate() {
+        assert_eq!(status, if place % 3 == 0 { 200 } else { 401 });
+    }
+}
+
+#[test]
+fn an_address_or_a_password() {
+    let upstream = Upstream::saying("hello");
+    let users = Users::new(&[("alice", "one")]);
+    let edge = edge(&format!(
+        "upstream = ['{}']\ntrusted_proxies = ['127.0.0.1']\nallow = ['10.0.0.0/8']\nbasic_auth = 'x'\nbasic_auth_users = '{}'\n\
+         [[site]]\nsatisfy = 'any'\n[[site.route]]\npath = '/both'\nupstream = 'default'\nsatisfy = 'all'\n",
+        upstream.address,
+        users.path().display()
+    ));
+    let good = basic("alice:one");
+    for (path, client, credentials, status) in [
+        ("/", "10.0.0.1", None, 200),
+        ("/", "192.0.2.1", None, 401),
+        ("/", "192.0.2.1", Some(&good), 200),
+        ("/both", "10.0.0.1", None, 401),
+        ("/both", "10.0.0.1", Some(&good), 200),
+        ("/both", "192.0.2.1", Some(&good), 403),
+    ] {
+        let client = format!("X-Forwarded-For: {client}");
+        let fields: Vec<&str> =
+            [Some(client.as_str()), credentials.map(String::as_str)].into_iter().flatten().collect();
+        assert_eq!(get(edge.http, path, &fields).status, status, "{path} {fields:?}");
+    }
+}
+
+/// Whoever has the cookie may; without, off to the login page; `broken` and `late` as they say.
+fn authority() -> Upstream {
+    Upstream::start(|seen, stream| match seen.header("cookie").unwrap_or_default() {
+        "session=good" => {
+            let fields =
+                [("Remote-User", "alice"), ("Remote-Groups", "staff"), ("Remote-Groups", "admins"), ("X-Other", "1")];
+            reply(stream, 200, &fields, "ignored")
+        }
+        "session=empty" => reply(stream, 204, &[], ""),
+        "session=bad" => reply(stream, 403, &[("X-Why", "no")], "not you"),
+        "session=none" => reply(stream, 401, &[("WWW-Authenticate", "Bearer realm=\"sso\"")], "sign in"),
+        "session=huge" => reply(stream, 403, &[], "x".repeat(70_000)),
+        "session=broken" => reply(stream, 500, &[], "oops"),
+        "session=gone" => false,
+        "session=late" => {
+            std::thread::sleep(Duration::from_secs(3));
+            false
+        }
+        _ => reply(stream, 302, &[("Location", "https://sso.example/?rd=x"), ("Set-Cookie", "a=b")], ""),
+    })
+}
+
+fn forward(upstream: &Upstream, authority: &Upstream) -> String {
+    format!(
+        "upstream = ['{}']\n[upstreams.sso]\nservers = ['{}']\n[[site]]\nforward_auth = 'sso/verify?x=1'\n\
+         forward_auth_headers = ['Remote-User', 'Remote-Groups', 'Authorization']\nforward_auth_timeout = '500ms'\n\
+         [[site.route]]\npath = '/open'\nupstream = 'default'\nforward_auth = 'off'\n",
+        upstream.address, authority.address
+    )
+}
+
+#[test]
+fn somebody_else_decides() {
+    let (upstream, authority) = (Upstream::saying("hello"), authority());
+    let edge = edge(&forward(&upstream, &authority));
+    let ask = |cookie: &str, fields: &[&str]| {
+        let cookie = format!("Cookie: session={cookie}");
+        get(edge.http, "/a/../page?q=1", &[&[cookie.as_str()], fields].concat())
+    };
+    // Names that the answer fills, in every spelling, are the answer's alone.
+    let spoofed = ["Remote-User: root", "Remote_User: root", "REMOTE-GROUPS: root", "Authorization: Bearer mine"];
+    let good = ask("good", &spoofed);
+    assert_eq!((good.status, good.text().as_str()), (200, "hello"));
+    let seen = upstream.last();
+    assert_eq!(seen.all("remote-user"), ["alice"]);
+    assert_eq!(seen.all("remote-groups"), ["staff", "admins"]);
+    assert_eq!((seen.header("remote_user"), seen.header("x-other"), seen.header("authorization")), (None, None, None));
+    let question = authority.last();
+    assert_eq!(question.line, "GET /verify?x=1 HTTP/1.1");
+    for (name, value) in [
+        ("x-forwarded-method", "GET"),
+        ("x-forwarded-uri", "/page?q=1"),
+        ("x-forwarded-for", "127.0.0.1"),
+        ("x-forwarded-proto", "http"),
+        ("authorization", "Bearer mine"),
+        ("x-original-url", "http://127.0.0.1/page?q=1"),
+    ] {
+        assert_eq!(question.all(name), [value], "{name}");
+    }
+    // A yes without names tells none.
+    assert_eq!(ask("empty", &spoofed).status, 200);
+    assert_eq!(upstream.last().header("remote-user"), None);
+    let before = upstream.seen().len();
+    let bad = ask("bad", &[]);
+    assert_eq!((bad.status, bad.text().as_str(), bad.header("x-why")), (403, "not you", Some("no")));
+    let none = ask("none", &[]);
+    assert_eq!((none.status, none.header("www-authenticate")), (401, Some("Bearer realm=\"sso\"")));
+    assert_eq!(none.header("cache-control"), Some("no-store"));
+    let login = ask("", &[]);
+    assert_eq!((login.status, login.header("location")), (302, Some("https://sso.example/?rd=x")));
+    assert_eq!(login.header("set-cookie"), Some("a=b"));
+    for (cookie, status) in [("huge", 502), ("broken", 502), ("gone", 502), ("late", 504)] {
+        assert_eq!(ask(cookie, &[]).status, status, "{cookie}");
+    }
+    assert_eq!(upstream.seen().len(), before, "none of these reached the application");
+    assert_eq!((errors(&edge, "unauthorized"), errors(&edge, "auth_service")), (3.0, 4.0));
+    // Where nobody is asked, a client cannot send the names either, but its own credentials it can.
+    assert_eq!(get(edge.http, "/open", &spoofed).status, 200);
+    let seen = upstream.last();
+    assert_eq!((seen.header("remote-user"), seen.header("authorization")), (None, Some("Bearer mine")));
+}
+
+#[test]
+fn bodies_and_other_methods() {
+    let (upstream, authority) = (Upstream::saying("hello"), authority());
+    let edge = edge(&forward(&upstream, &authority));
+    let mut connection = Connection::plain(edge.http).unwrap();
+    let post = "POST /save HTTP/1.1\r\nHost: shop.example\r\nCookie: session=good\r\nContent-Type: text/plain\r\n\
+                X-Forwarded-Uri: /evil\r\nX-Forwarded-Method: HEAD\r\nIf-None-Match: x\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(connection.ask(post).status, 200);
+    let (seen, question) = (upstream.last(), authority.last());
+    assert_eq!((seen.line.as_str(), seen.body.as_slice()), ("POST /save HTTP/1.1", &b"hello"[..]));
+    assert_eq!((question.line.as_str(), question.body.as_slice()), ("GET /verify?x=1 HTTP/1.1", &b""[..]));
+    for (name, values) in [
+        ("x-forwarded-method", &["POST"][..]),
+        ("x-forwarded-uri", &["/save"]),
+        ("x-forwarded-host", &["shop.example"]),
+        ("host", &["shop.example"]),
+        ("content-type", &[]),
+        ("content-length", &[]),
+        ("if-none-match", &[]),
+    ] {
+        assert_eq!(question.all(name), values, "{name}");
+    }
+    // A refused upload does not reach anybody, and a HEAD gets no body.
+    assert_eq!(connection.ask(post.replace("=good", "=bad")).status, 403);
+    assert_eq!(upstream.seen().len(), 1);
+    let mut connection = Connection::plain(edge.http).unwrap();
+    let head = connection.ask("HEAD / HTTP/1.1\r\nHost: a\r\nCookie: session=bad\r\n\r\n");
+    assert_eq!((head.status, head.header("content-length")), (403, Some("7")));
+    assert_eq!(connection.ask("GET / HTTP/1.1\r\nHost: a\r\nCookie: session=bad\r\n\r\n").text(), "not you");
+}
+
+#[test]
+fn nothing_is_kept_of_an_answer_and_a_url_will_do() {
+    let good = Arc::new(AtomicBool::new(true));
+    let authority = {
+        let good = good.clone();
+        Upstream::start(move |_, stream| reply(stream, if good.load(Ordering::SeqCst) { 200 } else { 403 }, &[], ""))
+    };
+    let upstream = Upstream::saying("hello");
+    let edge = edge(&format!(
+        "upstream = ['{}']\n[[site]]\n[[site.route]]\npath = '/closed'\nupstream = 'default'\n\
+         forward_auth = 'http://{}/api/verify'\n",
+        upstream.address, authority.address
+    ));
+    assert_eq!(get(edge.http, "/closed", &[]).status, 200);
+    let question = authority.last();
+    assert_eq!(
+        (question.path(), question.header("host")),
+        ("/api/verify", Some(authority.address.to_string().as_str()))
+    );
+    good.store(false, Ordering::SeqCst);
+    assert_eq!(get(edge.http, "/closed", &[]).status, 403);
+    assert_eq!(get(edge.http, "/", &[]).status, 200);
+    assert_eq!(authority.seen().len(), 2);
+    assert_eq!(request(edge.http, "DELETE", "/closed", &["Content-Length: 0"]).status, 403);
+}
