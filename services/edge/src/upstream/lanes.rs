@@ -116,10 +116,14 @@ fn label(site: &Site) -> String {
 /// What routes with `max_slots` hold, what waits for them and what was not served: as many series as there are routes.
 #[allow(clippy::cast_precision_loss)]
 pub fn render(upstreams: &[Arc<Shared>], out: &mut String) {
-    let all = upstreams
-        .iter()
-        .flat_map(|shared| shared.lanes().into_iter().map(|lane| Told { upstream: shared.name(), lane }));
-    let lanes: Vec<Told<'_>> = all.collect();
+    let mut lanes: Vec<Told<'_>> = Vec::new();
+    for (upstream, lane) in
+        upstreams.iter().flat_map(|shared| shared.lanes().into_iter().map(|lane| (shared.name(), lane)))
+    {
+        // A reload may have changed its bound while requests of before are still out: the newest is told.
+        lanes.retain(|told| told.upstream != upstream || told.lane.site != lane.site || told.lane.route != lane.route);
+        lanes.push(Told { upstream, lane });
+    }
     let count = |number: u64| Some(number as f64);
     let help = "Slots of the upstream that a route's requests hold.";
     each(Family::gauge(out, "monodon_edge_route_slots_held", help), &lanes, None, |lane| {

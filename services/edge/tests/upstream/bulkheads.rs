@@ -200,3 +200,19 @@ fn an_event_stream_gives_its_place_back_with_its_slot() {
         assert_eq!(streams.len(), 5);
     });
 }
+
+#[test]
+fn a_reload_that_changes_a_bound_tells_each_route_once() {
+    let fake = Fake::slotted(4, 1);
+    let kit = Kit::new(&[fake.address]);
+    let old = kit.shared.lane("shop", Some("/"), MaxSlots::Number(1));
+    let same = kit.shared.lane("shop", Some("/"), MaxSlots::Number(1));
+    assert!(std::sync::Arc::ptr_eq(&old, &same), "what has not changed is kept");
+    let new = kit.shared.lane("shop", Some("/"), MaxSlots::Number(3));
+    let metrics = kit.metrics();
+    let series = "monodon_edge_route_slots_max{upstream=\"default\",site=\"shop\",route=\"/\"}";
+    assert_eq!(metrics.matches(series).count(), 1, "{metrics}");
+    assert!(metrics.contains(&format!("{series} 3\n")), "{metrics}");
+    drop((old, same, new));
+    assert!(!kit.metrics().contains("monodon_edge_route_slots"), "who is gone is told no more");
+}
