@@ -216,3 +216,22 @@ fn fmt_writes_or_only_says() {
     assert_eq!(run(folder.path(), &["fmt"]).0, Some(2));
     assert_eq!(run(folder.path(), &["fmt", "nothing.toml"]).0, Some(2));
 }
+
+/// Every edge.toml of the guides is one.
+#[test]
+fn the_guide_is_right() {
+    let guide = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/edge.md")).unwrap();
+    let blocks: Vec<&str> = guide.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let folder = tempfile::tempdir().unwrap();
+        write(&folder.path().join("edge.toml"), block);
+        let (code, _, told) = run(folder.path(), &["check"]);
+        assert_eq!(code, Some(0), "{told}\n{block}");
+        assert_eq!(run(folder.path(), &["fmt", "--check", "edge.toml"]).0, Some(0), "in the usual form");
+        let told = explain(folder.path(), &["https://shop.example/old/a", "--client", "192.0.2.1"]);
+        assert_eq!(told["answer"]["status"], 308);
+        assert_eq!(explain(folder.path(), &["https://shop.example/admin/"])["answer"]["status"], 403);
+        assert_eq!(explain(folder.path(), &["https://shop.example/x"])["takes"], "upstream");
+    }
+}
