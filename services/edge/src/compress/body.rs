@@ -22,7 +22,7 @@ const PIECE: usize = 16 << 10;
 const COST: usize = 32;
 /// A frame's size, about.
 const ENOUGH: usize = 16 << 10;
-/// Coders at work on one thread; each holds up to two megabytes. What comes beyond them goes out as it is.
+/// Coders at work on one thread; each holds up to three megabytes. What comes beyond them goes out as it is.
 const CODERS: usize = 64;
 
 thread_local! {
