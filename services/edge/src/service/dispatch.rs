@@ -1,23 +1,21 @@
 //! From a site's request to what answers it: challenge, redirects, status page, route, folder, upstream.
 
 use super::accel::{self, Pointed};
+use super::aim::{aim, fill, send_below};
 use super::{Failure, View, csp_report, files, filters, status_page, to_upstream, trace};
 use crate::access_log::Record;
 use crate::body::Body;
-use crate::config::{Action, Route, Site, StatusPage, Target};
+use crate::config::{Action, Route, Site, StatusPage};
 use crate::connection::ConnInfo;
 use crate::headers::forward::Origin;
 use crate::router;
-use crate::template::{self, Scope, Template};
 use crate::upstream::{Accel, Upstream};
 use crate::{path, redirect};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, Uri, header};
+use http::{HeaderMap, Method, Response, Uri, header};
 use regex::Captures;
 use std::rc::Rc;
-
-const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 /// nginx's bound on internal redirects.
 const HOPS: usize = 10;
@@ -272,110 +270,4 @@ async fn act_of_route(
         Action::Close => return Err(Failure::CLOSED),
     };
     Ok(Step::Answer(answer))
-}
-
-/// The prefix that was taken away is told after the client's own word for it has been dropped.
-pub async fn send_below(
-    upstream: &Upstream,
-    asked: &Asked<'_>,
-    prefix: Option<HeaderValue>,
-    parts: &mut Parts,
-    body: Body,
-    record: &mut Record,
-) -> Result<Response<Body>, Failure> {
-    if let Some(prefix) = prefix {
-        parts.extensions.insert(ForwardedPrefix(prefix));
-    }
-    to_upstream(upstream, asked, parts, body, record).await
-}
-
-/// For the application, of a prefix that it does not see.
-#[derive(Clone)]
-struct ForwardedPrefix(HeaderValue);
-
-/// To be called when the headers for the application stand.
-pub fn tell_prefix(parts: &mut Parts) {
-    if let Some(ForwardedPrefix(prefix)) = parts.extensions.remove() {
-        parts.headers.insert(X_FORWARDED_PREFIX, prefix);
-    }
-}
-
-/// Changes what the upstream is asked for; returns the prefix that was taken away.
-fn aim(
-    asked: &Asked<'_>,
-    target: &Target,
-    captures: Option<&Captures<'_>>,
-    parts: &mut Parts,
-) -> Result<Option<HeaderValue>, Failure> {
-    let (text, prefix) = match target {
-        Target::Same => return Ok(None),
-        Target::Rewritten(template) => (fill(asked, template, captures, parts), None),
-        Target::Without(prefix) => {
-            let text = without(prefix, asked.path, &parts.uri);
-            (text, HeaderValue::from_str(prefix).ok())
-        }
-    };
-    let aimed: PathAndQuery = text.parse().map_err(|_| Failure::PATH)?;
-    parts.uri = Uri::from(aimed);
-    Ok(prefix)
-}
-
-/// The client's own bytes where the prefix stands in them as it is and the rest means what we decided by; else the rest
-/// of the normalised path.
-fn without(prefix: &str, path: &str, uri: &Uri) -> String {
-    let slashed = |rest: &str| if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") };
-    let rest = slashed(router::within(path, prefix).unwrap_or(path));
-    let own = router::within(uri.path(), prefix).map(slashed);
-    let own = own.filter(|own| path::normalise(own).is_ok_and(|normal| normal == rest));
-    let mut text = own.unwrap_or_else(|| {
-        let mut text = String::with_capacity(rest.len());
-        template::encode(&rest, &mut text);
-        text
-    });
-    if let Some(query) = uri.query() {
-        text.push('?');
-        text.push_str(query);
-    }
-    text
-}
-
-pub fn fill(asked: &Asked<'_>, template: &Template, captures: Option<&Captures<'_>>, parts: &Parts) -> String {
-    template.fill(&scope(asked, captures, parts))
-}
-
-/// A file's name: nothing is encoded.
-pub fn fill_plain(asked: &Asked<'_>, template: &Template, captures: Option<&Captures<'_>>, parts: &Parts) -> String {
-    template.plain(&scope(asked, captures, parts))
-}
-
-fn scope<'a>(asked: &'a Asked<'_>, captures: Option<&'a Captures<'a>>, parts: &'a Parts) -> Scope<'a> {
-    Scope {
-        host: asked.host,
-        scheme: asked.scheme,
-        path: asked.path,
-        target: parts.uri.path_and_query().map_or("/", |target| target.as_str()),
-        query: parts.uri.query(),
-        captures,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_is_taken_away() {
-        for (path, target, rest) in [
-            ("/api/x", "/api/x?q=1", "/x?q=1"),
-            ("/api/", "/api/", "/"),
-            ("/api", "/api?q", "/?q"),
-            ("/api/a b", "/api/a%20b", "/a%20b"),
-            ("/api/b", "/api/../api/b", "/b"),
-            ("/api/x/y", "/api/x%2fy", "/x%2fy"),
-            ("/api/x y", "/%61pi/x%20y", "/x%20y"),
-            ("/api/evil", "/api//evil", "//evil"),
-        ] {
-            assert_eq!(without("/api", path, &target.parse().unwrap()), rest, "{target}");
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! A route to a file tree: its own path, or what it tries, and what comes when nothing is there.
 
 use super::Failure;
-use super::dispatch::{Asked, Said, Step, fill, send_below};
+use super::aim::{fill, fill_plain, send_below};
+use super::dispatch::{Asked, Said, Step};
 use crate::access_log::Record;
 use crate::body::Body;
 use crate::config::{FileTree, Options, Try};
@@ -89,7 +90,7 @@ async fn bare(
 
 /// A path of the site, decoded, with no empty segments.
 fn path_of(asked: &Asked<'_>, template: &Template, captures: Option<&Captures<'_>>, parts: &Parts) -> String {
-    let mut path = super::dispatch::fill_plain(asked, template, captures, parts);
+    let mut path = fill_plain(asked, template, captures, parts);
     while let Some(at) = path.find("//") {
         path.remove(at);
     }

@@ -2,6 +2,7 @@
 //! request id → host and site → path → redirect → route, folder or upstream → filters before → buffer → answer → filters behind → headers → line.
 
 mod accel;
+mod aim;
 mod csp_report;
 mod dispatch;
 mod failure;
@@ -323,7 +324,7 @@ async fn to_upstream(
     }
     let (outgoing, passed) = take_in(asked, parts, body, record).await?;
     forward::prepare(parts, config, conn, origin, record.started);
-    dispatch::tell_prefix(parts);
+    aim::tell_prefix(parts);
     access::tell(parts, record.options());
     let changes = &record.options().headers.request;
     if !changes.is_empty() {
