@@ -23,7 +23,7 @@ pub struct Passing {
 
 impl Passing {
     /// The body, and what counts its bytes.
-    pub fn new(body: Body, limits: BodyLimits, patient: bool) -> (Body, Rc<Cell<u64>>) {
+    pub fn on(body: Body, limits: BodyLimits, patient: bool) -> (Body, Rc<Cell<u64>>) {
         let total = Rc::<Cell<u64>>::default();
         let began = Instant::now();
         let passing = Self { body, limits, patient, began, timer: Timer::new(), total: total.clone() };
@@ -87,15 +87,15 @@ mod tests {
             let part = |_| Ok(Frame::data(Bytes::from_static(b"12345")));
             Body::stream(StreamBody::new(futures_util::stream::iter((0..count).map(part))))
         };
-        let (body, total) = Passing::new(parts(2), limits(), false);
+        let (body, total) = Passing::on(parts(2), limits(), false);
         assert_eq!(body.collect().await.unwrap().to_bytes(), "1234512345");
         assert_eq!(total.get(), 10);
-        let (body, _) = Passing::new(parts(3), limits(), false);
+        let (body, _) = Passing::on(parts(3), limits(), false);
         assert!(matches!(body.collect().await, Err(BodyError::TooLarge)));
         let silent = || Body::stream(StreamBody::new(futures_util::stream::pending()));
-        let (body, _) = Passing::new(silent(), limits(), false);
+        let (body, _) = Passing::on(silent(), limits(), false);
         assert!(matches!(body.collect().await, Err(BodyError::TooSlow)));
-        let (body, _) = Passing::new(silent(), limits(), true);
+        let (body, _) = Passing::on(silent(), limits(), true);
         assert!(tokio::time::timeout(Duration::from_millis(60), body.collect()).await.is_err(), "gRPC may be silent");
     }
 }

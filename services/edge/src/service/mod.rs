@@ -391,7 +391,7 @@ async fn take_in(
     let kind = parts.headers.get(header::CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
     let grpc = kind.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
     if grpc || !options.buffering.requests {
-        let (body, passed) = Passing::new(body, limits, grpc);
+        let (body, passed) = Passing::on(body, limits, grpc);
         return Ok((Outgoing::live(body), Some(passed)));
     }
     let buffered = buffer::collect(body, &limits, &asked.view.snapshot.spool).await?;

@@ -120,7 +120,7 @@ impl Exchange {
         let mut uri = http::uri::Parts::default();
         uri.scheme = Some(if self.session.secure { Scheme::HTTPS } else { Scheme::HTTP });
         uri.authority = Some(authority);
-        uri.path_and_query = parts.uri.path_and_query().cloned().or_else(|| Some("/".parse().ok()?));
+        uri.path_and_query = parts.uri.path_and_query().cloned().or_else(|| "/".parse().ok());
         *request.uri_mut() = Uri::from_parts(uri).unwrap_or_default();
         for (name, value) in &parts.headers {
             // The authority stands in the request's target (RFC 9113, section 8.3.1).
