@@ -75,7 +75,10 @@ fn an_answer_that_breaks_off_before_it_is_whole_is_asked_for_again() {
 fn parts(head: &'static str) -> (Upstream, mpsc::Sender<&'static str>) {
     let (tell, told) = mpsc::channel::<&'static str>();
     let told = Arc::new(Mutex::new(told));
-    let upstream = Upstream::start(move |_, stream| {
+    let upstream = Upstream::start(move |seen, stream| {
+        if seen.path() != "/events" {
+            return common::upstream::reply(stream, 200, &[], "old");
+        }
         stream.write_all(head.as_bytes()).unwrap();
         while let Ok(part) = told.lock().unwrap().recv() {
             if part.is_empty() {
