@@ -1,5 +1,6 @@
 //! What the admin port tells: readiness check by check, every counter, the internal CA's certificate.
 
+use crate::access::credentials;
 use crate::access_log;
 use crate::api;
 use crate::drain::Drain;
@@ -10,7 +11,10 @@ use crate::snapshot::Snapshot;
 use crate::tls::Certificates;
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::http::header;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use monodon_admin::{Check, Readiness, Source};
 use monodon_settings::Values;
@@ -31,6 +35,25 @@ pub struct State {
     /// Threads whose listeners are open.
     pub listening: AtomicU64,
     pub started: Instant,
+}
+
+/// The admin port's pages, behind `admin_token` but for those that say whether the edge is well.
+pub fn guarded(state: &Arc<State>) -> Router {
+    let guard = state.clone();
+    let ask = move |request: Request, next: Next| {
+        let state = guard.clone();
+        async move {
+            let token = state.snapshot.load().config.listen.admin_token.clone();
+            let open = token.is_empty() || matches!(request.uri().path(), "/healthz" | "/readyz");
+            let given = credentials::bearer(request.headers()).unwrap_or_default();
+            if open || credentials::same(given.as_bytes(), token.as_bytes()) {
+                next.run(request).await
+            } else {
+                (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer realm=\"admin\"")]).into_response()
+            }
+        }
+    };
+    monodon_admin::router(&Arc::new(Pages(state.clone()))).layer(from_fn(ask))
 }
 
 /// The admin port's view of it.

@@ -20,6 +20,25 @@ fn tells_and_changes_nothing() {
 }
 
 #[test]
+fn a_token_guards_all_but_health() {
+    let upstream = Upstream::saying("hello");
+    let edge = Setup::default().plain().args(upstream.flag()).env("MONODON_EDGE_ADMIN_TOKEN", "open sesame").start();
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(edge.admin(path).status, 200, "{path}");
+    }
+    for path in ["/metrics", "/ca.pem", "/nothing", "//healthz", "/healthz/../metrics"] {
+        let answer = edge.admin(path);
+        assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer realm=\"admin\"")), "{path}");
+    }
+    for (token, status) in [("open sesame", 200), ("open sesam", 401), ("open sesame!", 401), ("", 401)] {
+        assert_eq!(get(edge.admin, "/metrics", &[&format!("Authorization: Bearer {token}")]).status, status, "{token}");
+    }
+    assert_eq!(get(edge.admin, "/metrics", &["Authorization: Basic open sesame"]).status, 401);
+    let args = ["healthcheck", "--http", "127.0.0.1:1", "--admin", &edge.admin.to_string()];
+    assert_eq!(common::binary().args(args).output().unwrap().status.code(), Some(0));
+}
+
+#[test]
 fn metrics_are_clean() {
     let upstream = Upstream::saying("hello");
     let edge = Edge::plain(upstream.flag());

@@ -41,6 +41,13 @@ const SETTINGS: &[Setting] = &[
         ..Setting::NEW
     },
     Setting {
+        key: "admin_token",
+        words: "What is sent to all targets as `Authorization: Bearer`, where their admin ports ask for it (the edge's \
+                    `admin_token`).",
+        secret: true,
+        ..Setting::NEW
+    },
+    Setting {
         key: "agent_socket",
         kind: Kind::Path,
         default: "/run/monodon/agent.sock",
@@ -117,6 +124,8 @@ pub struct Target {
     pub port: u16,
     /// `/readyz`
     pub path: String,
+    /// For its metrics.
+    pub token: Option<String>,
 }
 
 impl Config {
@@ -126,13 +135,14 @@ impl Config {
         if admin.is_none() {
             problems.push(values.problem("admin", "expected an address with a port, such as 127.0.0.1:9100"));
         }
+        let token = Some(values.text("admin_token").to_owned()).filter(|token| !token.is_empty());
         let mut targets: Vec<Target> = Vec::new();
         for text in values.list("targets") {
             match Target::read(text) {
                 Ok(target) if targets.iter().any(|known| known.name == target.name) => {
                     problems.push(values.problem("targets", format!("{} is named twice", target.name)));
                 }
-                Ok(target) => targets.push(target),
+                Ok(target) => targets.push(Target { token: token.clone(), ..target }),
                 Err(why) => problems.push(values.problem("targets", format!("{why}, got {text:?}"))),
             }
         }
@@ -179,6 +189,7 @@ impl Target {
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
             port: uri.port_u16().unwrap_or(80),
             path: if path == "/" { "/readyz".to_owned() } else { path.to_owned() },
+            token: None,
         })
     }
 }

@@ -20,10 +20,17 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-pub async fn tcp(address: SocketAddr, host: &str, path: &str, patience: Duration) -> Result<Answer, String> {
+/// `token` is what the other side's admin port asks for.
+pub async fn tcp(
+    address: SocketAddr,
+    host: &str,
+    path: &str,
+    token: Option<&str>,
+    patience: Duration,
+) -> Result<Answer, String> {
     within(patience, async {
         let stream = TcpStream::connect(address).await.map_err(|error| plain(&error))?;
-        get(stream, host, path).await
+        get(stream, host, path, token).await
     })
     .await
 }
@@ -31,7 +38,7 @@ pub async fn tcp(address: SocketAddr, host: &str, path: &str, patience: Duration
 pub async fn unix(socket: &Path, path: &str, patience: Duration) -> Result<Answer, String> {
     within(patience, async {
         let stream = UnixStream::connect(socket).await.map_err(|error| plain(&error))?;
-        get(stream, "localhost", path).await
+        get(stream, "localhost", path, None).await
     })
     .await
 }
@@ -43,13 +50,20 @@ async fn within<T>(patience: Duration, call: impl Future<Output = Result<T, Stri
     }
 }
 
-async fn get(stream: impl AsyncRead + AsyncWrite + Unpin, host: &str, path: &str) -> Result<Answer, String> {
-    let request = http::Request::get(path)
+async fn get(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    host: &str,
+    path: &str,
+    token: Option<&str>,
+) -> Result<Answer, String> {
+    let mut request = http::Request::get(path)
         .header(http::header::HOST, host)
         .header(http::header::CONNECTION, "close")
-        .header(http::header::USER_AGENT, concat!("monodon-sidecar/", env!("CARGO_PKG_VERSION")))
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
+        .header(http::header::USER_AGENT, concat!("monodon-sidecar/", env!("CARGO_PKG_VERSION")));
+    if let Some(token) = token {
+        request = request.header(http::header::AUTHORIZATION, format!("Bearer {token}"));
+    }
+    let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     let exchange = async {

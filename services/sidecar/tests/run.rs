@@ -86,7 +86,7 @@ impl Sidecar {
     }
 
     async fn get(&self, path: &str) -> Answer {
-        fetch::tcp(self.address, "localhost", path, PATIENCE).await.unwrap()
+        fetch::tcp(self.address, "localhost", path, None, PATIENCE).await.unwrap()
     }
 
     async fn text(&self, path: &str) -> String {

@@ -190,6 +190,7 @@ impl Reader<'_> {
             http,
             https,
             admin,
+            admin_token: self.values.text("admin_token").to_owned(),
             threads,
             public_http_port: port("public_http_port"),
             public_https_port: port("public_https_port"),

@@ -60,6 +60,8 @@ pub struct Listen {
     pub http: Vec<SocketAddr>,
     pub https: Vec<SocketAddr>,
     pub admin: SocketAddr,
+    /// Empty: none is asked for.
+    pub admin_token: String,
     pub threads: usize,
     /// The port clients see, where it is not the one we bind (a published container port).
     pub public_http_port: Option<u16>,
@@ -81,6 +83,7 @@ impl Default for Listen {
             http: Vec::new(),
             https: Vec::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 9101)),
+            admin_token: String::new(),
             threads: 1,
             public_http_port: None,
             public_https_port: None,

@@ -113,6 +113,16 @@ const SETTINGS: &[Setting] = &[
         "The port clients see for `https`, where it is published as another one: redirects and X-Forwarded-Port use it.",
     ),
     setting("admin", Kind::Address, "127.0.0.1:9101", "Address of `/healthz`, `/readyz`, `/metrics` and `/ca.pem`."),
+    Setting {
+        secret: true,
+        ..setting(
+            "admin_token",
+            Kind::Text,
+            "",
+            "What `Authorization: Bearer` has to say at `admin` for everything but `/healthz` and `/readyz`; empty: nothing. (The \
+             control socket needs none.) The sidecar's `admin_token` sends it.",
+        )
+    },
     setting("head_limit", Kind::Size, "32KB", "The largest request head; more is answered 431."),
     setting("line_limit", Kind::Size, "8KB", "The longest request line; more is answered 414."),
     setting("fields_limit", Kind::Int { min: 1, max: 1000 }, "100", "The most header fields; more is answered 431."),

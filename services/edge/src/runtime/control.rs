@@ -3,7 +3,7 @@
 use super::listeners::Listeners;
 use super::reload::{Cause, Managers, Reloader};
 use super::{changes, stop};
-use crate::admin::{Pages, State};
+use crate::admin::{self, State};
 use crate::control::{self, Request};
 use crate::drain::{self, Drain, Phase};
 use crate::snapshot::Snapshot;
@@ -41,10 +41,10 @@ async fn serve(
     let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
     let (mut hangup, mut reopen) = (signals(SignalKind::hangup())?, signals(SignalKind::user_defined1())?);
     let snapshot = state.snapshot.load_full();
-    let admin = monodon_admin::bind(snapshot.config.listen.admin).await.map_err(|error| error.to_string())?;
+    let socket = monodon_admin::bind(snapshot.config.listen.admin).await.map_err(|error| error.to_string())?;
     let mut over = drain.clone();
-    let pages = Pages(state.clone());
-    tokio::spawn(monodon_admin::serve_on(admin, pages, async move { over.reached(Phase::Over).await }));
+    let pages = admin::guarded(state);
+    tokio::spawn(monodon_admin::serve_router(socket, pages, async move { over.reached(Phase::Over).await }));
     tokio::spawn(tls::manage(state.certificates.clone(), drain.clone()));
     let (requests, mut asked) = mpsc::channel(4);
     match control::open(&snapshot.config.tls.state) {

@@ -99,7 +99,7 @@ impl Prober {
     async fn ask(&self, target: &Target, address: IpAddr, known: Option<&Service>) -> Replica {
         let address = SocketAddr::new(address, target.port);
         let start = Instant::now();
-        let answer = fetch::tcp(address, &target.host, &target.path, self.patience).await;
+        let answer = fetch::tcp(address, &target.host, &target.path, None, self.patience).await;
         let seconds = start.elapsed().as_secs_f64();
         let before = known.and_then(|service| service.replicas.iter().find(|replica| replica.address == address));
         let last_ready = before.and_then(|replica| replica.last_ready);
@@ -137,7 +137,8 @@ pub async fn scrape(round: &Round, patience: Duration) -> Vec<Page> {
         round.services.iter().flat_map(|service| service.replicas.iter().map(move |replica| (service, replica)));
     let pages = replicas.map(|(service, replica)| async move {
         let start = Instant::now();
-        let answer = fetch::tcp(replica.address, &service.target.host, "/metrics", patience).await;
+        let token = service.target.token.as_deref();
+        let answer = fetch::tcp(replica.address, &service.target.host, "/metrics", token, patience).await;
         let text = answer.and_then(|answer| match (answer.status, std::str::from_utf8(&answer.body)) {
             (200, Ok(text)) => Ok(Arc::from(text)),
             (200, Err(_)) => Err("the page is not UTF-8".to_owned()),
