@@ -145,3 +145,38 @@ async fn an_odd_path_is_not_forwarded() {
     assert!(upstream.seen().is_empty());
     edge.access_line(|line| line["status"] == 400 && line["reason"] == "target");
 }
+
+/// The host stands in the target alone; a target of ours must not lose it.
+#[tokio::test]
+async fn the_application_is_told_the_host_whatever_it_is_asked_for() {
+    let upstream = Upstream::start(|seen, stream| match seen.path() {
+        "/points" => common::upstream::reply(stream, 200, &[("X-Accel-Redirect", "/inner/x")], ""),
+        _ => common::upstream::reply(stream, 200, &[], "hello"),
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "upstream = ['{}']\n[[site]]\n\
+         [[site.route]]\npath = '/api'\nupstream = 'default'\nstrip_prefix = true\n\
+         [[site.route]]\npattern = '^/old/(.*)$'\nupstream = 'default'\nrewrite = '/new/$1'\n\
+         [[site.route]]\npath = '/files/'\nfiles = '{}'\ntry_files = ['$uri', '/api/tried']\n\
+         [[site.route]]\npath = '/inner/'\nupstream = 'default'\ninternal = true\n",
+        upstream.address,
+        folder.path().display()
+    );
+    let edge = Setup::default().file(&text).start();
+    let mut client = connect(&edge, &edge.ca(), "localhost").await;
+    for (path, seen) in [
+        ("/x", "/x"),
+        ("/api/x", "/x"),
+        ("/old/x", "/new/x"),
+        ("/a/../x", "/x"),
+        ("/files/none", "/tried"),
+        ("/points", "/inner/x"),
+    ] {
+        let send = request(&format!("https://localhost{path}")).body(empty()).unwrap();
+        assert_eq!(read(client.send_request(send).await.unwrap()).await.0, 200, "{path}");
+        let last = upstream.last();
+        assert_eq!((last.path(), last.all("host")), (seen, vec!["localhost"]), "{path}");
+        assert_eq!(last.all("x-forwarded-host"), ["localhost"], "{path}");
+    }
+}

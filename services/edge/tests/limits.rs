@@ -194,6 +194,37 @@ fn requests_at_a_time() {
     assert_eq!(edge.metric("monodon_edge_limit_refused_total{limit=\"slow\",dry_run=\"false\"}"), 2.0);
 }
 
+/// `try_files` sends a request on to another route: no limit counts it twice, and all give back what they counted.
+#[test]
+fn a_request_that_is_sent_on_within_the_site_counts_once() {
+    let upstream = Upstream::saying("hello");
+    let folder = tempfile::tempdir().unwrap();
+    let edge = edge(
+        &upstream,
+        &format!(
+            "limit = ['rate', 'many']\nlimit_headers = true\n[limits.rate]\nrate = '1/h'\nburst = 9\n[limits.many]\nrequests = 1\n\
+             [[site]]\nrequests_per_client = 1\n\
+             [[site.route]]\npath = '/files/'\nfiles = '{}'\ntry_files = ['$uri', '/app']\n\
+             [[site.route]]\npath = '/app'\nupstream = 'default'\n",
+            folder.path().display()
+        ),
+    );
+    for left in (0..10).rev() {
+        let mut answer = get(edge.http, "/files/none", &[]);
+        // The answer before may have been read before it has ended here.
+        until("its place is free", || {
+            let busy = answer.status == 429 && answer.header("retry-after") == Some("1");
+            if busy {
+                answer = get(edge.http, "/files/none", &[]);
+            }
+            !busy
+        });
+        assert_eq!(answer.status, 200, "{left}");
+        assert!(answer.header("ratelimit").unwrap().contains(&format!(";r={left};")), "{answer:?}");
+    }
+    assert_eq!(get(edge.http, "/files/none", &[]).status, 429);
+}
+
 /// Held until the answer has ended: a client that does not read is still counted, one that leaves is not.
 #[test]
 fn a_request_counts_until_its_answer_has_ended() {

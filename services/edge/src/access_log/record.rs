@@ -51,6 +51,8 @@ pub struct Record {
     pub complete: bool,
     /// Where it is counted until it has ended, and what its answer says of that.
     pub held: Vec<limits::Held>,
+    /// The zones that have counted it, a bit each: none does twice.
+    pub counted: u64,
     pub quota: Option<Box<limits::Quota>>,
 }
 

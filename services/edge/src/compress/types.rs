@@ -47,7 +47,7 @@ impl Types {
         let begins =
             |start: &str| essence.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start.as_bytes()));
         // gRPC frames its messages itself, and compresses them.
-        (self.all && !begins("application/grpc")) || self.families.iter().any(|family| begins(family))
+        !begins("application/grpc") && (self.all || self.families.iter().any(|family| begins(family)))
     }
 }
 
@@ -78,6 +78,10 @@ mod tests {
             assert_eq!(some.has(text.as_bytes()), has, "{text}");
         }
         assert!(types(&["*"]).has(b"video/mp4") && !types(&["*"]).has(b"application/grpc+proto"));
+        let family = types(&["application/*"]);
+        assert!(
+            family.has(b"application/json") && !family.has(b"application/grpc") && !family.has(b"application/grpc-web")
+        );
         assert!(!Types::none().has(b"text/html"));
         for wrong in ["text", "/", "text/", "/html", "text/html; q=1", "te*/x", "text/h*", ""] {
             assert!(!Types::none().add(wrong), "{wrong}");

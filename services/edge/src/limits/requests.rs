@@ -40,14 +40,20 @@ struct Outcome {
 
 /// Counts the request wherever it counts; `Err` where that is too much.
 pub fn admit(asked: &Asked<'_>, parts: &Parts, record: &mut Record) -> Result<(), Failure> {
-    let options = &record.options().limits;
-    if options.is_off() {
+    if record.options().limits.is_off() {
         return Ok(());
     }
+    // A request that was sent on within the site is one request still: what has counted it does not do so again.
+    let (mut before, mut counted) = (std::mem::take(&mut record.held), record.counted);
+    let options = &record.options().limits;
     let limits = &asked.view.snapshot.limits;
     let mut outcome = Outcome::default();
     let exempt = limits.is_exempt(asked.origin.client_ip);
     if options.requests_per_client > 0 && !exempt {
+        // Of how many a client may have, the route that has it now decides.
+        if let Some(at) = before.iter().position(|held| held.zone.is_none()) {
+            release(limits, &[before.swap_remove(at)]);
+        }
         let key = limits.client_key(asked.origin.client_ip);
         match limits.clients.requests.take(key, options.requests_per_client) {
             Taken::Yes(place) => outcome.held.extend(place.map(|place| Held { zone: None, place })),
@@ -58,25 +64,29 @@ pub fn admit(asked: &Asked<'_>, parts: &Parts, record: &mut Record) -> Result<()
         if outcome.refused.is_some() {
             break;
         }
-        if let Some(zone) = limits.zones.get(place)
+        let bit = u32::try_from(place).ok().and_then(|place| 1u64.checked_shl(place)).unwrap_or(0);
+        if counted & bit == 0
+            && let Some(zone) = limits.zones.get(place)
             && !(exempt && zone.rule.by_client())
             && let Some(key) = zone.key(limits, asked, parts)
         {
+            counted |= bit;
             outcome.ask(zone, place, key, record.begun);
         }
     }
     let told = options.headers;
-    let Outcome { held, least, refused } = outcome;
+    let Outcome { mut held, least, refused } = outcome;
+    record.counted = counted;
     if refused.is_some() || (told && least.is_some()) {
         record.quota = Some(Box::new(Quota { zone: least, retry: refused.map(|(_, retry)| retry) }));
     }
-    match refused {
-        None => record.held = held,
-        Some((failure, _)) => {
-            release(limits, &held);
-            return Err(failure);
-        }
+    if let Some((failure, _)) = refused {
+        release(limits, &held);
+        record.held = before;
+        return Err(failure);
     }
+    held.append(&mut before);
+    record.held = held;
     Ok(())
 }
 

@@ -56,9 +56,19 @@ pub fn aim(
             (text, HeaderValue::from_str(prefix).ok())
         }
     };
-    let aimed: PathAndQuery = text.parse().map_err(|_| Failure::PATH)?;
-    parts.uri = Uri::from(aimed);
+    parts.uri = elsewhere(&parts.uri, &text).ok_or(Failure::PATH)?;
     Ok(prefix)
+}
+
+/// Another path and query of the same host: in HTTP/2 it stands here, and nowhere else.
+pub fn elsewhere(uri: &Uri, target: &str) -> Option<Uri> {
+    let target: PathAndQuery = target.parse().ok()?;
+    if uri.authority().is_none() {
+        return Some(Uri::from(target));
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(target);
+    Uri::from_parts(parts).ok()
 }
 
 /// The client's own bytes where the prefix stands in them as it is and the rest means what we decided by; else the rest

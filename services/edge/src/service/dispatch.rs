@@ -1,7 +1,7 @@
 //! From a site's request to what answers it: challenge, redirects, status page, route, folder, upstream.
 
 use super::accel::{self, Pointed};
-use super::aim::{aim, fill, send_below};
+use super::aim::{aim, elsewhere, fill, send_below};
 use super::{Failure, View, csp_report, files, filters, status_page, to_upstream, trace};
 use crate::access_log::Record;
 use crate::body::Body;
@@ -12,8 +12,7 @@ use crate::router;
 use crate::upstream::{Accel, Upstream};
 use crate::{path, redirect};
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Response, Uri, header};
+use http::{HeaderMap, Method, Response, header};
 use regex::Captures;
 use std::rc::Rc;
 
@@ -185,7 +184,8 @@ pub async fn dispatch(
             }
         };
         let wrong = if just_pointed { Failure::ACCEL } else { Failure::PATH };
-        parts.uri = Uri::from(target.parse::<PathAndQuery>().map_err(|_| wrong)?);
+        // The upstream that pointed on has taken the request's own.
+        parts.uri = elsewhere(&record.uri, &target).ok_or(wrong)?;
         path = Some(path::normalise(parts.uri.path()).map_err(|_| wrong)?.into_owned());
     }
     Err(Failure::CYCLE)

@@ -159,6 +159,7 @@ fn begin(
         bytes_out: 0,
         complete: true,
         held: Vec::new(),
+        counted: 0,
         quota: None,
     }
     .begin()
@@ -298,9 +299,7 @@ fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
         target.push('?');
         target.push_str(query);
     }
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(target.parse().ok()?);
-    Uri::from_parts(parts).ok()
+    aim::elsewhere(uri, &target)
 }
 
 /// A trusted proxy that took the request over TLS must not be sent round in a circle.

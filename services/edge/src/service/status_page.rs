@@ -1,6 +1,7 @@
 //! The sidecar's page under a path of ours: only for who knows the password.
 
 use super::Failure;
+use super::aim::elsewhere;
 use crate::access::credentials;
 use crate::body::Body;
 use crate::config::StatusPage;
@@ -45,7 +46,7 @@ pub fn rewrite(parts: &mut Parts, rest: &str) {
         None => rest.to_owned(),
     };
     // The normalised path may hold what a target may not; the sidecar has no such page.
-    parts.uri = target.parse().unwrap_or_else(|_| Uri::from_static("/not-found"));
+    parts.uri = elsewhere(&parts.uri, &target).unwrap_or_else(|| Uri::from_static("/not-found"));
     parts.headers.remove(header::AUTHORIZATION);
 }
 
