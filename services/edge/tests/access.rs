@@ -124,6 +124,25 @@ fn paths_and_scanners() {
     assert!(upstream.seen().iter().all(|seen| !seen.path().contains("intern") || seen.path() == "/internals"));
 }
 
+/// `try_files` may lead to another path of the same route, which has to be let in as any other.
+#[test]
+fn a_path_that_is_tried_meets_the_same_rules() {
+    let upstream = Upstream::saying("hello");
+    let folder = tempfile::tempdir().unwrap();
+    common::write(&folder.path().join("secret.txt"), "secret");
+    common::write(&folder.path().join("open.txt"), "open");
+    let edge = edge(&format!(
+        "upstream = ['{}']\n[[site]]\n[[site.route]]\npattern = '^(/from)?(?<name>/.*)$'\nroot = '{}'\n\
+         try_files = ['$uri', '$name']\ndeny_paths = ['^/secret']\n",
+        upstream.address,
+        folder.path().display()
+    ));
+    for (path, status) in [("/open.txt", 200), ("/from/open.txt", 200), ("/secret.txt", 403), ("/from/secret.txt", 403)]
+    {
+        assert_eq!(get(edge.http, path, &[]).status, status, "{path}");
+    }
+}
+
 #[test]
 fn absolute_targets_meet_the_same_rules() {
     let upstream = Upstream::saying("hello");

@@ -87,7 +87,8 @@ fn the_configuration_in_force_is_told_without_secrets() {
     let upstream = Upstream::saying("hello");
     let text = format!(
         "[upstreams.node]\nservers = [\"{0}\"]\n[[site]]\nhosts = [\"a.example\"]\n[[site.route]]\npath = \"/a/\"\n\
-         upstream = \"node\"\nbody_limit = \"1KB\"\n",
+         upstream = \"node\"\nbody_limit = \"1KB\"\n\
+         request_headers_set = [\"X-Api-Key: hidden-word\", \"X-Plain: shown-word\"]\n",
         upstream.address
     );
     let args = ["--status-page", "/status/", "--status-upstream", "127.0.0.1:1"];
@@ -104,6 +105,8 @@ fn the_configuration_in_force_is_told_without_secrets() {
     assert_eq!(setting("body_limit"), ("32MB".into(), "default".into()));
     let site = told["tables"].as_array().unwrap().iter().find(|one| one["table"] == "site").unwrap();
     assert_eq!(site["tables"][0]["settings"]["body_limit"], "1KB");
+    let headers = &site["tables"][0]["settings"]["request_headers_set"];
+    assert_eq!(headers, &serde_json::json!(["X-Api-Key: (hidden)", "X-Plain: shown-word"]));
     let sites = json(&edge, "/sites");
     assert_eq!(sites["sites"][0]["hosts"][0], "a.example");
     assert_eq!(sites["sites"][0]["routes"][0]["when"], "path /a/");

@@ -92,6 +92,21 @@ fn methods_and_headers() {
     assert_eq!(ask("GET", &["X-Beta: 2", "X-User: me"]), "read");
 }
 
+/// What a route asks of GET is asked of HEAD, which applications answer alike.
+#[test]
+fn a_route_for_get_takes_head() {
+    let upstream = Upstream::saying("hello");
+    let edge = edge(&format!(
+        "upstream = ['{}']\n[[site]]\n[[site.route]]\npath = '/closed'\nmethods = ['GET']\nupstream = 'default'\ndeny = ['all']\n",
+        upstream.address
+    ));
+    for (method, status) in [("GET", 403), ("HEAD", 403), ("POST", 200)] {
+        let mut connection = common::Connection::plain(edge.http).unwrap();
+        connection.send(format!("{method} /closed HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")).unwrap();
+        assert_eq!(connection.answer_to(method == "HEAD").unwrap().status, status, "{method}");
+    }
+}
+
 #[test]
 fn redirects_fixed_answers_files_and_closing() {
     let folder = tempfile::tempdir().unwrap();

@@ -25,7 +25,7 @@ pub use kind::{Kind, Value, parse_duration, parse_size};
 pub use load::{Foreign, Layer, Reading};
 pub use problem::{Problem, Problems};
 pub use reference::check_page;
-pub use values::{Block, Source, Values};
+pub use values::{Block, HIDDEN, Source, Values};
 
 /// One setting of a service.
 #[derive(Debug)]
@@ -41,6 +41,8 @@ pub struct Setting {
     pub shared: bool,
     /// Its value is never shown.
     pub secret: bool,
+    /// How an entry of a list is shown that holds a secret; `None`: as it stands.
+    pub masked: Option<fn(&str) -> Option<String>>,
     /// `-w`
     pub short: Option<char>,
     /// Other names it answers to, without dashes: what gunicorn or nginx call it.
@@ -58,6 +60,7 @@ impl Setting {
         words: "",
         shared: false,
         secret: false,
+        masked: None,
         short: None,
         aliases: &[],
         alone: None,

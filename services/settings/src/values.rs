@@ -1,5 +1,6 @@
 //! The settings as they came out, each with where it came from.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -56,7 +57,8 @@ pub(crate) struct Entry {
     pub(crate) broken: bool,
 }
 
-const HIDDEN: &str = "(hidden)";
+/// What stands in a secret's place.
+pub const HIDDEN: &str = "(hidden)";
 
 impl Entry {
     fn hidden(&self) -> bool {
@@ -212,7 +214,19 @@ impl Values {
     /// The value as text; a secret's is hidden.
     pub fn show(&self, key: &str) -> String {
         let entry = self.entry(key);
-        if entry.hidden() { HIDDEN.to_owned() } else { show(&entry.value, &entry.setting.kind) }
+        if entry.hidden() { HIDDEN.to_owned() } else { show(&self.shown_value(key), &entry.setting.kind) }
+    }
+
+    /// The value with what its entries hide left out; for a secret ask [`Values::show`].
+    pub fn shown_value(&self, key: &str) -> Cow<'_, Value> {
+        let entry = self.entry(key);
+        match (&entry.value, entry.setting.masked) {
+            (Value::List(list), Some(masked)) => {
+                let shown = list.iter().map(|text| masked(text).unwrap_or_else(|| text.clone()));
+                Cow::Owned(Value::List(shown.collect()))
+            }
+            (value, _) => Cow::Borrowed(value),
+        }
     }
 
     /// The value as a TOML file has it; a secret's is hidden.
@@ -222,7 +236,7 @@ impl Values {
         if entry.hidden() {
             return quoted(HIDDEN);
         }
-        match &entry.value {
+        match &*self.shown_value(key) {
             Value::List(list) => {
                 format!("[{}]", list.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
             }

@@ -70,7 +70,7 @@ pub fn said(values: &Values) -> Map<String, serde_json::Value> {
 
 /// A value in JSON's own kinds where it has them.
 pub fn plain(values: &Values, key: &str) -> serde_json::Value {
-    match values.value(key) {
+    match &*values.shown_value(key) {
         _ if values.setting(key).secret => json!(values.show(key)),
         Value::Bool(value) => json!(value),
         Value::Int(value) => json!(value),

@@ -19,7 +19,7 @@ pub(super) const WHEN: &[Setting] = &[
         Kind::Text,
         "A regular expression that is looked for in the path; `$1` and `$name` of its groups serve in `redirect` and `rewrite`.",
     ),
-    setting("methods", TEXTS, "Only these methods."),
+    setting("methods", TEXTS, "Only these methods; `GET` takes `HEAD`, too."),
     setting("headers", TEXTS, "Only with these headers: `x-beta` for any value, `x-beta=1` for that one."),
     setting("name", Kind::Text, "Its name in metrics and logs; by default the path."),
     setting(
@@ -231,6 +231,10 @@ impl Reader<'_> {
                         .push(values.problem("methods", format!("expected methods such as GET, got {text:?}")));
                 }
             }
+        }
+        // Applications answer HEAD as GET: it must not get round what a route asks of GET.
+        if methods.contains(&Method::GET) && !methods.contains(&Method::HEAD) {
+            methods.push(Method::HEAD);
         }
         methods
     }

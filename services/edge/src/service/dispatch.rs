@@ -10,7 +10,7 @@ use crate::connection::ConnInfo;
 use crate::headers::forward::Origin;
 use crate::router;
 use crate::upstream::{Accel, Upstream};
-use crate::{path, redirect};
+use crate::{access, path, redirect};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, header};
 use regex::Captures;
@@ -149,11 +149,13 @@ pub async fn dispatch(
             return Err(Failure::MAINTENANCE);
         }
         // Asked once of each route; the application has let the client in already.
-        if other
-            && said.is_none()
-            && let Some(answer) = filters::before(&asked, parts, record).await?
-        {
-            return Ok(answer);
+        if said.is_none() {
+            if !other {
+                // The path is another.
+                access::check(record.options(), asked.origin.client_ip, &parts.method, asked.path)?;
+            } else if let Some(answer) = filters::before(&asked, parts, record).await? {
+                return Ok(answer);
+            }
         }
         let seen = filters::Seen::of(parts, record);
         let target = match in_time(&asked, place, parts, body, record, said).await? {

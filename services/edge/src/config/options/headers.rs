@@ -5,7 +5,7 @@ use crate::headers::change::{Change, Changes, Direction, Verb};
 use crate::headers::csp;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
-use monodon_settings::{Kind, Setting};
+use monodon_settings::{HIDDEN, Kind, Setting};
 use std::sync::Arc;
 
 const LINES: Kind = Kind::Lines(&Kind::Text);
@@ -49,16 +49,26 @@ pub const SETTINGS: &[Setting] = &[
     ),
     Setting {
         aliases: &["proxy_set_header"],
+        masked: Some(masked),
         ..setting(
             "request_headers_set",
             LINES,
             "",
             "Headers that the upstream gets, each `Name: value`, in place of the client's. Variables are $host, $scheme, $uri, \
              $request_uri, $args, $is_args. An empty value removes. Those of the flat settings, the site and the route are done one \
-             after the other, in each removing first, then setting, then adding.",
+             after the other, in each removing first, then setting, then adding. Where the configuration is shown, values of names \
+             that have `auth`, `cookie`, `key`, `password`, `secret`, `signature` or `token` in them are not.",
         )
     },
-    setting("request_headers_add", LINES, "", "Headers that the upstream gets beside the client's of the same name."),
+    Setting {
+        masked: Some(masked),
+        ..setting(
+            "request_headers_add",
+            LINES,
+            "",
+            "Headers that the upstream gets beside the client's of the same name.",
+        )
+    },
     setting("request_headers_remove", LINES, "", "Names of headers that the upstream does not get."),
     setting(
         "response_headers_set",
@@ -73,6 +83,14 @@ pub const SETTINGS: &[Setting] = &[
         ..setting("response_headers_remove", LINES, "", "Names of headers that no answer has.")
     },
 ];
+
+/// Where the configuration is shown: what the upstream is to believe us by is not for whoever may look.
+fn masked(line: &str) -> Option<String> {
+    const SECRETS: [&str; 7] = ["auth", "cookie", "key", "password", "secret", "signature", "token"];
+    let (name, _) = line.split_once(':')?;
+    let lower = name.to_ascii_lowercase();
+    SECRETS.iter().any(|word| lower.contains(word)).then(|| format!("{name}: {HIDDEN}"))
+}
 
 /// Prepared: nothing is put together for a request but what has variables.
 #[derive(Clone, Debug, PartialEq)]
