@@ -27,6 +27,8 @@ pub struct ConnInfo {
     pub requests: Cell<u64>,
     /// What it is counted by, over all threads, for as long as it is open; a tunnel holds it too.
     pub counted: OnceCell<Arc<dyn Send + Sync>>,
+    /// What the request is counted by that made a tunnel of it: for as long.
+    pub kept: OnceCell<Arc<dyn Send + Sync>>,
 }
 
 /// What the handshake agreed on.
@@ -58,6 +60,7 @@ impl ConnInfo {
             in_flight: Cell::new(0),
             requests: Cell::new(0),
             counted: OnceCell::new(),
+            kept: OnceCell::new(),
         }
     }
 

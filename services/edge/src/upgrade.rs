@@ -17,10 +17,10 @@ pub struct Upgraded {
     pub leftover: Bytes,
 }
 
-/// A client's connection after the hand-over, still counted among its client's.
+/// A client's connection after the hand-over, still counted among its client's, as is the request that it began with.
 pub struct Counted<I> {
     pub io: I,
-    pub counted: Option<Arc<dyn std::marker::Send + Sync>>,
+    pub counted: [Option<Arc<dyn std::marker::Send + Sync>>; 2],
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Counted<I> {

@@ -241,6 +241,40 @@ fn a_request_counts_until_its_answer_has_ended() {
     until("it is not counted any more", || get(edge.http, "/", &[]).status == 200);
 }
 
+/// Its answer is over at once; what was asked for is not.
+#[test]
+fn a_websocket_counts_until_it_is_closed() {
+    use std::io::{Read, Write};
+    let upstream = Upstream::start(|seen, stream| {
+        if seen.path() != "/socket" {
+            return common::upstream::reply(stream, 200, &[], "hello");
+        }
+        let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        while stream.read(&mut [0; 64]).is_ok_and(|size| size > 0) {}
+        false
+    });
+    let edge = edge(
+        &upstream,
+        "[limits.sockets]\nrequests = 1\n[[site]]\nrequests_per_client = 2\n\
+         [[site.route]]\npath = '/socket'\nupstream = 'default'\nlimit = 'sockets'\n",
+    );
+    let ask = || {
+        let mut socket = Connection::plain(edge.http).unwrap();
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let status = socket.ask(format!("GET /socket HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n")).status;
+        (status, socket)
+    };
+    let (status, first) = ask();
+    assert_eq!(status, 101);
+    edge.access_line(|line| line["status"] == 101);
+    assert_eq!(ask().0, 429);
+    until("the second of this client", || get(edge.http, "/", &[]).status == 200);
+    drop(first);
+    until("it is not counted any more", || ask().0 == 101);
+}
+
 #[test]
 fn connections_of_one_client() {
     let upstream = Upstream::saying("hello");

@@ -19,7 +19,7 @@ pub(super) const ZONE: &[Setting] = &[
         ..setting(
             "requests",
             Kind::Int { min: 0, max: 1_000_000 },
-            "Requests at a time, each until its answer has ended; beside a `rate` or alone.",
+            "Requests at a time, each until its answer has ended, a WebSocket until it is closed; beside a `rate` or alone.",
         )
     },
     setting(

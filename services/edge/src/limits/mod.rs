@@ -11,7 +11,7 @@ mod requests;
 mod table;
 
 pub use render::render;
-pub use requests::{Held, Quota, admit, release, tell};
+pub use requests::{Held, Quota, admit, keep, release, tell};
 
 use crate::config::limits::Zone as Rule;
 use crate::config::{Cidr, Config};

@@ -5,11 +5,12 @@ use super::table::Standing;
 use super::{HASHER, Limits, Zone};
 use crate::access_log::Record;
 use crate::config::limits::Key;
-use crate::service::{Asked, Failure};
+use crate::service::{Asked, Failure, Snapshot};
 use crate::template::Scope;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -156,6 +157,26 @@ impl Zone {
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let pairs = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
     pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}
+
+/// What a request is counted by that has become a tunnel.
+struct Kept {
+    snapshot: Arc<Snapshot>,
+    held: Vec<Held>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        release(&self.snapshot.limits, &self.held);
+    }
+}
+
+/// A WebSocket counts until it is closed: not its answer's end is its own, but its connection's.
+pub fn keep(record: &mut Record) {
+    if !record.held.is_empty() {
+        let held = std::mem::take(&mut record.held);
+        let _ = record.conn.kept.set(Arc::new(Kept { snapshot: record.view.snapshot.clone(), held }));
+    }
 }
 
 /// The answer has ended.

@@ -182,6 +182,9 @@ fn finish(
         limits::tell(&record.view.snapshot.limits, &quota, response.status(), response.headers_mut());
     }
     record.head(response.headers());
+    if record.status == 101 {
+        limits::keep(&mut record);
+    }
     if record.method == Method::HEAD {
         let length = http_body::Body::size_hint(response.body()).exact();
         if let Some(length) = length.filter(|length| *length > 0)

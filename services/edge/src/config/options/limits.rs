@@ -24,7 +24,8 @@ pub const SETTINGS: &[Setting] = &[
         key: "requests_per_client",
         kind: Kind::Int { min: 0, max: 1_000_000 },
         default: "0",
-        words: "Requests of one client at a time, each until its answer has ended; more are answered 429. 0 is any number.",
+        words: "Requests of one client at a time, each until its answer has ended, a WebSocket until it is closed; more are \
+                answered 429. 0 is any number.",
         ..Setting::NEW
     },
 ];

@@ -205,7 +205,8 @@ where
         // Requests for an upgrade have no body, so nothing else can hold the wire.
         if let Ok(wire) = Rc::try_unwrap(self.wire) {
             let wire = wire.into_inner();
-            let io = upgrade::Counted { io: wire.io, counted: self.conn.counted.get().cloned() };
+            let counted = [&self.conn.counted, &self.conn.kept].map(|counted| counted.get().cloned());
+            let io = upgrade::Counted { io: wire.io, counted };
             let spread = self.thread.view().snapshot.config.timeouts.close_spread;
             let io = Tunnel::new(io, self.thread.drain.clone(), spread);
             promise.fulfil(Box::new(io), wire.buf.freeze());
