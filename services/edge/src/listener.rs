@@ -8,7 +8,6 @@ use crate::limits::{connections, refuse};
 use crate::protocol;
 use crate::service::Thread;
 use crate::tls::handshake;
-use futures_util::FutureExt;
 use rustls::ProtocolVersion;
 use socket2::{Domain, Socket, TcpKeepalive, Type};
 use std::future::Future;
@@ -124,9 +123,19 @@ pub async fn accept(
         _ = closed.wait_for(|closed| *closed) => {}
     }
     // Who stands in the kernel's queue was let in by it: closing the socket would refuse them.
-    while let Some(Ok((stream, peer))) = listener.accept().now_or_never() {
+    let Ok(listener) = listener.into_std() else { return };
+    for (stream, peer) in waiting(&listener) {
         start(stream, peer, tls.as_ref(), &thread, &total);
     }
+}
+
+/// All who stand in the kernel's queue now. The runtime would hand out only as many as it lets a task take in one turn, and none that it
+/// has not been told of.
+fn waiting(listener: &TcpListener) -> impl Iterator<Item = (TcpStream, SocketAddr)> {
+    std::iter::from_fn(|| listener.accept().ok()).filter_map(|(stream, peer)| {
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, peer))
+    })
 }
 
 fn start(stream: TcpStream, peer: SocketAddr, tls: Option<&TlsAcceptor>, thread: &Rc<Thread>, total: &Arc<Total>) {
@@ -314,6 +323,15 @@ mod tests {
         let _client = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
         let (accepted, _) = socket.accept().unwrap();
         assert!(socket2::SockRef::from(&accepted).keepalive().unwrap());
+    }
+
+    #[tokio::test]
+    async fn all_who_stand_in_the_queue_are_let_in() {
+        let socket = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
+        let address = socket.local_addr().unwrap();
+        let listener = tokio::net::TcpListener::from_std(socket).unwrap();
+        let clients: Vec<_> = (0..300).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        assert_eq!(waiting(&listener.into_std().unwrap()).count(), clients.len());
     }
 
     #[test]

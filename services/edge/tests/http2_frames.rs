@@ -404,6 +404,35 @@ fn floods_end_with_a_word() {
     assert!(house.edge.metric("monodon_edge_http2_glitches_total") >= 4000.0);
 }
 
+/// Nobody asks for anything, so nothing but the frames themselves makes the edge look.
+#[test]
+fn a_flood_on_a_connection_at_rest_is_seen_at_once() {
+    let mut house = House::new(&["--http2-glitches", "100", "--idle-timeout", "300s"]);
+    let mut client = house.open();
+    assert_eq!(client.ask(1, &block(&GET)), 200);
+    // Till it is not looked at any more.
+    std::thread::sleep(std::time::Duration::from_millis(2500));
+    client.send(&frame(PING, 0, 0, &[0; 8]).repeat(200)).unwrap();
+    assert_eq!(client.goaway(), Some(ENHANCE_YOUR_CALM));
+    assert_eq!(house.neighbour.ask(1, &block(&GET)), 200);
+}
+
+/// A reset without an error is no end: what came before it is not the whole body.
+#[test]
+fn a_body_that_is_reset_without_an_error_is_not_whole() {
+    let mut house = House::new(&[]);
+    let mut client = house.open();
+    // With a connection to the application at hand it would be asked at once.
+    assert_eq!(client.ask(1, &block(&GET)), 200);
+    client.until(|frame| frame.kind == DATA && frame.flags & END_STREAM > 0);
+    let reset = frame(RST_STREAM, 0, 3, &[0; 4]);
+    client.send(&[post(3), frame(DATA, 0, 3, b"hel"), reset].concat()).unwrap();
+    client.write(PING, 0, 0, &[1; 8]);
+    client.until(|frame| frame.kind == PING);
+    assert_eq!(house.neighbour.ask(1, &block(&GET)), 200);
+    assert_eq!(house.upstream.seen().len(), 2);
+}
+
 /// CVE-2023-44487, CVE-2025-8671: streams opened and ended, by the client or by making us end them. What reaches the application is bounded.
 #[test]
 fn streams_that_are_opened_to_be_ended() {

@@ -207,10 +207,14 @@ impl Exchange {
     }
 }
 
-/// RFC 9113, section 8.7: a refused stream has not been looked at.
+/// RFC 9113, sections 6.8 and 8.7: a refused stream has not been looked at, nor has one behind the last that a GOAWAY names (h2 ends no
+/// other stream with it).
 fn fault(error: &hyper::Error) -> Fault {
-    let reason = error.source().and_then(|source| source.downcast_ref::<h2::Error>()).and_then(h2::Error::reason);
-    match reason {
+    let error = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
+    if error.is_some_and(|error| error.is_go_away() && error.is_remote()) {
+        return Fault::Unsent;
+    }
+    match error.and_then(h2::Error::reason) {
         Some(Reason::REFUSED_STREAM) => Fault::Unsent,
         Some(Reason::PROTOCOL_ERROR | Reason::FRAME_SIZE_ERROR | Reason::COMPRESSION_ERROR) => {
             Fault::Malformed("http2_protocol")
@@ -271,3 +275,51 @@ impl std::fmt::Display for Broken {
 }
 
 impl std::error::Error for Broken {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::address::tests::address;
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    /// Takes a connection's first request, answers it with GOAWAY and closes.
+    async fn go_away(mut stream: TcpStream, last: u8) {
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+        stream.read_exact(&mut [0; 24]).await.unwrap();
+        loop {
+            let mut header = [0; 9];
+            stream.read_exact(&mut header).await.unwrap();
+            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
+            stream.read_exact(&mut vec![0; length]).await.unwrap();
+            if header[3] == 1 {
+                break;
+            }
+        }
+        stream.write_all(&[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, last, 0, 0, 0, 0]).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    }
+
+    #[tokio::test]
+    async fn what_a_goaway_leaves_out_was_not_sent() {
+        for (last, unsent) in [(0, true), (1, false)] {
+            let ask = async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+                let server = listener.accept().await.unwrap().0;
+                let said = tokio::task::spawn_local(go_away(server, last));
+                let mut exchange = Exchange::new(Session::open(Stream::Tcp(client)).await.unwrap());
+                let parts = Request::post("/").body(()).unwrap().into_parts().0;
+                exchange.begin(&parts, Some(0), Upload::Done, &address());
+                let fault = poll_fn(|cx| exchange.poll_head(cx)).await.unwrap_err();
+                drop(exchange);
+                said.await.unwrap();
+                fault
+            };
+            let fault = tokio::task::LocalSet::new().run_until(ask).await;
+            assert_eq!(matches!(fault, Fault::Unsent), unsent, "{fault:?}");
+        }
+    }
+}

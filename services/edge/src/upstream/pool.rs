@@ -152,6 +152,13 @@ impl Pool {
                 if let Some(connection) = self.idle_for(permit, ends) {
                     return Ok(connection);
                 }
+                // Those before have found out that nobody is there: who can go elsewhere does not find it out again.
+                let down = permit.address().is_down();
+                if down && self.list.borrow_mut().load().candidates().any(|other| other.id != permit.address().id) {
+                    return Err(UpstreamError::Connect(
+                        "the address went down while others were being connected".into(),
+                    ));
+                }
                 turn.map_err(|_| UpstreamError::Reset)?
             }
         };

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// When the client has left, this much more is read for the connection's and the process's sake.
 const DRAIN: u64 = 16 << 20;
@@ -122,7 +122,7 @@ pub fn pump(
     let pool = pool.clone();
     tokio::task::spawn_local(async move {
         let _working = working;
-        let mut pump = Pump { pool, connection, writer, drained: 0, read };
+        let mut pump = Pump { pool, connection, writer, drained: 0, left: None, read };
         let end = pump.run(parts).await;
         if end.is_ok() {
             pump.pool.put(permit.address(), pump.connection);
@@ -140,6 +140,7 @@ struct Pump {
     connection: Connection,
     writer: Writer,
     drained: u64,
+    left: Option<Instant>,
     /// For each further part: the worker ends a request that takes longer.
     read: Duration,
 }
@@ -175,7 +176,9 @@ impl Pump {
     async fn pass(&mut self, data: Bytes) -> Result<(), BodyError> {
         if self.writer.is_gone() {
             self.drained += data.len() as u64;
-            if self.drained > DRAIN {
+            // An answer that trickles for ever holds its permit no longer than one part may take.
+            let left = *self.left.get_or_insert_with(Instant::now);
+            if self.drained > DRAIN || left.elapsed() > self.read {
                 return Err(BodyError::Gone);
             }
         }

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 
 /// A tunnel that is silent for so long has lost one of its ends.
 const IDLE: Duration = Duration::from_secs(3600);
+/// For the last words to both ends: one that reads nothing must not keep the other.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 const BUFFER: usize = 16 << 10;
 
 /// The 101 for the client; the copying begins when its connection is handed over.
@@ -65,7 +67,8 @@ async fn relay(client: impl AsyncRead + AsyncWrite + Unpin, upstream: impl Async
         _ = copy(&mut from_upstream, &mut to_client, &moved) => {}
         () = idle => {}
     }
-    let _ = tokio::join!(to_client.shutdown(), to_upstream.shutdown());
+    let last_words = async { tokio::join!(to_client.shutdown(), to_upstream.shutdown()) };
+    let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
 }
 
 async fn copy(

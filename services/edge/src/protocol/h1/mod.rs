@@ -178,7 +178,10 @@ where
         let last = self.thread.view().snapshot.config.limits.keepalive_requests;
         let last = last > 0 && self.conn.requests.get() >= last;
         let keep = asked.keep && drainable && more && !last && !self.thread.drain.announced();
-        match self.send(response, Asked { keep, ..asked }).await {
+        let sent = self.send(response, Asked { keep, ..asked }).await;
+        // What is left of the body is dropped here; nobody who still holds it may take what remains for its end.
+        self.wire.borrow_mut().turn += 1;
+        match sent {
             Sent::Keep if self.drain_body().await => Next::Another,
             Sent::Keep => Next::Abort,
             Sent::Close => {

@@ -56,7 +56,7 @@ where
     let mut alive = Alive { ping: connection.ping_pong(), ..Alive::default() };
 
     let mut drain = thread.drain.clone();
-    let (mut draining, mut calm) = (false, false);
+    let mut draining = false;
     let mut idle_since = Instant::now();
     let (mut last_count, mut taken) = (0, 0);
     let mut look = pin!(tokio::time::sleep(TICK.min(timeouts.idle)));
@@ -65,9 +65,11 @@ where
             accepted = poll_fn(|cx| {
                 let accepted = connection.poll_accept(cx);
                 // Frames that make no request are worked on without a word.
+                let calm = accepted.is_pending() && seen.too_many(limits.h2_glitches);
                 if calm { Poll::Ready(Err(TooMany)) } else { accepted.map(Ok) }
-            }) => match accepted.unwrap_or_else(|TooMany| { calm = true; None }) {
-                Some(Ok((request, respond))) => {
+            }) => match accepted {
+                Err(TooMany) => {}
+                Ok(Some(Ok((request, respond)))) => {
                     let (thread, conn, seen) = (thread.clone(), conn.clone(), seen.clone());
                     tokio::task::spawn_local(stream::serve(thread, conn, seen, request, respond));
                     if look.deadline() > (Instant::now() + TICK).into() {
@@ -79,12 +81,11 @@ where
                         connection.graceful_shutdown();
                     }
                 }
-                Some(Err(error)) => {
+                Ok(Some(Err(error))) => {
                     thread.metrics.connections.h2_errors.add(1);
                     return tracing::debug!(peer = %conn.peer, %error, "an HTTP/2 connection broke");
                 }
-                None if calm => {}
-                None => return,
+                Ok(None) => return,
             },
             () = drain.reached(Phase::Announced), if !draining => {
                 draining = true;

@@ -246,8 +246,7 @@ impl http_body::Body for Upload {
                 this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
                 Some(Ok(Frame::data(data)))
             }
-            // A length that was not kept ends the stream, too.
-            Some(Err(error)) if error.reason() == Some(Reason::NO_ERROR) => None,
+            // Also a reset that names no error: what has come is not the whole.
             Some(Err(_)) => Some(Err(BodyError::Gone)),
         })
     }

@@ -34,6 +34,8 @@ pub struct Wire {
     /// A part of the body, behind `out`.
     part: Bytes,
     upload: Upload,
+    /// Of the length that the head has promised, so much is still to be written; `None`: it has promised none.
+    owed: Option<u64>,
     /// The stream has been told to send all (TLS holds records back).
     flushed: bool,
     /// Something of the request in hand has been written.
@@ -76,6 +78,7 @@ impl Wire {
             written: 0,
             part: Bytes::new(),
             upload: Upload::Done,
+            owed: None,
             flushed: true,
             begun: false,
             deaf: false,
@@ -94,6 +97,7 @@ impl Wire {
     pub fn begin(&mut self, out: Vec<u8>, upload: Upload, to_head: bool) {
         self.out = out;
         self.written = 0;
+        self.owed = upload.promised();
         self.upload = upload;
         self.flushed = false;
         self.begun = false;

@@ -39,6 +39,15 @@ impl Upload {
         }
     }
 
+    /// How long it was said to be in the request's head.
+    pub(super) fn promised(&self) -> Option<u64> {
+        match self {
+            Self::Buffered(replay) => replay.size_hint().exact(),
+            Self::Live(body) => body.size_hint().exact(),
+            Self::Done | Self::Chunked(_) | Self::Failed(_) => None,
+        }
+    }
+
     pub fn into_live(self) -> Option<Body> {
         match self {
             Self::Live(body) | Self::Chunked(body) => Some(body),
@@ -123,6 +132,12 @@ impl Wire {
         }
     }
 
+    /// The other end must not take what it has for the whole.
+    fn break_off(&mut self, error: BodyError) {
+        self.upload = Upload::Failed(Some(error));
+        self.deaf = true;
+    }
+
     fn next_part(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let chunked = matches!(self.upload, Upload::Chunked(_));
         let part = match self.upload.poll(cx) {
@@ -130,20 +145,26 @@ impl Wire {
             Poll::Ready(part) => part,
         };
         match part {
+            // Whatever came next on this connection would be taken for the rest.
+            None if self.owed.is_some_and(|owed| owed > 0) => self.break_off(BodyError::Gone),
             None => {
                 self.upload = Upload::Done;
                 if chunked {
                     self.out.extend_from_slice(encode::LAST_CHUNK);
                 }
             }
-            Some(Err(error)) => {
-                // The other end must not take what it has for the whole.
-                self.upload = Upload::Failed(Some(error));
-                self.deaf = true;
-            }
+            Some(Err(error)) => self.break_off(error),
             // Trailers of a request go nowhere: few applications know them, and attacks do.
             Some(Ok(frame)) => {
                 if let Some(data) = frame.into_data().ok().filter(|data| !data.is_empty()) {
+                    if let Some(owed) = self.owed {
+                        let Some(left) = owed.checked_sub(data.len() as u64) else {
+                            // The rest would be taken for another request.
+                            self.break_off(BodyError::Bad("longer_than_said"));
+                            return Poll::Ready(());
+                        };
+                        self.owed = Some(left);
+                    }
                     self.moved = Some(Instant::now());
                     if chunked {
                         encode::chunk(&mut self.out, data.len());

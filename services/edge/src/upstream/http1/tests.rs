@@ -229,3 +229,57 @@ async fn a_live_body_is_sent_as_it_comes_and_its_break_is_not_its_end() {
         assert_eq!(seen == whole, !broken, "{seen:?}");
     }
 }
+
+/// What is missing would be taken from the next request, what is too much for one.
+#[tokio::test]
+async fn a_body_of_another_length_than_was_said_ends_its_connection() {
+    for (said, parts, sent) in [(11, 1, "hello"), (11, 3, "hellohello"), (10, 2, "hellohello")] {
+        let (mut wire, mut server) = pair().await;
+        let parts = (0..parts).map(|_| Ok(Frame::data(Bytes::from("hello"))));
+        let parts = http_body_util::StreamBody::new(futures_util::stream::iter(parts));
+        let live = Body::stream(Said { left: said, body: parts });
+        wire.begin(b"POST / HTTP/1.1\r\n\r\n".to_vec(), Upload::Live(live), false);
+        let result = tokio::time::timeout(Duration::from_millis(50), poll_fn(|cx| wire.poll_head(cx))).await;
+        let kept = sent.len() == said as usize;
+        if !kept {
+            assert!(matches!(result, Ok(Err(Fault::Upload(_)))), "{said}: {result:?}");
+        }
+        let wanted = format!("POST / HTTP/1.1\r\n\r\n{sent}");
+        let mut seen = vec![0; wanted.len()];
+        server.read_exact(&mut seen).await.unwrap();
+        assert_eq!(seen, wanted.as_bytes());
+        // An answer that comes early makes it no better.
+        server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+        if kept {
+            poll_fn(|cx| wire.poll_head(cx)).await.unwrap();
+            wire.take_head(Head::read).unwrap();
+        }
+        assert_eq!(wire.is_reusable(), kept, "{said}");
+        drop(wire);
+        let mut more = Vec::new();
+        let _ = server.read_to_end(&mut more).await;
+        assert!(more.is_empty());
+    }
+}
+
+/// Says how long it is, and need not be.
+struct Said<B> {
+    left: u64,
+    body: B,
+}
+
+impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Said<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        std::pin::Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.left)
+    }
+}
