@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -64,6 +66,15 @@ def leads(pid):
         return os.getpgid(pid) == pid
     except ProcessLookupError:
         return False
+
+
+def sent(pid, number):
+    """False when it is gone already."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def descriptors(pid):
@@ -130,7 +141,9 @@ class Server:
 
 
 class Worker(Server):
-    def __init__(self, name, folder, binary, host, port, admin_port, processes, options):
+    def __init__(self, name, folder, binary, host, port, admin_port, processes, threads, options):
+        self.host, self.port, self.threads = host, port, threads
+        options = [*options, "--threads", threads] if threads > 1 else options
         ledger = {"SOAK_LEDGER": str(folder / "ledger")}
         self.address, self.socket, self.control = f"{host}:{port}", f"unix:{folder}/{name}-app.sock", folder / f"{name}.sock"
         command = [binary, "soaked:application", "--chdir", HERE / "apps", "--admin", f"{host}:{admin_port}"]
@@ -146,37 +159,66 @@ class Worker(Server):
         """Also those that the supervisor has adopted from a zygote that is gone."""
         return [pid for pid in descendants(self.pid) if not leads(pid)]
 
+    def in_flight(self):
+        """Requests in hand by its own count: pid → how many."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(5)
+            control.connect(str(self.control))
+            control.sendall(b"status\n")
+            with control.makefile() as answer:
+                return {row["pid"]: row["in_flight"] for row in json.load(answer)["processes"]}
 
-    def kill(self, pid):
-        """Kills a process of its own. Returns how many requests it had in hand: it is stopped first, so that the figure is exact."""
-        os.kill(pid, signal.SIGSTOP)
-        until(lambda: family().get(pid, (0, "T"))[1] in "TZ", "it has stopped", 5)
+    def kill(self, pids, supervisor=False):
+        """Kills these processes of its own, and before them the supervisor, if that is meant. Returns how many requests each had in hand: they are
+        stopped first, so that the figures are exact."""
+        self.those = descendants(self.pid)
+        stopped = [pid for pid in pids if sent(pid, signal.SIGSTOP)]
         try:
-            with socket.socket(socket.AF_UNIX) as control:
-                control.settimeout(5)
-                control.connect(str(self.control))
-                control.sendall(b"status\n")
-                with control.makefile() as answer:
-                    rows = json.load(answer)["processes"]
+            until(lambda: all(family().get(pid, (0, "T"))[1] in "TZ" for pid in stopped), "they have stopped", 5)
+            had = self.in_flight()
         finally:
-            os.kill(pid, signal.SIGKILL)
-        return next((row["in_flight"] for row in rows if row["pid"] == pid), 0)
+            if supervisor:
+                self.process.kill()
+                self.process.wait()
+            for pid in stopped:
+                sent(pid, signal.SIGKILL)
+        return {pid: had.get(pid, 0) for pid in stopped}
+
+    def leaves(self):
+        """What a killed supervisor leaves behind: waits until all is gone, and ends what is not."""
+        left = lambda: [pid for pid in self.those if family().get(pid, (0, "Z"))[1] != "Z"]
+        try:
+            until(lambda: not left(), "all of it is gone", 25)
+        except TimeoutError:
+            return [pid for pid in left() if sent(pid, signal.SIGKILL)]
+        return []
 
 
 class Edge(Server):
-    def __init__(self, name, folder, binary, port, tls, admin_port, check_port):
+    def __init__(self, name, folder, binary, port, tls, admin_port, check_port, wrap):
         self.file, self.state = folder / f"{name}.toml", folder / f"{name}-state"
-        self.check_port, self.binary = check_port, binary
-        self.listen = f'{"https" if tls else "http"} = ["127.0.0.1:{port}"]'
-        super().__init__(name, folder, [binary, "run", "--config", self.file], f"127.0.0.1:{admin_port}")
+        self.check_port, self.binary, self.port = check_port, binary, port
+        self.scheme = "https" if tls else "http"
+        self.listen = f'{self.scheme} = ["127.0.0.1:{port}"]'
+        # Each configuration has a number, which a route of its own tells.
+        self.number = 0
+        super().__init__(name, folder, wrap([binary, "run", "--config", self.file]), f"127.0.0.1:{admin_port}")
 
-    def configure(self, upstreams):
-        words = ", ".join(f'"{address}"' for address in upstreams)
-        new = self.file.with_suffix(".new")
-        new.write_text(
-            f'{self.listen}\nupstream = [{words}]\nupstream_check = ":{self.check_port}/readyz"\nadmin = "{self.admin}"\n'
+    def configure(self, servers, routed):
+        """Writes its file. `servers` is where the application is, `routed` the paths that have a route and an upstream of their own."""
+        self.number += 1
+        words, check = json.dumps(servers), f":{self.check_port}/readyz"
+        text = (
+            f'{self.listen}\nupstream = {words}\nupstream_check = "{check}"\nadmin = "{self.admin}"\n'
             f'state = "{self.state}"\nspool = "{self.state}/spool"\naccess_log = "{self.folder}/{self.name}-access.log"\nthreads = "2"\n'
         )
+        for path in routed:
+            text += f'[upstreams.{path}]\nservers = {words}\ncheck = "{check}"\n'
+        text += f'[[site]]\nhosts = ["localhost"]\ndefault = true\n[[site.route]]\nexact = "/configuration"\nrespond = "{self.number}"\nstatus = 200\n'
+        for path in routed:
+            text += f'[[site.route]]\npath = "/{path}/"\nupstream = "{path}"\n'
+        new = self.file.with_suffix(".new")
+        new.write_text(text)
         new.rename(self.file)
 
     def reload(self):
@@ -185,3 +227,28 @@ class Edge(Server):
         )
         if done.returncode:
             raise RuntimeError(f"reload of {self.name}: {done.stdout}{done.stderr}")
+
+    def number_in_force(self):
+        trusted = ssl.create_default_context(cadata=self.get("/ca.pem")) if self.scheme == "https" else None
+        request = urllib.request.Request(f"{self.scheme}://localhost:{self.port}/configuration", headers={"Host": "localhost"})
+        with urllib.request.urlopen(request, timeout=30, context=trusted) as response:
+            return int(response.read())
+
+    def up(self):
+        """The addresses that each upstream of the configuration has for ready: upstream → addresses."""
+        found = {}
+        for key, value in self.figures().items():
+            if key.startswith("monodon_edge_upstream_up{"):
+                labels = dict(re.findall(r'(\w+)="([^"]*)"', key))
+                found.setdefault(labels["upstream"], set()).update({labels["address"]} if value else ())
+        return found
+
+    def uses(self, worker):
+        """Whether that worker is among what each upstream has for ready."""
+        found = self.up()
+        return bool(found) and all({worker.address, worker.socket} & addresses for addresses in found.values())
+
+    def knows(self):
+        """All addresses that it has, ready or not."""
+        keys = (key for key in self.figures() if key.startswith("monodon_edge_upstream_state{"))
+        return {re.search(r'address="([^"]*)"', key)[1] for key in keys}

@@ -34,6 +34,7 @@ impl Snapshot {
             });
             old.unwrap_or_else(|| {
                 let shared = upstream::Shared::new(named, spool.clone());
+                shared.keep_answers(previous.map_or(&[], |old| &old.upstreams));
                 let before = previous.and_then(|old| old.upstreams.iter().find(|old| old.name() == named.name));
                 if let Some(before) = before {
                     shared.inherit(before);

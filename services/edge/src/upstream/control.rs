@@ -52,17 +52,42 @@ impl Shared {
         self.set_targets(&self.targets(&HashMap::new()), true);
     }
 
+    /// The names' addresses as they were before a reload: they hold until the name server, who may be away, has answered.
+    pub fn keep_answers(self: &Arc<Self>, before: &[Arc<Self>]) {
+        let known = |name: &str| before.iter().find_map(|old| old.control.lock().answers.get(name).cloned());
+        let answers: HashMap<_, _> =
+            self.names().into_iter().filter_map(|name| Some((name.to_owned(), known(name)?))).collect();
+        if !answers.is_empty() {
+            self.control.lock().answers.clone_from(&answers);
+            self.set_targets(&self.targets(&answers), true);
+        }
+    }
+
+    /// A name server that is silent must not keep us from seeing how the addresses are.
     pub(super) async fn keep_watch(self: &Arc<Self>) {
-        let mut resolved: Option<Instant> = None;
+        tokio::join!(self.keep_resolving(), self.keep_checking());
+    }
+
+    async fn keep_resolving(self: &Arc<Self>) {
+        if self.names().is_empty() {
+            return;
+        }
+        let mut first = true;
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.resolve(first).await;
+            first = false;
+        }
+    }
+
+    async fn keep_checking(self: &Arc<Self>) {
         let mut looked = Instant::now();
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if resolved.is_none_or(|at| at.elapsed() >= EVERY) {
-                self.resolve(resolved.is_none()).await;
-                resolved = Some(Instant::now());
-            }
             self.check().await;
             self.be_careful();
             self.mend().await;
@@ -83,21 +108,20 @@ impl Shared {
         }
     }
 
-    async fn resolve(self: &Arc<Self>, first: bool) {
-        let mut names: Vec<&str> = self
-            .settings
-            .servers
-            .iter()
-            .filter_map(|server| match &server.address {
-                UpstreamAddress::Tcp { host, .. } if literal(host).is_none() => Some(host.as_str()),
-                _ => None,
-            })
-            .collect();
+    /// What has to be looked up, each once.
+    fn names(&self) -> Vec<&str> {
+        let hosts = self.settings.servers.iter().filter_map(|server| match &server.address {
+            UpstreamAddress::Tcp { host, .. } if literal(host).is_none() => Some(host.as_str()),
+            _ => None,
+        });
+        let mut names: Vec<&str> = hosts.collect();
         names.sort_unstable();
         names.dedup();
-        if names.is_empty() {
-            return;
-        }
+        names
+    }
+
+    async fn resolve(self: &Arc<Self>, first: bool) {
+        let names = self.names();
         let answers = join_all(names.iter().map(|name| self.control.resolver.resolve(name))).await;
         let answers = {
             let mut inner = self.control.lock();

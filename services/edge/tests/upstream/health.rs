@@ -7,7 +7,7 @@ use monodon_edge::upstream::Resolve;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A name server whose answer the test sets; `None` is one that is away.
@@ -44,6 +44,58 @@ fn a_name_that_moves_is_followed_and_a_name_server_that_is_away_is_borne() {
         *names.0.lock().unwrap() = None;
         until("it is away", || kit.shared.status().iter().any(|one| !one.up)).await;
         thread.learn().await;
+    });
+}
+
+#[test]
+fn a_reload_while_the_name_server_is_away_keeps_what_was_known() {
+    let fake = Fake::slotted(1, 1);
+    let names = Arc::new(Names(Mutex::new(Some(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]))));
+    let before = kit(&names, fake.address.port());
+    before.run(async |thread| {
+        until("the first answer", || !before.shared.status().is_empty()).await;
+        thread.learn().await;
+    });
+    *names.0.lock().unwrap() = None;
+    let after = kit(&names, fake.address.port());
+    after.shared.keep_answers(std::slice::from_ref(&before.shared));
+    after.run(async |thread| {
+        until("it is away", || after.shared.status().iter().any(|one| one.address == "worker")).await;
+        thread.learn().await;
+    });
+}
+
+/// Answers once, then never; counts how often it was asked.
+#[derive(Default)]
+struct Silent(AtomicUsize);
+
+impl Resolve for Silent {
+    fn resolve<'a>(&'a self, _host: &'a str) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
+        let before = self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            if before > 0 {
+                std::future::pending::<()>().await;
+            }
+            Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)])
+        })
+    }
+}
+
+#[test]
+fn addresses_are_checked_while_the_name_server_is_silent() {
+    let fake = Fake::slotted(1, 1);
+    let silent = Arc::new(Silent::default());
+    let kit = Kit::resolved(silent.clone(), |config| {
+        config.upstream.servers =
+            vec![UpstreamAddress::Tcp { host: "worker".into(), port: fake.address.port() }.into()];
+        config.upstream.check = Some(UpstreamCheck { port: None, path: "/readyz".into() });
+    });
+    kit.run(async |thread| {
+        until("the only answer", || !kit.shared.status().is_empty()).await;
+        thread.learn().await;
+        until("it is asked again", || silent.0.load(Ordering::SeqCst) == 2).await;
+        fake.state.not_ready.store(true, Ordering::SeqCst);
+        until("it is seen", || kit.shared.status().iter().any(|one| !one.up)).await;
     });
 }
 
