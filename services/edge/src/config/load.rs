@@ -190,11 +190,20 @@ impl Reader<'_> {
             http,
             https,
             admin,
-            admin_token: self.values.text("admin_token").to_owned(),
+            admin_token: self.admin_token(),
             threads,
             public_http_port: port("public_http_port"),
             public_https_port: port("public_https_port"),
         }
+    }
+
+    /// One that no header could bring would lock everybody out.
+    fn admin_token(&mut self) -> String {
+        let token = self.values.text("admin_token");
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.wrong("admin_token", "expected letters, digits and signs of ASCII, without spaces");
+        }
+        token.to_owned()
     }
 
     fn sockets(&mut self, key: &str) -> Vec<SocketAddr> {

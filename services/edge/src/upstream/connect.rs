@@ -132,14 +132,15 @@ impl Connection {
 #[derive(Default)]
 pub struct Transport {
     pub http2: bool,
-    pub tls: Option<Tls>,
+    /// Never left out because it cannot be made: then there is no connection at all.
+    tls: Option<Result<Tls, String>>,
     pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 impl Transport {
     pub fn new(settings: &config::Transport) -> Self {
         // That it can be made was tried when the configuration was read.
-        let tls = settings.tls.as_ref().and_then(|tls| Tls::new(tls, settings.http2).ok());
+        let tls = settings.tls.as_ref().map(|tls| Tls::new(tls, settings.http2).map_err(|(_, wrong)| wrong));
         Self { http2: settings.http2, tls, proxy_protocol: settings.proxy_protocol }
     }
 
@@ -166,7 +167,8 @@ impl Transport {
         }
         match (&self.tls, stream) {
             (None, stream) => Ok(stream),
-            (Some(tls), Stream::Tcp(stream)) => Ok(Stream::Tls(Box::new(tls.connect(stream).await?))),
+            (Some(Ok(tls)), Stream::Tcp(stream)) => Ok(Stream::Tls(Box::new(tls.connect(stream).await?))),
+            (Some(Err(wrong)), _) => Err(io::Error::other(wrong.clone())),
             (Some(_), _) => Err(io::Error::new(io::ErrorKind::Unsupported, "no TLS over a unix socket")),
         }
     }

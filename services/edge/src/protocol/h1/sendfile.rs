@@ -63,7 +63,7 @@ where
                 // It has become shorter than was said.
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                 Ok(sent) => pace.wrote(sent)?,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 Err(error) if at == start && is_impossible(&error) => return Poll::Ready(Ok(false)),
                 Err(error) => return Poll::Ready(Err(error)),
             }
