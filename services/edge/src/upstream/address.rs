@@ -207,6 +207,21 @@ impl Address {
         }
     }
 
+    /// What the same server had told of itself before a reload: a worker that is known for one is not a stranger again, to
+    /// whom one request at a time is sent and whose resets tell nothing.
+    pub fn remember(&self, before: &Self) {
+        let limit = match before.kind() {
+            Kind::Unknown => return,
+            Kind::Slotted => self.bounded(before.limit()),
+            Kind::Foreign => self.max_connections(),
+        };
+        for (process, known) in self.processes.iter().zip(&before.processes) {
+            process.learn(known.slots());
+        }
+        self.kind.store(before.kind() as u8, Ordering::Relaxed);
+        self.set_limit(limit);
+    }
+
     fn set_limit(&self, limit: u32) {
         if self.limit.load(Ordering::Relaxed) != limit {
             let before = self.limit.swap(limit, Ordering::SeqCst);

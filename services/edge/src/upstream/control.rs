@@ -52,7 +52,8 @@ impl Shared {
         self.set_targets(&self.targets(&HashMap::new()), true);
     }
 
-    /// The names' addresses as they were before a reload: they hold until the name server, who may be away, has answered.
+    /// The names' addresses as they were before a reload: they hold until the name server, who may be away, has answered. And
+    /// what the addresses have told of themselves.
     pub fn keep_answers(self: &Arc<Self>, before: &[Arc<Self>]) {
         let known = |name: &str| before.iter().find_map(|old| old.control.lock().answers.get(name).cloned());
         let answers: HashMap<_, _> =
@@ -60,6 +61,13 @@ impl Shared {
         if !answers.is_empty() {
             self.control.lock().answers.clone_from(&answers);
             self.set_targets(&self.targets(&answers), true);
+        }
+        for known in &self.control.lock().known {
+            let address = &known.address;
+            let old = before.iter().flat_map(|old| old.queue.list.load().all.clone());
+            if let Some(old) = old.into_iter().find(|old| old.target == address.target) {
+                address.remember(&old);
+            }
         }
     }
 

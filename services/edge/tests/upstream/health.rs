@@ -59,6 +59,8 @@ fn a_reload_while_the_name_server_is_away_keeps_what_was_known() {
     *names.0.lock().unwrap() = None;
     let after = kit(&names, fake.address.port());
     after.shared.keep_answers(std::slice::from_ref(&before.shared));
+    let slots: Vec<_> = after.shared.snapshot().iter().map(|address| address.slots).collect();
+    assert_eq!(slots, [Some(1)], "what it has told of itself, too");
     after.run(async |thread| {
         until("it is away", || after.shared.status().iter().any(|one| one.address == "worker")).await;
         thread.learn().await;
