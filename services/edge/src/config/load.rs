@@ -200,8 +200,8 @@ impl Reader<'_> {
     /// One that no header could bring would lock everybody out.
     fn admin_token(&mut self) -> String {
         let token = self.values.text("admin_token");
-        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            self.wrong("admin_token", "expected letters, digits and signs of ASCII, without spaces");
+        if token.trim() != token || !token.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            self.wrong("admin_token", "expected letters, digits and signs of ASCII, without spaces around");
         }
         token.to_owned()
     }
