@@ -186,6 +186,8 @@ def service(text, name):
             if line.startswith("    ") and line[4] != " ":
                 skipping = line.startswith("    build:")
             if not skipping and "MONODON_EDGE_STATIC:" not in line and "MONODON_SIDECAR_PROJECT" not in line:
+                # Here the folder stands where all of Monodon's own things do.
+                line = line.replace(":-./docker/edge}", ":-./edge}")
                 lines.append(line.replace("@VERSION@", init.__version__))
     return lines
 
