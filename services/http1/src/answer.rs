@@ -5,7 +5,7 @@
 
 use memchr::memchr;
 
-use crate::bytes::{all_value, is_value_byte, trim};
+use crate::bytes::{all_value, is_value_byte};
 use crate::{Field, Reject, Span, Version, field};
 
 /// How much of an answer's head is taken.
@@ -60,9 +60,7 @@ struct State {
     done: bool,
     length: Option<u64>,
     chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    connection_upgrade: bool,
+    connection: field::Connection,
 }
 
 impl Default for Answer {
@@ -204,7 +202,7 @@ impl Answer {
                 Some(_) => Err(Reject::UpgradeTwice),
             },
             10 if name.eq_ignore_ascii_case(b"connection") => {
-                self.connection_field(value);
+                self.state.connection.read(value);
                 Ok(())
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => match self.state.length {
@@ -221,17 +219,6 @@ impl Answer {
                 field::chunked(value)
             }
             _ => Ok(()),
-        }
-    }
-
-    fn connection_field(&mut self, value: &[u8]) {
-        for option in value.split(|&b| b == b',').map(trim) {
-            match option.len() {
-                5 if option.eq_ignore_ascii_case(b"close") => self.state.close = true,
-                7 if option.eq_ignore_ascii_case(b"upgrade") => self.state.connection_upgrade = true,
-                10 if option.eq_ignore_ascii_case(b"keep-alive") => self.state.keep_alive = true,
-                _ => {}
-            }
         }
     }
 
@@ -261,10 +248,10 @@ impl Answer {
             _ => length.map_or(Ending::Close, |length| if length == 0 { Ending::None } else { Ending::Length(length) }),
         };
         // RFC 9110 7.8: Upgrade counts only where Connection names it, and here only where it is granted.
-        if !http11 || self.status != 101 || !self.state.connection_upgrade {
+        if !http11 || self.status != 101 || !self.state.connection.upgrade {
             self.upgrade = None;
         }
-        let persists = !self.state.close && (http11 || self.state.keep_alive);
+        let persists = !self.state.connection.close && (http11 || self.state.connection.keep_alive);
         self.keep_alive = persists && !confused && self.ending != Ending::Close;
         self.state.done = true;
         Ok(())

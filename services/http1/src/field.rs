@@ -63,3 +63,24 @@ pub(crate) fn chunked(value: &[u8]) -> Result<(), Reject> {
     let word = !value.is_empty() && value.iter().all(|&b| is_tchar(b));
     Err(if word { Reject::TransferCoding } else { Reject::TransferEncoding })
 }
+
+/// What the Connection fields of a message say (RFC 9110 7.6.1): a list of options; `close` wins over all.
+#[derive(Debug, Default)]
+pub struct Connection {
+    pub close: bool,
+    pub keep_alive: bool,
+    pub upgrade: bool,
+}
+
+impl Connection {
+    pub fn read(&mut self, value: &[u8]) {
+        for option in value.split(|&b| b == b',').map(trim) {
+            match option.len() {
+                5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
+                7 if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+                10 if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
+                _ => {}
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@
 
 use memchr::memchr;
 
-use crate::bytes::{all_value, is_method_byte, is_tchar, trim};
+use crate::bytes::{all_value, is_method_byte, is_tchar};
 use crate::{Reject, field, target};
 
 /// How much of a head is taken.
@@ -119,9 +119,7 @@ struct State {
     host_field: Option<Span>,
     length: Option<u64>,
     chunked: bool,
-    close: bool,
-    keep_alive: bool,
-    connection_upgrade: bool,
+    connection: field::Connection,
     expect: bool,
     content_type: bool,
 }
@@ -276,7 +274,7 @@ impl Head {
                 Some(_) => Err(Reject::UpgradeTwice),
             },
             10 if name.eq_ignore_ascii_case(b"connection") => {
-                self.connection_field(value);
+                self.state.connection.read(value);
                 Ok(())
             }
             12 if name.eq_ignore_ascii_case(b"content-type") => self.type_field(),
@@ -305,18 +303,6 @@ impl Head {
     /// RFC 9110 8.3: a single member; of two, everybody would take another.
     fn type_field(&mut self) -> Result<(), Reject> {
         if std::mem::replace(&mut self.state.content_type, true) { Err(Reject::ContentTypeTwice) } else { Ok(()) }
-    }
-
-    /// RFC 9110 7.6.1: a list of options; `close` wins over all.
-    fn connection_field(&mut self, value: &[u8]) {
-        for option in value.split(|&b| b == b',').map(trim) {
-            match option.len() {
-                5 if option.eq_ignore_ascii_case(b"close") => self.state.close = true,
-                7 if option.eq_ignore_ascii_case(b"upgrade") => self.state.connection_upgrade = true,
-                10 if option.eq_ignore_ascii_case(b"keep-alive") => self.state.keep_alive = true,
-                _ => {}
-            }
-        }
     }
 
     /// RFC 9110 8.6: 1*DIGIT. Lists and repetitions may be merged when they are equal; we refuse them.
@@ -356,7 +342,7 @@ impl Head {
         }
         let has_body = !matches!(self.framing, Framing::None | Framing::Length(0));
         // RFC 9110 7.8: Upgrade counts only where Connection names it, and never in HTTP/1.0.
-        if !http11 || !self.state.connection_upgrade {
+        if !http11 || !self.state.connection.upgrade {
             self.upgrade = None;
         }
         if self.upgrade.is_some() && has_body {
@@ -364,7 +350,7 @@ impl Head {
         }
         self.expect_continue = self.state.expect && http11 && has_body;
         // RFC 9112 9.3: `close` first, then 1.1 persists, then 1.0 if it asks to.
-        self.keep_alive = !self.state.close && (http11 || self.state.keep_alive);
+        self.keep_alive = !self.state.connection.close && (http11 || self.state.connection.keep_alive);
         self.state.done = true;
         Ok(())
     }

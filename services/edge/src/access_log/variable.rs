@@ -3,6 +3,7 @@
 use super::Record;
 use super::clock::Clock;
 use super::text::{digits, millis, number};
+use crate::access::credentials::sextet;
 use http::{HeaderName, HeaderValue, header};
 use std::time::{Duration, Instant};
 
@@ -238,15 +239,7 @@ fn basic_user(value: &HeaderValue) -> Option<Vec<u8>> {
     }
     let mut user = Vec::new();
     let (mut bits, mut count) = (0u32, 0);
-    for byte in encoded.trim_ascii() {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => break,
-        };
+    for six in encoded.trim_ascii().iter().map_while(|letter| sextet(*letter)) {
         (bits, count) = (bits << 6 | u32::from(six), count + 6);
         if count >= 8 {
             count -= 8;
