@@ -130,8 +130,8 @@ def cases(room):
     ):
         yield Case(
             label,
-            Server("monodon edge", url + "/fixed", [fixed, ours]),
-            [(Server("nginx", url + "/fixed", [fixed, room.nginx()]), limit)],
+            Server("monodon edge", url + "/fixed", [ours], behind=[fixed]),
+            [(Server("nginx", url + "/fixed", [room.nginx()], behind=[fixed]), limit)],
             half_rate=("nginx",) if label == "proxy, TLS 1.3, kept alive" else (),
             generator=generator,
         )
@@ -140,10 +140,11 @@ def cases(room):
         ("10m", "plain", PLAIN, None), ("10m", "TLS", TLS, 1.0),
     ):  # fmt: skip
         path = f"/static/{size}.bin" if size == "10m" else f"/static/{size}.css"
+        large = 10 << 20 if size == "10m" else 0
         yield Case(
             f"static {size}B, {scheme}",
-            Server("monodon edge", url + path, [edge_plain if url == PLAIN else edge_fixed]),
-            [(Server("nginx", url + path, [room.nginx()]), limit)],
+            Server("monodon edge", url + path, [edge_plain if url == PLAIN else edge_fixed], answer_bytes=large),
+            [(Server("nginx", url + path, [room.nginx()], answer_bytes=large), limit)],
             connections=8 if size == "10m" else 32,
         )
     pages = (("raw WSGI", "raw:wsgi", "/", 0.55, 1.1), ("Django page", "djsite:wsgi", "/hello", 0.75, 1.05))
@@ -202,9 +203,9 @@ def figures(room):
 
     def edge(name, url=TLS + "/fixed", **more):
         command = room.edge_plain("127.0.0.1:9001") if url.startswith("http:") else room.edge("127.0.0.1:9001", **more)
-        return Server(name, url, [fixed, command])
+        return Server(name, url, [command], behind=[fixed])
 
-    peer = Server("nginx", TLS + "/fixed", [fixed, nginx])
+    peer = Server("nginx", TLS + "/fixed", [nginx], behind=[fixed])
     yield Figure("10,000 idle kept-alive TLS connections", "KiB each", measure.idle_memory, edge("monodon edge"), peer, 0.8)
     yield Figure(
         "1,000 slow uploads of 1 MB beside 1,000 fast requests a second: p99 of the fast ones",
@@ -254,12 +255,10 @@ def mixed_cases(room):
         peer,
         1.05,
     )
-    held = room.path / "held.toml"
-    held.write_text('[[site]]\n[[site.route]]\npath = "/slow"\nupstream = "default"\nmax_slots = 3\n')
-    edge = room.edge_plain("127.0.0.1:8000") + f" --config {held}"
-    yield Mixed(
-        "4 processes, the slow route held to 3 slots",
-        [stack("monodon edge + worker, max_slots = 3", edge, worker("work:mixed", 4))],
-        peer,
-        0.2,
-    )
+    def bulkhead(word, value):
+        config = room.path / f"{word}.toml"
+        config.write_text(f'[[site]]\n[[site.route]]\npath = "/slow"\nupstream = "default"\nmax_slots = {value}\n')
+        edge = room.edge_plain("127.0.0.1:8000") + f" --config {config}"
+        return stack(f"monodon edge + worker, max_slots = {word}", edge, worker("work:mixed", 4))
+
+    yield Mixed("4 processes, the slow route held to 3 slots", [bulkhead("3", 3), bulkhead("auto", '"auto"')], peer, 0.2)

@@ -132,8 +132,8 @@ def main():
     page = [
         "# What a request costs",
         "",
-        "Written by `make bench`. CPU microseconds per request (user and system, all processes of the server), medians of"
-        f" {options.rounds} alternating runs of {options.seconds} s over loopback, {Case.connections} kept-alive connections; both proxies have one",
+        "Written by `make bench`. CPU microseconds per request (user and system, all processes of the server; not the fixed answer behind a"
+        f" proxy), medians of {options.rounds} alternating runs of {options.seconds} s over loopback, {Case.connections} kept-alive connections; both proxies have one",
         "thread and their access log on, application servers have theirs off. The ratio is ours over the peer's, run by run; smaller is better.",
         "",
         *(f"- {line}" for line in versions()),

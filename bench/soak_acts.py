@@ -14,8 +14,8 @@ from soak_judge import Kill
 STALE = "127.0.0.99"
 # Between a change in the DNS and the edge's knowing it; it asks every second.
 NOTICE = 10
-# A request goes on by the configuration it began with, and may have to be sent again: it is over by then, also where it hangs.
-BEFORE_RELOAD = 6
+# What began at an upstream that a reload has taken out of the configuration keeps its list: it is over by then, also where it hangs.
+LAST_REQUESTS = 6
 ROUTED = ("echo", "page", "fast", "big")
 
 
@@ -32,7 +32,6 @@ class Acts:
         # The edges that have the workers by their name; the others have the addresses that are listed.
         self.by_name = set()
         self.fault_ends = None
-        self.reloaded = 0
         self.all = {
             "kill-process": (6, self.kill_process),
             "kill-zygote": (2, self.kill_zygote),
@@ -101,8 +100,8 @@ class Acts:
             if not uses:
                 self.reload_edges()
         until(lambda: all(edge.uses(other) for edge in self.edges), f"the edges use {other.name}")
-        # The configuration before may have had only the one.
-        time.sleep(max(0, self.reloaded + BEFORE_RELOAD - time.time()))
+        alone = max(edge.left_alone(worker) for edge in self.edges)
+        time.sleep(max(0, alone + LAST_REQUESTS - time.time()))
         self.harvest(worker)
         return worker
 
@@ -157,7 +156,6 @@ class Acts:
             else:
                 edge.signal(signal.SIGHUP)
             until(lambda edge=edge: edge.number_in_force() == edge.number, f"{edge.name} has its new configuration")
-        self.reloaded = time.time()
 
     def some_workers(self):
         """Not none, and not only the one that is away."""

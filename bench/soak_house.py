@@ -202,11 +202,16 @@ class Edge(Server):
         self.listen = f'{self.scheme} = ["127.0.0.1:{port}"]'
         # Each configuration has a number, which a route of its own tells.
         self.number = 0
+        # Upstreams: name → servers; and those that are in the file no more: (servers, since when).
+        self.upstreams, self.former = {}, []
         super().__init__(name, folder, wrap([binary, "run", "--config", self.file]), f"127.0.0.1:{admin_port}")
 
     def configure(self, servers, routed):
         """Writes its file. `servers` is where the application is, `routed` the paths that have a route and an upstream of their own."""
         self.number += 1
+        now = {path: servers for path in routed}
+        self.former += [(had, time.time()) for path, had in self.upstreams.items() if path not in now]
+        self.upstreams = now
         words, check = json.dumps(servers), f":{self.check_port}/readyz"
         text = (
             f'{self.listen}\nupstream = {words}\nupstream_check = "{check}"\nadmin = "{self.admin}"\n'
@@ -220,6 +225,10 @@ class Edge(Server):
         new = self.file.with_suffix(".new")
         new.write_text(text)
         new.rename(self.file)
+
+    def left_alone(self, worker):
+        """When the last upstream left the configuration that had no other address than this worker's; 0: none has."""
+        return max((when for servers, when in self.former if set(servers) <= {worker.address, worker.socket}), default=0)
 
     def reload(self):
         done = subprocess.run(

@@ -31,6 +31,15 @@ secret postgres_password "$(random 32)"
 secret database_url "postgres://monodon:$(cat "$secrets/postgres_password")@postgres:5432/monodon"
 secret grafana_password "$(random 20)"
 
+# Prometheus reads the edge's admin token from a file: what .env says, or nothing.
+token=$(setting MONODON_EDGE_ADMIN_TOKEN)
+if [ ! -f "$secrets/edge_admin_token" ] || [ "$(cat "$secrets/edge_admin_token")" != "$token" ]; then
+  # In place: a container that has the file mounted would keep the one before.
+  if [ -f "$secrets/edge_admin_token" ]; then chmod 0644 "$secrets/edge_admin_token"; fi
+  printf '%s' "$token" >"$secrets/edge_admin_token"
+  chmod 0444 "$secrets/edge_admin_token"
+fi
+
 if [ "${1:-}" = secrets ] || [ -f .env ]; then exit 0; fi
 
 say "Writing .env and secrets/"

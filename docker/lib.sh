@@ -37,6 +37,8 @@ export BUILD_CA_FILE DOCKER_BUILDKIT=1
 setting() {
   local value=''
   if [ -f .env ]; then value=$(sed -n "s/^$1=//p" .env | tail -n 1); fi
+  # Compose takes quotes away, too.
+  case $value in \"*\" | \'*\') value=${value:1:${#value}-2} ;; esac
   printf '%s' "${!1:-${value:-${2:-}}}"
 }
 

@@ -12,6 +12,7 @@ if [ -z "${MONODON_NO_BUILD:-}" ]; then
 fi
 
 docker/settings.sh
+docker/env.sh secrets
 
 say "Release tasks"
 LINES_ON_FAILURE=15 quietly "migrate, collectstatic" docker compose run --rm -T --no-deps release || die "the old version goes on serving."
@@ -24,12 +25,13 @@ if ! quietly "new workers" docker compose up -d --no-build --no-deps --no-recrea
   die "the new version did not become ready; it is removed, the old one goes on serving."
 fi
 
-# The edge asks the engine's DNS each second: go on when it has found the new ones ready.
+# The edge asks the engine's DNS each second: go on when it has found the new ones ready. Its admin port may ask for a token.
 known() {
   docker compose exec -T worker python3 -c '
-import re, urllib.request
-page = urllib.request.urlopen("http://edge:9101/metrics", timeout=2).read().decode()
-print(len(re.findall(r"^monodon_edge_upstream_up\{[^}]*\} 1", page, re.M)))' 2>/dev/null || echo 0
+import re, sys, urllib.request
+said = {"Authorization": "Bearer " + sys.stdin.read().strip()}
+page = urllib.request.urlopen(urllib.request.Request("http://edge:9101/metrics", headers=said), timeout=2).read().decode()
+print(len(re.findall(r"^monodon_edge_upstream_up\{[^}]*\} 1", page, re.M)))' <<<"$(setting MONODON_EDGE_ADMIN_TOKEN)" 2>/dev/null || echo 0
 }
 for _ in $(seq 20); do
   if [ "$(known)" -ge $((count * 2)) ]; then break; fi

@@ -77,3 +77,26 @@ fn stop_grace_periods_exceed_the_drain_times() {
         );
     }
 }
+
+/// What reads the edge's admin port is told its token.
+#[test]
+fn the_admin_token_reaches_those_who_ask() {
+    let config = |token: &str| {
+        let done = Command::new("docker")
+            .args(["compose", "--file", "compose.yaml", "--profile", "monitoring", "config", "--format", "json"])
+            .env("MONODON_EDGE_ADMIN_TOKEN", token)
+            .current_dir(root())
+            .output()
+            .expect("docker is there");
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        serde_json::from_slice::<Value>(&done.stdout).expect("JSON")
+    };
+    let told = config("open sesame");
+    assert_eq!(told["services"]["edge"]["environment"]["MONODON_EDGE_ADMIN_TOKEN"], "open sesame");
+    assert_eq!(told["services"]["sidecar"]["environment"]["MONODON_SIDECAR_ADMIN_TOKEN"], "open sesame");
+    let secrets = told["services"]["prometheus"]["secrets"].as_array().expect("secrets");
+    let name = secrets.iter().find_map(|secret| secret["source"].as_str()).expect("a secret");
+    let scraping = std::fs::read_to_string(root().join("docker/prometheus/prometheus.yml")).expect("its configuration");
+    assert!(scraping.contains(&format!("credentials_file: /run/secrets/{name}")), "{name}");
+    assert_eq!(config("")["services"]["sidecar"]["environment"]["MONODON_SIDECAR_ADMIN_TOKEN"], "", "none");
+}

@@ -44,6 +44,8 @@ enum Kind {
 
 /// Told once, when the body has been taken wholly or is dropped before that: the access log's line hangs here.
 pub trait End {
+    /// What the answer's head has still to say, as lines: asked for before the body is sent, by a protocol that writes lines.
+    fn say(&self, out: &mut Vec<u8>);
     fn end(self: Box<Self>, bytes: u64, complete: bool);
 }
 
@@ -125,6 +127,13 @@ impl Body {
     pub fn taken(mut self, sending: Sending) -> Self {
         self.sending = Some(sending);
         self
+    }
+
+    /// Lines that belong to the head it goes with, behind the fields.
+    pub fn say(&self, out: &mut Vec<u8>) {
+        if let Some(end) = &self.end {
+            end.say(out);
+        }
     }
 
     pub fn sending(&self) -> Option<Sending> {

@@ -37,6 +37,8 @@ pub struct TlsInfo {
     /// Lower case, as the client sent it.
     pub sni: Option<Box<str>>,
     pub version: &'static str,
+    /// As OpenSSL calls it.
+    pub cipher: &'static str,
 }
 
 /// Chosen by ALPN; plain connections speak HTTP/1.

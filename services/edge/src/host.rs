@@ -20,7 +20,7 @@ pub enum Wrong {
 
 /// The target's own authority wins over the field (RFC 9112, section 3.2.2) but must not disagree in HTTP/2.
 pub fn of<'a>(uri: &'a Uri, headers: &'a HeaderMap, strict: bool) -> Result<Host<'a>, Wrong> {
-    let mut fields = headers.get_all(header::HOST).iter();
+    let mut fields = headers.iter().filter(|(name, _)| **name == header::HOST).map(|(_, value)| value);
     let field = fields.next();
     if fields.next().is_some() {
         return Err(Wrong::Malformed);

@@ -18,6 +18,7 @@ pub mod connection;
 pub mod control;
 pub mod drain;
 pub mod error_pages;
+mod escape;
 pub mod gateway;
 pub mod headers;
 pub mod host;

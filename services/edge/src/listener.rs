@@ -1,4 +1,8 @@
-//! Listening sockets, one set a data thread, and the loops that accept on them.
+//! The loops that accept connections, and what each meets before its first request.
+
+mod bind;
+
+pub use bind::bind;
 
 use crate::access::introduction;
 use crate::connection::{ConnInfo, Protocol, TlsInfo};
@@ -9,7 +13,6 @@ use crate::protocol;
 use crate::service::Thread;
 use crate::tls::handshake;
 use rustls::ProtocolVersion;
-use socket2::{Domain, Socket, TcpKeepalive, Type};
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -22,12 +25,8 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-const BACKLOG: i32 = 4096;
 /// Accepted in one go before other tasks of the thread get their turn.
 const BURST: usize = 64;
-
-/// After so long the kernel asks a silent client whether it is still there.
-const SILENT: Duration = Duration::from_secs(60);
 
 /// Connections over all threads against their limit. Touched once a connection, not once a request.
 #[derive(Default)]
@@ -39,46 +38,6 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Binds `address` once for each thread. Port 0 picks one port for all of them. An IPv6 wildcard on a machine without
-/// IPv6 gives nothing.
-pub fn bind(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
-    let mut address = address;
-    let mut sockets = Vec::new();
-    for _ in 0..threads {
-        let socket = match bind_one(address) {
-            Err(error)
-                if address.is_ipv6()
-                    && address.ip().is_unspecified()
-                    && matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)) =>
-            {
-                return Ok(Vec::new());
-            }
-            socket => socket?,
-        };
-        address = socket.local_addr()?;
-        sockets.push(socket);
-    }
-    Ok(sockets)
-}
-
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_reuse_address(true)?;
-    // Each thread has a queue of its own: no thundering herd, no hand-over between cores.
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    // What it accepts inherits this: a client that vanished without a word is noticed on an event stream or a tunnel
-    // that has nothing to say, too.
-    let keepalive = TcpKeepalive::new().with_time(SILENT).with_interval(SILENT / 4).with_retries(4);
-    socket.set_tcp_keepalive(&keepalive)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 /// Accepts on one socket until the drain, or a configuration without its address, closes it.
@@ -270,7 +229,12 @@ async fn secure(
         _ => Protocol::Http1,
     };
     let sni = session.server_name().map(|name| name.to_ascii_lowercase().into_boxed_str());
-    let conn = Rc::new(ConnInfo::new(peer, local, Some(TlsInfo { sni, version }), protocol));
+    let conn = Rc::new(ConnInfo::new(
+        peer,
+        local,
+        Some(TlsInfo { sni, version, cipher: handshake::cipher(session) }),
+        protocol,
+    ));
     let _ = conn.counted.set(counted);
     let open = Open::new(&thread, protocol);
     Some(match protocol {
@@ -316,15 +280,6 @@ impl Drop for Open {
 mod tests {
     use super::*;
 
-    #[test]
-    fn silent_clients_are_asked() {
-        let socket = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
-        socket.set_nonblocking(false).unwrap();
-        let _client = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
-        let (accepted, _) = socket.accept().unwrap();
-        assert!(socket2::SockRef::from(&accepted).keepalive().unwrap());
-    }
-
     #[tokio::test]
     async fn all_who_stand_in_the_queue_are_let_in() {
         let socket = bind("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0);
@@ -332,13 +287,5 @@ mod tests {
         let listener = tokio::net::TcpListener::from_std(socket).unwrap();
         let clients: Vec<_> = (0..300).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
         assert_eq!(waiting(&listener.into_std().unwrap()).count(), clients.len());
-    }
-
-    #[test]
-    fn threads_share_a_picked_port() {
-        let sockets = bind("127.0.0.1:0".parse().unwrap(), 3).unwrap();
-        assert_eq!(sockets.len(), 3);
-        let ports: Vec<u16> = sockets.iter().map(|socket| socket.local_addr().unwrap().port()).collect();
-        assert!(ports.iter().all(|port| *port == ports[0] && *port != 0));
     }
 }

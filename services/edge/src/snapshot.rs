@@ -24,23 +24,16 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// What did not change since `previous` is kept: connections, queues, permits.
+    /// What did not change since `previous` is kept; of an upstream that changed, what outlives that (see [`upstream::Shared`]).
     pub fn build(config: Config, spool: Arc<Spool>, previous: Option<&Self>) -> Self {
         let previous_same = previous.filter(|old| old.config.limits == config.limits);
+        let before = upstream::Memory::of(previous.map_or(&[], |old| &old.upstreams));
         let upstreams = config.upstreams.iter().map(|named| {
             let old = previous_same.and_then(|old| {
                 let place = old.config.upstreams.iter().position(|known| known == named)?;
                 old.upstreams.get(place).cloned()
             });
-            old.unwrap_or_else(|| {
-                let shared = upstream::Shared::new(named, spool.clone());
-                shared.keep_answers(previous.map_or(&[], |old| &old.upstreams));
-                let before = previous.and_then(|old| old.upstreams.iter().find(|old| old.name() == named.name));
-                if let Some(before) = before {
-                    shared.inherit(before);
-                }
-                shared
-            })
+            old.unwrap_or_else(|| upstream::Shared::new(named, spool.clone(), &before))
         });
         let upstreams: Vec<_> = upstreams.collect();
         let lanes = upstream::Lanes::build(&config, &upstreams);
@@ -52,7 +45,7 @@ impl Snapshot {
                     upstream: Upstream { servers: vec![page.upstream.clone().into()], ..Default::default() },
                     timeouts: config.timeouts.clone(),
                 };
-                upstream::Shared::new(&sidecar, spool.clone())
+                upstream::Shared::new(&sidecar, spool.clone(), &upstream::Memory::default())
             })
         });
         let router = Router::new(&config.sites, previous.map(|old| &old.router));

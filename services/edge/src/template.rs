@@ -1,7 +1,7 @@
 //! Texts with places to fill in: `https://$host$request_uri`, `/new/$1`. The variables are nginx's.
 
+use crate::escape;
 use regex::Captures;
-use std::fmt::Write;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
@@ -76,11 +76,11 @@ impl Template {
         for piece in &self.0 {
             match piece {
                 Piece::Text(text) => out.push_str(text),
-                Piece::Group(number) => encode(scope.capture(|captures| captures.get(*number)), &mut out),
-                Piece::Named(name) => encode(scope.capture(|captures| captures.name(name)), &mut out),
+                Piece::Group(number) => escape::path(scope.capture(|captures| captures.get(*number)), &mut out),
+                Piece::Named(name) => escape::path(scope.capture(|captures| captures.name(name)), &mut out),
                 Piece::Variable(Variable::Host) => out.push_str(scope.host),
                 Piece::Variable(Variable::Scheme) => out.push_str(scope.scheme),
-                Piece::Variable(Variable::Uri) => encode(scope.path, &mut out),
+                Piece::Variable(Variable::Uri) => escape::path(scope.path, &mut out),
                 Piece::Variable(Variable::RequestUri) => out.push_str(scope.target),
                 Piece::Variable(Variable::Args) => out.push_str(scope.query.unwrap_or_default()),
                 Piece::Variable(Variable::IsArgs) if scope.query.is_some_and(|query| !query.is_empty()) => {
@@ -148,38 +148,6 @@ impl Piece {
             }
         };
         Ok(Self::Variable(variable))
-    }
-}
-
-/// RFC 3986, section 3.3: what a path may hold, the rest as `%xx`.
-pub fn encode(path: &str, out: &mut String) {
-    for byte in path.bytes() {
-        let plain = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'/'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b','
-                    | b';'
-                    | b'='
-                    | b':'
-                    | b'@'
-            );
-        if plain {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
     }
 }
 

@@ -55,6 +55,11 @@ fn view(seen: &Seen, stream: &mut std::net::TcpStream, dir: &str) -> bool {
         ("/slow", _) => {
             reply(stream, 200, &[("X-Accel-Redirect", "/protected/large"), ("X-Accel-Limit-Rate", "100000")], "")
         }
+        ("/all", _) => {
+            let names = ["Expires", "Limit-Rate", "Charset", "Buffering", "Unknown"];
+            let names = names.map(|name| format!("X-Accel-{name}"));
+            reply(stream, 200, &names.each_ref().map(|name| (name.as_str(), "1000000")), "all")
+        }
         ("/slow-own", _) => reply(stream, 200, &[("X-Accel-Limit-Rate", "100000")], vec![7; 150_000]),
         _ => reply(stream, 200, &[("X-Accel-Expires", "5")], "hello"),
     }
@@ -161,6 +166,16 @@ fn where_it_may_point() {
     assert_eq!(own.header("cache-control"), Some("max-age=5"));
     assert_eq!(get(edge.http, "/charset", &[]).header("content-type"), Some("text/x-odd; charset=latin1"));
     assert_eq!(get(edge.http, "/backend", &[]).header("content-type"), Some("image/png"));
+}
+
+/// Words for the edge are not for clients, whether it does anything with them or not.
+#[test]
+fn no_client_sees_any_of_it() {
+    let (edge, _upstream, _dir) = site();
+    let answer = get(edge.http, "/all", &[]);
+    assert_eq!(answer.text(), "all");
+    let told: Vec<_> = answer.headers.iter().filter(|(name, _)| name.starts_with("x-accel-")).collect();
+    assert!(told.is_empty(), "{told:?}");
 }
 
 #[test]

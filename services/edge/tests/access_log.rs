@@ -115,6 +115,29 @@ fn variables() {
     assert_eq!((closed[4], closed[15], closed[16]), ("403", "-", "-"), "no upstream was asked");
 }
 
+/// As many bytes as the client has sent; what was agreed on, and who answered.
+#[test]
+fn sizes_with_heads_and_what_the_connection_is() {
+    let upstream = Upstream::start(|_, stream| common::upstream::reply(stream, 404, &[("X-A", "b")], "nothing"));
+    let edge = Setup::default()
+        .file(&format!(
+            "upstream = ['{}']\naccess_log_format = 'L|$request_length|$ssl_cipher|$server_addr|$content_type|\
+             $content_length|$server_name|$limit_req_status'\n[[site]]\nname = 'shop'\n[[site.route]]\npath = '/'\nupstream = 'default'\n",
+            upstream.address
+        ))
+        .start();
+    let mut connection = Connection::tls(edge.https, &edge.ca(), "localhost", &["http/1.1"]).unwrap();
+    let asked = "POST /a?b=c HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello";
+    connection.send(asked).unwrap();
+    assert_eq!(connection.answer().unwrap().text(), "nothing");
+    let expected = format!("L|{}|", asked.len());
+    let line = line(&edge, "L|");
+    assert!(line.starts_with(&expected), "{expected:?} is not in {line:?}");
+    let rest: Vec<&str> = line.split('|').skip(2).collect();
+    assert!(rest[0].starts_with("TLS_"), "{rest:?}");
+    assert_eq!(rest[1..], ["127.0.0.1", "text/plain", "5", "shop", "-"]);
+}
+
 #[test]
 fn another_format_from_a_reload_on_and_json_values() {
     let upstream = upstream();

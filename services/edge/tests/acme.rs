@@ -29,6 +29,10 @@ fn a_certificate_is_issued_while_half_the_nonces_are_refused_and_kept_through_re
     assert!(edge.serves("localhost", &edge.internal_root()));
     wait_for("the certificate", || edge.serves(NAME, &root).then_some(()));
     assert!(edge.serves("localhost", &edge.internal_root()), "other names keep the internal certificate");
+    // Browsers trust it: they are told to come back by no other way.
+    let mut client = Connection::tls(place.https, &root, NAME, &["http/1.1"]).unwrap();
+    let answer = client.ask(format!("GET / HTTP/1.1\r\nHost: {NAME}\r\n\r\n"));
+    assert_eq!(answer.header("strict-transport-security"), Some("max-age=31536000"), "{}", answer.head);
     wait_for("the orders to be counted", || (edge.metric("acme_orders_total{result=\"issued\"}") == 1).then_some(()));
     assert!(!edge.ready().contains("pending"), "{}", edge.ready());
 
@@ -129,10 +133,12 @@ fn where_the_first_way_has_failed_the_second_is_http_on_port_80() {
     let records = place.records(&pebble.directory, NAME);
     records.prepare().unwrap();
     records.save_attempts(&Attempts { consecutive_failures: 1, ..Attempts::default() }).unwrap();
-    let edge = Edge::start(&place, &pebble.directory, &pebble.roots);
+    // The CA is on nobody's list, and counts for nothing.
+    let closed = ["--deny", "all", "--allow-methods", "POST"];
+    let edge = Edge::start_with(&place, &pebble.directory, &pebble.roots, &closed);
     wait_for("the certificate", || edge.serves(NAME, &root).then_some(()));
     let answer = get(place.http, "/.well-known/acme-challenge/unknown", &[&format!("Host: {NAME}")]);
-    assert_ne!(answer.status, 200);
+    assert_eq!(answer.status, 403, "what is no challenge is as anything");
 }
 
 #[test]

@@ -198,6 +198,16 @@ fn a_server_is_drained_and_put_back() {
     edge.rewrite(&file("queue_per_slot = 7\n"));
     assert!(binary().arg("reload").arg("--state").arg(&edge.state).status().unwrap().success());
     assert_eq!((both(), state().as_str()), ((false, true), "draining"));
+    // With all of them drained nothing is served, and at once.
+    let other = two.address.to_string();
+    assert_eq!(ask("drain", "node", &other).0, Some(0));
+    assert_eq!(get(edge.http, "/", &[]).status, 503);
+    assert_eq!(
+        edge.metric("monodon_edge_http_request_errors_total{site=\"_default\",reason=\"upstream_drained\"}"),
+        1.0
+    );
+    assert_eq!(ask("resume", "node", &other).0, Some(0));
+    assert_eq!((both(), state().as_str()), ((false, true), "draining"));
     assert_eq!(ask("resume", "node", &address).0, Some(0));
     common::until("both serve again", || both() == (true, true));
     for (args, words) in [

@@ -35,7 +35,14 @@ impl Users {
 
     fn write(&self, users: &[(&str, &str)]) {
         let line = |(name, password): &(&str, &str)| format!("{name}:{}\n", bcrypt::hash(password, 4).unwrap());
-        std::fs::write(self.path(), users.iter().map(line).collect::<String>()).unwrap();
+        self.replace(&users.iter().map(line).collect::<String>());
+    }
+
+    /// In one go: who looks at it meanwhile must not see half of it.
+    fn replace(&self, text: &str) {
+        let beside = self.path().with_extension("new");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(&beside, self.path()).unwrap();
     }
 }
 
@@ -117,7 +124,7 @@ fn users_are_read_again_when_they_change() {
     until("the new users", || ask("bob:two") == 200);
     assert_eq!(ask("alice:one"), 401, "what was remembered of a user who is gone does not hold");
     // A broken file changes nothing.
-    std::fs::write(users.path(), "bob:plain\n").unwrap();
+    users.replace("bob:plain\n");
     until("the warning", || edge.lines().iter().any(|line| line.contains("the users read before stay")));
     assert_eq!((ask("bob:two"), ask("bob:plain")), (200, 401));
 }
@@ -139,6 +146,37 @@ fn many_at_once_are_looked_at_in_turn() {
     for (place, status) in answers.into_iter().enumerate() {
         assert_eq!(status, if place % 3 == 0 { 200 } else { 401 });
     }
+}
+
+/// A flood of guesses waits for the cores that look at passwords, so many at most; whoever was let in before notices nothing.
+#[test]
+fn more_guesses_than_may_wait_are_told_that_it_is_busy() {
+    let upstream = Upstream::saying("hello");
+    let users = Users::new(&[]);
+    std::fs::write(users.path(), format!("alice:{}\n", bcrypt::hash("one", 10).unwrap())).unwrap();
+    let edge = edge(&format!(
+        "upstream = ['{}']\nbasic_auth = 'x'\nbasic_auth_users = '{}'\n",
+        upstream.address,
+        users.path().display()
+    ));
+    let ask = |credentials: &str| get(edge.http, "/", &[&basic(credentials)]);
+    assert_eq!(ask("alice:one").status, 200);
+    let guess = |number: usize| {
+        let mut connection = Connection::plain(edge.http).unwrap();
+        let credentials = basic(&format!("alice:{number}"));
+        connection.send(format!("GET /guess HTTP/1.1\r\nHost: a\r\n{credentials}\r\n\r\n")).unwrap();
+        connection
+    };
+    let mut guesses: Vec<Connection> = (0..400).map(guess).collect();
+    until("some are told", || errors(&edge, "auth_busy") > 0.0);
+    assert_eq!(ask("alice:one").status, 200);
+    let line = edge.access_line(|line| line["status"] == 503);
+    assert_eq!((line["path"].as_str(), line["reason"].as_str()), (Some("/guess"), Some("auth_busy")));
+    // Those that wait are looked at, and no more than that.
+    let busy = guesses.iter_mut().rev().map(|guess| guess.answer().unwrap()).find(|answer| answer.status == 503);
+    assert!(busy.unwrap().header("retry-after").is_some());
+    drop(guesses);
+    until("there is room again", || ask("alice:two").status == 401);
 }
 
 #[test]

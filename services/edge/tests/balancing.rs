@@ -52,6 +52,24 @@ fn a_sticky_cookie_is_the_same_after_a_restart_of_the_key_s_holder() {
     }
 }
 
+/// Also where it is the edge that says the header.
+#[test]
+fn a_hash_of_the_clients_address_keeps_each_on_its_server() {
+    let upstreams = [Upstream::saying("0"), Upstream::saying("1")];
+    let edge = edge(&format!(
+        "upstream = ['{}', '{}']\nbalance = 'hash'\nhash = 'header:X-Real-IP'\ntrusted_proxies = '127.0.0.1'\n",
+        upstreams[0].address, upstreams[1].address
+    ));
+    let mut used = Vec::new();
+    for client in 0..8 {
+        let field = format!("X-Forwarded-For: 192.0.2.{client}");
+        let texts: Vec<String> = (0..4).map(|_| get(edge.http, "/", &[&field]).text()).collect();
+        assert!(texts.iter().all(|text| *text == texts[0]), "{client}: {texts:?}");
+        used.push(texts[0].clone());
+    }
+    assert!(used.iter().any(|server| *server != used[0]), "{used:?}");
+}
+
 #[test]
 fn over_tls_the_cookie_is_secure_and_its_key_is_kept() {
     let upstream = Upstream::saying("hello");

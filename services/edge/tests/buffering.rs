@@ -133,6 +133,26 @@ fn event_streams_and_long_polls_need_no_setting_and_live_through_a_reload() {
     assert_eq!(poll.answer().unwrap().text(), "ok\n");
 }
 
+/// An answer that says nothing of itself is passed on as it comes where the route says so.
+#[test]
+fn answers_are_not_buffered_where_the_route_says_so() {
+    let (upstream, tell) = parts("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 10\r\n\r\n");
+    let text = format!(
+        "upstream = ['{}']\n[[site]]\n[[site.route]]\npath = '/events'\nupstream = 'default'\nbuffering = false\n",
+        upstream.address
+    );
+    let edge = Setup::default().plain().file(&text).start();
+    let mut client = ask(&edge, "/events");
+    for part in ["hello", "world"] {
+        tell.send(part).unwrap();
+        if part == "hello" {
+            assert!(client.head().unwrap().contains("content-length: 10\r\n"));
+        }
+        assert_eq!(client.bytes(5).unwrap(), part.as_bytes());
+    }
+    tell.send("").unwrap();
+}
+
 #[test]
 fn uploads_are_taken_in_whole_unless_the_route_says_otherwise() {
     let (tell, told) = mpsc::channel::<Vec<u8>>();

@@ -36,6 +36,32 @@ fn check_tells_everything_at_once() {
 }
 
 #[test]
+fn check_opens_the_error_pages() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edge.toml");
+    let page = |name: &str| dir.path().join(name).display().to_string();
+    std::fs::create_dir(page("folder.html")).unwrap();
+    write(
+        &file,
+        format!(
+            "http = \":8080\"\nerror_pages = [\"404={}\", \"5xx={}\"]\n[[site]]\n[[site.route]]\npath = \"/\"\n\
+             respond = \"x\"\nerror_pages = [\"maintenance={}\"]\n",
+            page("none.html"),
+            page("folder.html"),
+            page("none.txt")
+        ),
+    );
+    let (code, text) = run(&["check", "--config", file.to_str().unwrap()], &[]);
+    assert_eq!(code, Some(2), "{text}");
+    for (line, name, wrong) in
+        [(2, "none.html", "No such file"), (2, "folder.html", "not a file"), (7, "none.txt", "No such file")]
+    {
+        let told = format!("edge.toml:{line}: error_pages: {}: {wrong}", page(name));
+        assert!(text.contains(&told), "{told:?} is not in {text}");
+    }
+}
+
+#[test]
 fn exit_codes() {
     assert_eq!(run(&["check", "--http", ":8080"], &[]).0, Some(0));
     assert_eq!(run(&["check"], &[("MONODON_EDGE_HTTP", ":8080")]).0, Some(0));

@@ -231,3 +231,31 @@ fn streams() {
         assert_eq!(decoder.finish().unwrap(), b"data: 0\n\ndata: 1\n\ndata: 2\n\n", "{path}");
     }
 }
+
+/// What a level is worth shows in the size, on streams as on files of known length.
+#[test]
+fn levels_by_what_they_do() {
+    let words = ["lorem", "ipsum", "dolor", "sit", "amet", "consectetur", "adipiscing", "elit"];
+    let mut random = fastrand::Rng::with_seed(7);
+    let text: String = (0..40_000).map(|_| format!("{} {} ", words[random.usize(..8)], random.u16(..900))).collect();
+    let served = text.clone();
+    let upstream = Upstream::start(move |_, stream| reply(stream, 200, &[HTML], &served));
+    let edge = Setup::default()
+        .plain()
+        .file(&format!(
+            "upstream = ['{}']\n[[site]]\n\
+             [[site.route]]\npath = '/low'\nupstream = 'default'\ngzip_level = 1\nbrotli_level = 0\nzstd_level = 1\n\
+             [[site.route]]\npath = '/high'\nupstream = 'default'\ngzip_level = 9\nbrotli_level = 9\nzstd_level = 15\n",
+            upstream.address
+        ))
+        .start();
+    for coding in ["gzip", "br", "zstd"] {
+        let [low, high] = ["/low", "/high"].map(|path| {
+            let answer = get(edge.http, path, &[&format!("Accept-Encoding: {coding}")]);
+            assert_eq!(answer.header("content-encoding"), Some(coding));
+            assert!(decoded(coding, &answer.body) == text, "{coding}");
+            answer.body.len()
+        });
+        assert!(high < low, "{coding}: {high} bytes, and {low} of the lowest level");
+    }
+}

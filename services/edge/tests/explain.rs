@@ -118,12 +118,87 @@ fn a_request_is_explained() {
         "route     path /api/ (edge.toml:18: site.route): no: the header x-beta is missing",
         "route     path /api/ (edge.toml:24: site.route): takes it",
         "  GET /x\n",
+        "An answer with a page would carry",
+        "  x-content-type-options: nosniff\n",
         "body_limit = \"20MB\" (site, edge.toml:11)",
         "others have their defaults; --all shows them",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
     assert!(!folder.path().join("state").exists() && std::fs::read_dir(folder.path()).unwrap().count() == 1);
+}
+
+/// What stands before the answer, in order; what was looked for; why this route.
+#[test]
+fn filters_and_files_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&folder.path().join("www/page.html"), "page");
+    let text = format!(
+        "http = ':8080'\nhttps = ':8443'\nupstream = '127.0.0.1:8000'\nstatic = '/static/={dir}/static'\n\
+         [limits.api]\nrate = '1/s'\n[limits.all]\nrate = '9/s'\n\
+         [[site]]\nhosts = ['shop.example']\nlimit = ['all', 'api']\ndeny = ['192.0.2.0/24']\n\
+         [[site.route]]\npath = '/sso/'\nupstream = 'default'\nforward_auth = 'http://authelia:9091/api/verify?x=1'\n\
+         requests_per_client = 3\nallow_methods = ['GET']\nblock_scanners = true\n\
+         [[site.route]]\npath = '/any/'\nupstream = 'default'\nforward_auth = 'http://authelia:9091/'\nsatisfy = 'any'\nallow = ['10.0.0.0/8']\n\
+         [[site.route]]\npath = '/'\nroot = '{dir}/www'\ntry_files = ['$uri', '$uri.html', '$uri/', '@default']\n\
+         [[site.route]]\npath = '/off/'\nupstream = 'default'\nmaintenance = true\n",
+        dir = folder.path().display()
+    );
+    write(&folder.path().join("edge.toml"), &text);
+    let filters = |told: &Value| -> Vec<String> {
+        let all = told["filters"].as_array().unwrap().iter();
+        all.map(|one| format!("{}: {}", one["filter"].as_str().unwrap(), one["says"].as_str().unwrap())).collect()
+    };
+    let (passes, counts) = ("allow, deny: lets it pass", "limit: counts it by all, api");
+    let sso = explain(folder.path(), &["https://shop.example/sso/x"]);
+    assert_eq!(
+        filters(&sso),
+        [
+            passes,
+            "allow_methods: lets it pass",
+            "block_scanners: lets it pass",
+            "requests_per_client: counts it; 3 at a time may pass",
+            counts,
+            "forward_auth: would ask http://authelia:9091/api/verify?x=1; taken for a yes here",
+        ]
+    );
+    assert_eq!(sso["upstream"]["target"], "/sso/x");
+    assert_eq!(filters(&explain(folder.path(), &["/sso/x", "--client", "192.0.2.1"])), ["allow, deny: refuses it"]);
+    let posted = explain(folder.path(), &["/sso/x", "--method", "POST"]);
+    assert_eq!(filters(&posted), [passes, "allow_methods: refuses it"]);
+    let any = filters(&explain(folder.path(), &["/any/"]));
+    assert_eq!(any[0], "allow, deny: does not know the address; credentials will do (satisfy = \"any\")");
+    assert!(any[2].starts_with("forward_auth: would ask"), "{any:?}");
+    let any = filters(&explain(folder.path(), &["/any/", "--client", "10.0.0.1"]));
+    assert_eq!(any, ["allow, deny: lets it pass without credentials (satisfy = \"any\")", counts]);
+    assert_eq!(filters(&explain(folder.path(), &["/off/"])), [passes, counts, "maintenance: refuses it"]);
+    let moved = explain(folder.path(), &["http://shop.example/sso/x"]);
+    assert_eq!(filters(&moved).last().unwrap(), "https: redirects it");
+    assert!(moved["outcome"].as_str().unwrap().contains("permanent once the certificate is public"), "{moved}");
+
+    let looked = |told: &Value| -> Vec<(String, bool)> {
+        let all = told["files"].as_array().unwrap().iter();
+        all.map(|one| (one["name"].as_str().unwrap().to_owned(), one["exists"] == true)).collect()
+    };
+    let page = explain(folder.path(), &["/page"]);
+    assert_eq!(looked(&page), [("page".into(), false), ("page.html".into(), true)]);
+    assert_eq!((&page["answer"]["status"], &page["upstream"]), (&200.into(), &Value::Null));
+    let none = explain(folder.path(), &["/none"]);
+    assert_eq!(looked(&none).len(), 3);
+    assert_eq!(
+        (&none["upstream"]["target"], &none["routes"][3]["why"]),
+        (&"/none".into(), &"the longest prefix".into())
+    );
+    let (code, text, _) = run(folder.path(), &["explain", "/page"]);
+    assert_eq!(code, Some(0));
+    let dir = folder.path().display();
+    for part in [
+        "takes it: the longest prefix\n".to_owned(),
+        format!("filter    {passes}\nfilter    {counts}\nfile      \"page\" in {dir}/www: is not there\n"),
+        format!("file      \"page.html\" in {dir}/www: is there\n"),
+    ] {
+        assert!(text.contains(&part), "{part:?} is not in {text}");
+    }
 }
 
 /// Explained and done are the same.
@@ -230,6 +305,9 @@ fn the_guide_is_right() {
         let (code, _, told) = run(folder.path(), &["check"]);
         assert_eq!(code, Some(0), "{told}\n{block}");
         assert_eq!(run(folder.path(), &["fmt", "--check", "edge.toml"]).0, Some(0), "in the usual form");
+        if !block.contains("[[site]]") {
+            continue;
+        }
         let told = explain(folder.path(), &["https://shop.example/old/a", "--client", "192.0.2.1"]);
         assert_eq!(told["answer"]["status"], 308);
         assert_eq!(explain(folder.path(), &["https://shop.example/admin/"])["answer"]["status"], 403);

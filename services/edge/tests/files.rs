@@ -29,6 +29,7 @@ impl Site {
         write(&root.join("list/<a> & \"b\".txt"), "a");
         write(&root.join("list/sub/x"), "x");
         write(&root.join("list/.hidden"), "SECRET");
+        write(&root.join("list/.folder/x"), "SECRET");
         write(&root.join(".env"), "SECRET");
         write(&root.join(".well-known/security.txt"), "contact");
         std::os::unix::fs::symlink("b.txt", root.join("list/link")).unwrap();
@@ -149,6 +150,7 @@ fn listing() {
          [[site.route]]\npath = '/off/'\nfiles = 'DIR/list'\n",
     );
     site.all(&[("/", "home"), ("/list", "301 /list/"), ("/off/", "404"), ("/list/link", "404")]);
+    site.all(&[("/list?a=b&c", "301 /list/?a=b&c"), ("/list/.folder/", "404"), ("/list/.folder", "404")]);
     let page = get(site.edge.http, "/list/", &[]);
     let text = page.text();
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
@@ -236,6 +238,7 @@ fn precompressed_siblings() {
             &[&format!("Accept-Encoding: {accept}"), &format!("If-None-Match: {tag}")],
         );
         assert_eq!((unchanged.status, unchanged.header("vary")), (304, Some("Accept-Encoding")), "{accept}");
+        assert_eq!((unchanged.header("content-encoding"), unchanged.header("content-type")), (None, None), "{accept}");
         tags.push(tag);
     }
     assert_ne!(tags[0], tags[1]);
@@ -295,6 +298,7 @@ fn small_files_are_kept_compressed() {
     let site = Site::new(
         "[[site]]\n\
          [[site.route]]\npath = '/'\nroot = 'DIR'\n\
+         [[site.route]]\npath = '/mine/'\nfiles = 'DIR'\ncompress_private = false\n\
          [[site.route]]\npath = '/off/'\nfiles = 'DIR'\ncompress = 'off'\n",
     );
     let text = "the same again and again, ".repeat(400);
@@ -317,6 +321,17 @@ fn small_files_are_kept_compressed() {
     }
     let plain = get(site.edge.http, "/long.txt", &[]);
     assert_eq!((plain.text(), plain.header("vary")), (text.clone(), Some("Accept-Encoding")));
+    let kept = get(site.edge.http, "/long.txt", &["Accept-Encoding: gzip"]);
+    assert_ne!(kept.header("etag"), plain.header("etag"), "another representation has another strong tag");
+    // Its length would tell of what one client's secrets are like.
+    let mine = |more: &str| get(site.edge.http, "/mine/long.txt", &["Accept-Encoding: gzip", more]);
+    common::until("its kept form is there", || {
+        let answer = mine("X-A: b");
+        answer.header("content-encoding") == Some("gzip") && !answer.header("etag").unwrap().starts_with("W/")
+    });
+    for secret in ["Cookie: session=1", "Authorization: Bearer x"] {
+        assert_eq!((mine(secret).header("content-encoding"), mine(secret).text()), (None, text.clone()), "{secret}");
+    }
     let refused = get(site.edge.http, "/off/long.txt", &["Accept-Encoding: gzip"]);
     assert_eq!((refused.text(), refused.header("vary")), (text.clone(), None));
     let picture = get(site.edge.http, "/long.png", &["Accept-Encoding: gzip"]);

@@ -5,103 +5,9 @@
 mod common;
 
 use common::frames::*;
-use common::{Edge, Setup, Upstream};
-use std::path::PathBuf;
-
-/// How the edge is to take something. An error of a stream may be taken for one of the connection (RFC 9113, section 5.4.2).
-#[derive(Debug, Clone, Copy)]
-enum Takes {
-    Connection(u32),
-    Stream(u32),
-    /// An answer of ours, without asking the application.
-    Status(u16),
-    /// Closed, with or without a word.
-    Closed,
-}
-use Takes::{Closed, Connection, Status, Stream};
-
-struct House {
-    edge: Edge,
-    ca: PathBuf,
-    upstream: Upstream,
-    neighbour: Frames,
-    asked: u32,
-    /// Told together, at the end.
-    faults: Vec<String>,
-}
-
-impl Drop for House {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            assert!(self.faults.is_empty(), "{}", self.faults.join("\n"));
-        }
-    }
-}
-
-impl House {
-    fn new(args: &[&str]) -> Self {
-        let upstream = Upstream::saying("hello");
-        let edge = Setup::default().args(upstream.flag()).args(args).start();
-        let ca = edge.ca();
-        let neighbour = Frames::open(&edge, &ca);
-        Self { edge, ca, upstream, neighbour, asked: 0, faults: Vec::new() }
-    }
-
-    fn open(&self) -> Frames {
-        Frames::open(&self.edge, &self.ca)
-    }
-
-    /// The neighbour's connection still serves, and nothing but its requests has reached the application.
-    #[track_caller]
-    fn unharmed(&mut self, what: &str) {
-        self.asked += 1;
-        assert_eq!(self.neighbour.ask(self.asked * 2 - 1, &block(&GET)), 200, "{what}: the neighbour");
-        assert_eq!(self.upstream.seen().len(), self.asked as usize, "{what}: the application was asked");
-    }
-
-    #[track_caller]
-    fn check(&mut self, what: &str, takes: Takes, mut client: Frames) {
-        let found = client.until(|frame| {
-            matches!(frame.kind, RST_STREAM | HEADERS) || (frame.kind == GOAWAY && frame.code() != NO_ERROR)
-        });
-        let fine = match (takes, &found) {
-            (Closed, None) => true,
-            (Closed, Some(frame)) => frame.kind == GOAWAY,
-            // Its word may be lost with what we still had under way.
-            (Connection(_), None) => true,
-            // h2 has one word for these and for what is against the protocol at large.
-            (
-                Connection(code @ (FRAME_SIZE_ERROR | COMPRESSION_ERROR | FLOW_CONTROL_ERROR))
-                | Stream(code @ FRAME_SIZE_ERROR),
-                Some(frame),
-            ) if frame.kind == GOAWAY => [code, PROTOCOL_ERROR].contains(&frame.code()),
-            (Connection(code), Some(frame)) => frame.kind == GOAWAY && frame.code() == code,
-            (Stream(code), Some(frame)) => frame.kind != HEADERS && frame.code() == code,
-            (Status(status), Some(frame)) => frame.kind == HEADERS && frame.status() == status,
-            _ => false,
-        };
-        if !fine {
-            self.faults.push(format!("{what}: expected {takes:?}, got {found:?}"));
-        }
-        self.unharmed(what);
-    }
-
-    /// Preface and SETTINGS, then these bytes.
-    #[track_caller]
-    fn takes(&mut self, what: &str, takes: Takes, bytes: &[u8]) {
-        let mut client = self.open();
-        let _ = client.send(bytes);
-        self.check(what, takes, client);
-    }
-}
-
-fn get(stream: u32) -> Vec<u8> {
-    frame(HEADERS, WHOLE, stream, &block(&GET))
-}
-
-fn post(stream: u32) -> Vec<u8> {
-    frame(HEADERS, END_HEADERS, stream, &block(&POST))
-}
+use common::house::Takes::{Closed, Connection, Status, Stream};
+use common::house::{House, Takes, get, post};
+use common::{Setup, Upstream};
 
 #[test]
 fn what_is_fine() {
@@ -370,6 +276,18 @@ fn what_is_left_out() {
     let seen = house.upstream.last();
     assert_eq!((seen.line.as_str(), &seen.body[..]), ("POST / HTTP/1.1", &b"hello"[..]));
     assert_eq!((seen.all("host"), seen.all("content-length")), (vec!["localhost"], vec!["5"]));
+}
+
+/// RFC 9113, section 8.2.3: a client may split its cookies; HTTP/1.1 knows one field.
+#[test]
+fn cookies_in_parts_are_one() {
+    let house = House::new(&[]);
+    let mut client = house.open();
+    assert_eq!(
+        client.ask(1, &with(&GET, &[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2; c=3"), ("cookie", "d=4")])),
+        200
+    );
+    assert_eq!(house.upstream.last().all("cookie"), ["a=1; b=2; c=3; d=4"]);
 }
 
 /// Floods: each is cheap to send, and would be dear to take without end.

@@ -225,6 +225,27 @@ fn a_request_that_is_sent_on_within_the_site_counts_once() {
     assert_eq!(get(edge.http, "/files/none", &[]).status, 429);
 }
 
+/// However many limits there are.
+#[test]
+fn the_seventieth_limit_counts_it_once_too() {
+    use std::fmt::Write;
+    let upstream = Upstream::saying("hello");
+    let folder = tempfile::tempdir().unwrap();
+    let names: Vec<String> = (0..70).map(|place| format!("z{place}")).collect();
+    let mut text = format!("limit = {names:?}\n");
+    for name in &names {
+        writeln!(text, "[limits.{name}]\nrate = '1/h'\nkeys = 64").unwrap();
+    }
+    let routes = format!(
+        "[[site]]\n[[site.route]]\npath = '/files/'\nfiles = '{}'\ntry_files = ['$uri', '/app']\n\
+         [[site.route]]\npath = '/app'\nupstream = 'default'\n",
+        folder.path().display()
+    );
+    let edge = edge(&upstream, &(text + &routes));
+    let statuses = [(); 2].map(|()| get(edge.http, "/files/none", &[]).status);
+    assert_eq!(statuses, [200, 429]);
+}
+
 /// Held until the answer has ended: a client that does not read is still counted, one that leaves is not.
 #[test]
 fn a_request_counts_until_its_answer_has_ended() {

@@ -8,7 +8,7 @@ use common::{Connection, Edge, Setup, Upstream, binary, client, free_port, get, 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex};
 
 fn reload(edge: &Edge) -> (Option<i32>, String) {
     let output = binary().arg("reload").arg("--state").arg(&edge.state).output().unwrap();
@@ -67,6 +67,33 @@ fn addresses_come_and_go_and_the_others_are_not_touched() {
 }
 
 #[test]
+fn servers_that_move_to_another_upstream_are_no_strangers() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edge.toml");
+    let worker = || Upstream::start(|_, stream| reply(stream, 200, &[("X-Monodon-Process", "0/2/2")], "hello"));
+    let (one, other) = (worker(), worker());
+    let listen = local(free_port());
+    let toml = |first: &Upstream, second: &Upstream| {
+        format!(
+            "http = '{listen}'\nupstream = '{}'\n[upstreams.app]\nservers = ['{}']\n\
+             [[site]]\n[[site.route]]\npath = '/app'\nupstream = 'app'\n",
+            first.address, second.address
+        )
+    };
+    let edge = start(&file, &toml(&one, &other));
+    let slots = |upstream: &str, of: &Upstream| {
+        let address = of.address;
+        let labels = format!("{{upstream=\"{upstream}\",address=\"{address}\",state=\"idle\"}}");
+        edge.metric(&format!("monodon_edge_upstream_slots{labels}"))
+    };
+    assert_eq!((get(listen, "/", &[]).status, get(listen, "/app", &[]).status), (200, 200));
+    until("both are known", || slots("default", &one) + slots("app", &other) == 4.0);
+    write(&file, toml(&other, &one));
+    assert_eq!(reload(&edge).0, Some(0));
+    assert_eq!((slots("default", &other), slots("app", &one)), (2.0, 2.0));
+}
+
+#[test]
 fn https_is_opened_later() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("edge.toml");
@@ -113,15 +140,29 @@ fn all_slips_are_told_at_once_and_a_lost_file_is_one() {
     until("the good one is in force", || get(http, "/", &[]).text() == "two");
 }
 
-#[test]
-fn what_is_under_way_lives_on() {
-    let (release, wait) = mpsc::channel::<()>();
-    let wait = Arc::new(Mutex::new(wait));
-    let upstream = Upstream::start(move |seen, stream| match seen.path() {
+/// Holds answers back until it is opened.
+#[derive(Default)]
+struct Gate(Mutex<bool>, Condvar);
+
+impl Gate {
+    fn open(&self) {
+        *self.0.lock().unwrap() = true;
+        self.1.notify_all();
+    }
+
+    fn pass(&self) {
+        drop(self.1.wait_while(self.0.lock().unwrap(), |open| !*open).unwrap());
+    }
+}
+
+/// Server-sent events, a WebSocket, long polling, and one who is lost without an answer; all but the socket wait for the gate.
+fn patient(gate: &Arc<Gate>) -> Upstream {
+    let gate = gate.clone();
+    Upstream::start(move |seen, stream| match seen.path() {
         "/events" => {
             let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\ndata: one\n\n";
             stream.write_all(head.as_bytes()).unwrap();
-            let _ = wait.lock().unwrap().recv();
+            gate.pass();
             stream.write_all(b"data: two\n\n").unwrap();
             false
         }
@@ -134,36 +175,77 @@ fn what_is_under_way_lives_on() {
             }
             false
         }
+        "/poll" => {
+            gate.pass();
+            reply(stream, 200, &[], "news")
+        }
+        "/lost" => {
+            gate.pass();
+            false
+        }
         _ => reply(stream, 200, &[], "hello"),
-    });
-    let edge = Setup::default().plain().file(&format!("upstream = \"{}\"\n", upstream.address)).start();
-    let mut events = std::net::TcpStream::connect(edge.http).unwrap();
-    events.set_read_timeout(Some(common::PATIENCE)).unwrap();
-    events.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
-    let mut seen = String::new();
+    })
+}
+
+/// What a client of `/events` has seen, when that is among it.
+fn events_until(events: &mut std::net::TcpStream, seen: &mut String, wanted: &str) {
     let mut part = [0; 1024];
-    while !seen.contains("data: one") {
+    while !seen.contains(wanted) {
         let size = events.read(&mut part).unwrap();
         assert!(size > 0, "{seen}");
         seen.push_str(std::str::from_utf8(&part[..size]).unwrap());
     }
-    let mut socket = Connection::plain(edge.http).unwrap();
-    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    assert_eq!(socket.ask(format!("GET /socket HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n")).status, 101);
-    // Another upstream, other waits, other limits: what runs keeps what it began with.
-    let other = Upstream::saying("other");
-    edge.rewrite(&format!("upstream = \"{}\"\nbody_limit = \"1KB\"\nidle_timeout = \"1s\"\n", other.address));
-    assert_eq!(reload(&edge).0, Some(0));
-    until("the new one answers", || get(edge.http, "/", &[]).text() == "other");
-    release.send(()).unwrap();
-    while !seen.contains("data: two") {
-        let size = events.read(&mut part).unwrap();
-        assert!(size > 0, "{seen}");
-        seen.push_str(std::str::from_utf8(&part[..size]).unwrap());
+}
+
+#[test]
+fn what_is_under_way_lives_on() {
+    // The one upstream's address, with other waits and limits; and the list in the block of a named one.
+    let named = |servers: &str, more: &str| {
+        format!(
+            "[upstreams.node]\nservers = [{servers}]\n{more}[[site]]\n[[site.route]]\npath = \"/\"\nupstream = \"node\"\n"
+        )
+    };
+    for by_name in [false, true] {
+        let (gate, other) = (Arc::default(), Upstream::saying("other"));
+        let upstream = patient(&gate);
+        let (before, after) = if by_name {
+            (
+                named(&format!("\"{}\"", upstream.address), ""),
+                named(
+                    &format!("\"{} drain\", \"{} weight=2\"", upstream.address, other.address),
+                    "queue_per_slot = 7\n",
+                ),
+            )
+        } else {
+            let rest = "body_limit = \"1KB\"\nidle_timeout = \"1s\"\n";
+            (format!("upstream = \"{}\"\n", upstream.address), format!("upstream = \"{}\"\n{rest}", other.address))
+        };
+        let edge = Setup::default().plain().file(&before).start();
+        // So that the server is known, and takes more than one at a time.
+        assert_eq!(get(edge.http, "/", &[]).text(), "hello");
+        let mut events = std::net::TcpStream::connect(edge.http).unwrap();
+        events.set_read_timeout(Some(common::PATIENCE)).unwrap();
+        events.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        let mut seen = String::new();
+        events_until(&mut events, &mut seen, "data: one");
+        let mut socket = Connection::plain(edge.http).unwrap();
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        assert_eq!(socket.ask(format!("GET /socket HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n")).status, 101);
+        let http = edge.http;
+        let [poll, lost] = ["/poll", "/lost"].map(|path| std::thread::spawn(move || get(http, path, &[]).text()));
+        let came = |path: &str| upstream.seen().iter().any(|seen| seen.path() == path);
+        until("all are there", || came("/poll") && came("/lost"));
+        edge.rewrite(&after);
+        assert_eq!(reload(&edge).0, Some(0));
+        until("the new one answers", || get(edge.http, "/", &[]).text() == "other");
+        gate.open();
+        events_until(&mut events, &mut seen, "data: two");
+        socket.send("x").unwrap();
+        assert_eq!(socket.bytes(1).unwrap(), b"x");
+        assert_eq!(poll.join().unwrap(), "news");
+        assert_eq!(lost.join().unwrap(), "other", "what has to be asked again is asked where the upstream is now");
     }
-    socket.send("x").unwrap();
-    assert_eq!(socket.bytes(1).unwrap(), b"x");
 }
 
 #[test]
@@ -183,7 +265,8 @@ fn a_changed_file_is_noticed_and_a_wrong_one_is_not_taken() {
     until("the change is noticed", || says("two"));
     write(&file, "http = 1\n");
     until("the slip is noticed", || edge.metric("monodon_edge_config_last_reload_successful") == 0.0);
-    assert!(edge.lines().iter().any(|line| line.contains("reload refused") && line.contains("a changed file")));
+    let told = |line: &String| line.contains("reload refused") && line.contains("a changed file");
+    until("it is told", || edge.lines().iter().any(told));
     assert!(says("two"));
     // As editors and orchestrators do: another file in the place of the old one.
     let beside = dir.path().join("new.toml");
@@ -201,6 +284,30 @@ fn a_changed_file_is_noticed_and_a_wrong_one_is_not_taken() {
     write(&secret, "six");
     until("again", || says("six"));
     assert_ne!(edge.metric("monodon_edge_config_hash"), hash);
+}
+
+/// A page that is not there yet has the configuration refused; when it comes, that is noticed too.
+#[test]
+fn an_error_page_that_comes_later_or_changes_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, page) = (dir.path().join("edge.toml"), dir.path().join("404.txt"));
+    let http = local(free_port());
+    let toml = |more: &str| format!("http = \"{http}\"\nreload_on_change = true\n{more}");
+    let edge = start(&file, &toml(""));
+    let says = |text: &str| get(http, "/", &["Accept: text/plain"]).text() == text;
+    write(&file, toml(&format!("error_pages = [\"404={}\"]\n", page.display())));
+    until("the missing page is noticed", || edge.metric("monodon_edge_config_last_reload_successful") == 0.0);
+    assert!(edge.lines().iter().any(|line| line.contains("reload refused") && line.contains("404.txt")));
+    write(&page, "one");
+    until("the page is noticed", || says("one"));
+    assert_eq!(edge.metric("monodon_edge_config_last_reload_successful"), 1.0);
+    let taken = || edge.metric("monodon_edge_config_reloads_total{result=\"taken\"}");
+    let before = taken();
+    write(&page, "two");
+    until("it has changed", || says("two") && taken() > before);
+    std::fs::remove_file(&page).unwrap();
+    until("it is gone", || edge.metric("monodon_edge_config_last_reload_successful") == 0.0);
+    assert!(says("two"), "what was read stays");
 }
 
 #[test]

@@ -116,6 +116,7 @@ fn redirects_fixed_answers_files_and_closing() {
          [[site.route]]\nexact = '/moved'\nredirect = 'https://new.example$request_uri'\n\
          [[site.route]]\npattern = '^/p/(\\d+)$'\nredirect = '/product/$1'\nstatus = 301\n\
          [[site.route]]\nexact = '/robots.txt'\nrespond = 'User-agent: *'\n\
+         [[site.route]]\nexact = '/app.json'\nrespond = '{{}}'\ncontent_type = 'application/json'\nstatus = 201\n\
          [[site.route]]\nexact = '/gone'\nstatus = 410\n\
          [[site.route]]\npath = '/downloads/'\nfiles = '{}'\n\
          [[site.route]]\npath = '/wp-login.php'\nclose = true\n",
@@ -128,6 +129,8 @@ fn redirects_fixed_answers_files_and_closing() {
     let robots = get(edge.http, "/robots.txt", &[]);
     assert_eq!((robots.status, robots.text().as_str()), (200, "User-agent: *"));
     assert_eq!(robots.header("content-type"), Some("text/plain; charset=utf-8"));
+    let json = get(edge.http, "/app.json", &[]);
+    assert_eq!((json.status, json.header("content-type"), json.text().as_str()), (201, Some("application/json"), "{}"));
     assert_eq!(get(edge.http, "/gone", &[]).status, 410);
     assert_eq!(get(edge.http, "/downloads/a.txt", &[]).text(), "file");
     assert_eq!(get(edge.http, "/downloads/b.txt", &[]).status, 404);

@@ -101,6 +101,11 @@ fn ranges() {
         let range = format!("bytes */{}", whole.len());
         assert_eq!((beyond.status, beyond.header("content-range")), (416, Some(range.as_str())));
         assert_eq!(get(edge.http, path, &["Range: bytes=1-2", "If-Range: \"other\""]).body, whole);
+        // RFC 9110, section 14.2: of GET alone, and which of two fields is meant nobody knows.
+        let head = request(edge.http, "HEAD", path, &["Range: bytes=1-2"]);
+        assert_eq!((head.status, head.header("content-length")), (200, Some(&*whole.len().to_string())));
+        let twice = get(edge.http, path, &["Range: bytes=1-2", "Range: bytes=0-1"]);
+        assert_eq!((twice.status, &twice.body[..]), (200, whole));
     }
     let middle = get(edge.http, "/static/large.bin", &["Range: bytes=100000-700000"]);
     assert_eq!(middle.body, &large[100_000..=700_000]);
@@ -187,6 +192,29 @@ fn uploads_do_not_act_in_the_sites_name() {
     let svg = get(edge.http, "/media/evil.svg", &[]);
     assert_eq!(svg.header("content-type"), Some("image/svg+xml; charset=utf-8"));
     assert!(svg.header("content-security-policy").unwrap().contains("sandbox"));
+}
+
+#[test]
+fn two_sites_with_the_same_folder_say_each_its_own() {
+    let (dir, upstream) = (tempfile::tempdir().unwrap(), Upstream::saying("from the application"));
+    write(&dir.path().join("site.css"), "body{}");
+    let text = format!(
+        "static = ['/static/={}']\nupstream = ['{}']\n\
+         [[site]]\nhosts = ['a.example']\nexpires = '1h'\n[[site.route]]\npath = '/only/'\nfiles = '{}'\n\
+         [[site]]\nhosts = ['b.example']\nexpires = '1d'\n",
+        dir.path().display(),
+        upstream.address,
+        dir.path().display()
+    );
+    let edge = common::Setup::default().plain().file(&text).start();
+    for (host, kept) in [("a", "max-age=3600"), ("b", "max-age=86400"), ("a", "max-age=3600")] {
+        let answer = get(edge.http, "/static/site.css", &[&format!("Host: {host}.example")]);
+        assert_eq!((answer.status, answer.header("cache-control")), (200, Some(kept)), "{host}");
+    }
+    for (host, text) in [("a", "body{}"), ("b", "from the application")] {
+        let answer = get(edge.http, "/only/site.css", &[&format!("Host: {host}.example")]);
+        assert_eq!(answer.text(), text, "a route's folder is its site's alone");
+    }
 }
 
 #[test]

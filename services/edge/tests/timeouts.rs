@@ -145,6 +145,45 @@ fn of_a_body_by_route() {
 }
 
 /// A client that does not read is cut off after its route's time, and holds no place at the application meanwhile.
+/// A body that trickles is cut off however regularly its bytes come: the time between two of them is never up.
+#[test]
+fn a_body_that_trickles() {
+    let upstream = slow();
+    let edge = edge(
+        &upstream,
+        "min_rate = '1KB'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'\n\
+         [[site.route]]\npath = '/patient'\nupstream = 'default'\nmin_rate = 0\n",
+    );
+    let begin = |path: &str| {
+        let stream = TcpStream::connect(edge.http).unwrap();
+        stream.set_read_timeout(Some(common::PATIENCE)).unwrap();
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n");
+        (&stream).write_all(head.as_bytes()).unwrap();
+        stream
+    };
+    let (mut hasty, mut patient) = (begin("/"), begin("/patient"));
+    let drops = [hasty.try_clone().unwrap(), patient.try_clone().unwrap()];
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let drip = std::thread::spawn(move || {
+        while stopped.recv_timeout(Duration::from_millis(100)).is_err() {
+            for mut stream in &drops {
+                let _ = stream.write_all(b"1\r\nx\r\n");
+            }
+        }
+    });
+    let mut said = String::new();
+    let _ = std::io::Read::read_to_string(&mut hasty, &mut said);
+    assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
+    stop.send(()).unwrap();
+    drip.join().unwrap();
+    patient.write_all(b"0\r\n\r\n").unwrap();
+    let mut said = String::new();
+    let _ = std::io::Read::read_to_string(&mut patient, &mut said);
+    assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+    assert_eq!(upstream.seen().iter().map(|seen| seen.path().to_owned()).collect::<Vec<_>>(), ["/patient"]);
+}
+
 #[test]
 fn of_a_reader_by_route() {
     let upstream = Upstream::start(|seen, stream| {

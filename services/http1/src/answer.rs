@@ -3,10 +3,10 @@
 //! As strict as [`Head`](crate::Head): an upstream that can be made to send two answers for one is how a cache or a shared connection is
 //! poisoned, so whatever can be read in two ways is refused.
 
-use memchr::memchr;
-
-use crate::bytes::{all_value, is_value_byte};
-use crate::{Field, Reject, Span, Version, field};
+use crate::bytes::is_value_byte;
+use crate::field::{self, Field, Said};
+use crate::lines::{Lines, Span};
+use crate::{Reject, Version};
 
 /// How much of an answer's head is taken.
 #[derive(Clone, Copy, Debug)]
@@ -52,15 +52,10 @@ pub struct Answer {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Where the line that is not parsed yet begins.
-    line: usize,
-    /// From where on nobody has looked for that line's end.
-    scan: usize,
+    lines: Lines,
     status_line: bool,
     done: bool,
-    length: Option<u64>,
-    chunked: bool,
-    connection: field::Connection,
+    said: Said,
 }
 
 impl Default for Answer {
@@ -99,22 +94,13 @@ impl Answer {
     /// whether the request was a HEAD: its answer has no body. After `Ok(true)` the head is `buf[..self.len]`.
     pub fn parse(&mut self, buf: &[u8], to_head: bool, limits: &AnswerLimits) -> Result<bool, Reject> {
         while !self.state.done {
-            let unseen = buf.get(self.state.scan..).unwrap_or_default();
-            let Some(at) = memchr(b'\n', unseen) else {
+            let Some((line, begin)) = self.state.lines.take(buf)? else {
                 return self.partial(buf, limits).map(|()| false);
             };
-            let begin = self.state.line;
-            let end = self.state.scan.saturating_add(at);
-            let next = end.saturating_add(1);
-            // RFC 9112 2.2: we take nothing but CRLF for a line's end.
-            let Some(line) = buf.get(begin..end).and_then(|line| line.strip_suffix(b"\r")) else {
-                return Err(Reject::BareLf);
-            };
+            let next = self.state.lines.taken();
             if next > limits.head.min(u32::MAX as usize) {
                 return Err(Reject::HeadTooLong);
             }
-            self.state.line = next;
-            self.state.scan = next;
             if !self.state.status_line {
                 self.status_line(line)?;
             } else if line.is_empty() {
@@ -129,8 +115,7 @@ impl Answer {
 
     /// The first value of a field, by its name in any case.
     pub fn value<'b>(&self, buf: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
-        let found = self.fields.iter().find(|field| field.name.of(buf).eq_ignore_ascii_case(name));
-        found.map(|field| field.value.of(buf))
+        field::value(&self.fields, buf, name)
     }
 
     /// A line whose end has not come: refused at once when it can no longer become a good one.
@@ -138,23 +123,11 @@ impl Answer {
         if buf.len() > limits.head {
             return Err(Reject::HeadTooLong);
         }
-        if !self.state.status_line {
-            let begin = buf.get(self.state.line..).unwrap_or_default();
-            let same = begin.iter().zip(b"HTTP/1.").all(|(is, wanted)| is == wanted);
-            if !same {
-                return Err(Reject::StatusLine);
-            }
+        let same = self.state.lines.begun(buf).iter().zip(b"HTTP/1.").all(|(is, wanted)| is == wanted);
+        if !self.state.status_line && !same {
+            return Err(Reject::StatusLine);
         }
-        let mut unseen = buf.get(self.state.scan..).unwrap_or_default();
-        if let [rest @ .., b'\r'] = unseen {
-            unseen = rest;
-        }
-        if !all_value(unseen) {
-            return Err(field::bad_byte(unseen));
-        }
-        // A CR at the end is looked at again together with what follows it.
-        self.state.scan = self.state.scan.saturating_add(unseen.len());
-        Ok(())
+        self.state.lines.look(buf)
     }
 
     /// RFC 9112 4: HTTP-version SP status-code SP [ reason-phrase ]. The second space is missing in too many answers to insist on it.
@@ -190,48 +163,14 @@ impl Answer {
     }
 
     fn field_line(&mut self, line: &[u8], begin: usize, limits: &AnswerLimits) -> Result<(), Reject> {
-        let (name, value) = field::split(line)?;
-        if self.fields.len() >= limits.fields {
-            return Err(Reject::TooManyFields);
-        }
-        let field = Field::at(line, begin, name, value);
-        self.fields.push(field);
-        match name.len() {
-            7 if name.eq_ignore_ascii_case(b"upgrade") => match self.upgrade.replace(field.value) {
-                None => Ok(()),
-                Some(_) => Err(Reject::UpgradeTwice),
-            },
-            10 if name.eq_ignore_ascii_case(b"connection") => {
-                self.state.connection.read(value);
-                Ok(())
-            }
-            14 if name.eq_ignore_ascii_case(b"content-length") => match self.state.length {
-                None => {
-                    self.state.length = Some(field::length(value)?);
-                    Ok(())
-                }
-                Some(_) => Err(Reject::ContentLengthTwice),
-            },
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
-                if std::mem::replace(&mut self.state.chunked, true) {
-                    return Err(Reject::TransferEncodingTwice);
-                }
-                field::chunked(value)
-            }
-            _ => Ok(()),
-        }
+        let (name, value, field) = field::take(line, begin, limits.fields, &mut self.fields)?;
+        self.state.said.read(name, value, field.value)
     }
 
     /// RFC 9112 6.3, in its order.
     fn finish(&mut self, to_head: bool) -> Result<(), Reject> {
         let http11 = self.version == Version::Http11;
-        let (chunked, length) = (self.state.chunked, self.state.length);
-        match (chunked, length) {
-            // RFC 9112 6.1 and 6.3: ought to be handled as an error.
-            (true, Some(_)) => return Err(Reject::LengthAndEncoding),
-            (true, None) if !http11 => return Err(Reject::TransferEncodingVersion),
-            _ => {}
-        }
+        let (chunked, length) = self.state.said.framing(http11)?;
         let says_body = chunked || length.is_some_and(|length| length > 0);
         let mut confused = false;
         self.ending = match self.status {
@@ -247,12 +186,9 @@ impl Answer {
             _ if chunked => Ending::Chunked,
             _ => length.map_or(Ending::Close, |length| if length == 0 { Ending::None } else { Ending::Length(length) }),
         };
-        // RFC 9110 7.8: Upgrade counts only where Connection names it, and here only where it is granted.
-        if !http11 || self.status != 101 || !self.state.connection.upgrade {
-            self.upgrade = None;
-        }
-        let persists = !self.state.connection.close && (http11 || self.state.connection.keep_alive);
-        self.keep_alive = persists && !confused && self.ending != Ending::Close;
+        // Only where it is granted.
+        self.upgrade = self.state.said.upgrade(http11).filter(|_| self.status == 101);
+        self.keep_alive = self.state.said.keep_alive(http11) && !confused && self.ending != Ending::Close;
         self.state.done = true;
         Ok(())
     }

@@ -1,11 +1,11 @@
 //! The head of a request: request line and fields, and what they say of the body and the connection (RFC 9112 2 to 6).
-//!
-//! Lines are parsed as they come in, each once: a call with more bytes goes on where the last one stopped.
 
 use memchr::memchr;
 
-use crate::bytes::{all_value, is_method_byte, is_tchar};
-use crate::{Reject, field, target};
+use crate::bytes::{is_method_byte, is_tchar};
+use crate::field::{self, Field, Said};
+use crate::lines::{Lines, Span};
+use crate::{Reject, target};
 
 /// How much of a head is taken.
 #[derive(Clone, Copy, Debug)]
@@ -28,47 +28,6 @@ impl Default for Limits {
 
 /// Of a method: the registry's run from PUT to UPDATEREDIRECTREF.
 const METHOD_LENGTH: std::ops::RangeInclusive<usize> = 3..=20;
-
-/// A range of the caller's buffer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Span {
-    pub start: u32,
-    pub end: u32,
-}
-
-impl Span {
-    /// The bytes, out of the buffer that was parsed (empty if it is another, shorter one).
-    #[inline]
-    pub fn of<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
-        buf.get(self.start as usize..self.end as usize).unwrap_or_default()
-    }
-
-    /// Where `part`, `len` bytes long and `at` bytes into the buffer, lies. Heads are limited far below 4 GiB.
-    #[inline]
-    fn at(at: usize, len: usize) -> Self {
-        let end = at.saturating_add(len);
-        Self { start: u32::try_from(at).unwrap_or(u32::MAX), end: u32::try_from(end).unwrap_or(u32::MAX) }
-    }
-}
-
-/// One field; the value is without the whitespace around it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
-    pub name: Span,
-    pub value: Span,
-}
-
-impl Field {
-    /// Where name and value of `line` lie, which begins `begin` bytes into the buffer.
-    #[inline]
-    pub(crate) fn at(line: &[u8], begin: usize, name: &[u8], value: &[u8]) -> Self {
-        // `value` is what is left of the line after the name, the colon and whitespace on both sides.
-        let after_colon = line.get(name.len().saturating_add(1)..).unwrap_or_default();
-        let lead = after_colon.iter().take_while(|&&b| b == b' ' || b == b'\t').count();
-        let value_at = begin.saturating_add(name.len()).saturating_add(1).saturating_add(lead);
-        Self { name: Span::at(begin, name.len()), value: Span::at(value_at, value.len()) }
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -108,18 +67,13 @@ pub struct Head {
 /// What is known between two calls and not shown.
 #[derive(Debug, Default)]
 struct State {
-    /// Where the line that is not parsed yet begins.
-    line: usize,
-    /// From where on nobody has looked for that line's end.
-    scan: usize,
+    lines: Lines,
     empty_line: bool,
     request_line: bool,
     done: bool,
     target_has_host: bool,
     host_field: Option<Span>,
-    length: Option<u64>,
-    chunked: bool,
-    connection: field::Connection,
+    said: Said,
     expect: bool,
     content_type: bool,
 }
@@ -158,19 +112,10 @@ impl Head {
     /// After `Ok(true)` the head is `buf[..self.len]`; after `Err` the connection is to be answered and closed.
     pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<bool, Reject> {
         while !self.state.done {
-            let unseen = buf.get(self.state.scan..).unwrap_or_default();
-            let Some(at) = memchr(b'\n', unseen) else {
+            let Some((line, begin)) = self.state.lines.take(buf)? else {
                 return self.partial(buf, limits).map(|()| false);
             };
-            let begin = self.state.line;
-            let end = self.state.scan.saturating_add(at);
-            let next = end.saturating_add(1);
-            // RFC 9112 2.2: a line ends with CRLF; a recipient may take a bare LF for it, and that is how smuggling begins.
-            let Some(line) = buf.get(begin..end).and_then(|line| line.strip_suffix(b"\r")) else {
-                return Err(Reject::BareLf);
-            };
-            self.state.line = next;
-            self.state.scan = next;
+            let next = self.state.lines.taken();
             if !self.state.request_line {
                 if line.len() > limits.line {
                     return Err(Reject::LineTooLong);
@@ -194,8 +139,7 @@ impl Head {
 
     /// The first value of a field, by its name in any case.
     pub fn value<'b>(&self, buf: &'b [u8], name: &[u8]) -> Option<&'b [u8]> {
-        let found = self.fields.iter().find(|field| field.name.of(buf).eq_ignore_ascii_case(name));
-        found.map(|field| field.value.of(buf))
+        field::value(&self.fields, buf, name)
     }
 
     /// A line whose end has not come: refused at once when it can no longer become a good one, so that noise is not waited out.
@@ -206,25 +150,17 @@ impl Head {
             (limits.line, Reject::LineTooLong)
         };
         // One more, for the CR.
-        if buf.len().saturating_sub(self.state.line) > line_limit.saturating_add(1) {
+        if self.state.lines.begun(buf).len() > line_limit.saturating_add(1) {
             return Err(too_long);
         }
         if buf.len() > limits.head {
             return Err(Reject::HeadTooLong);
         }
-        let mut unseen = buf.get(self.state.scan..).unwrap_or_default();
-        if let [rest @ .., b'\r'] = unseen {
-            unseen = rest;
-        }
-        if !all_value(unseen) {
-            return Err(field::bad_byte(unseen));
-        }
-        let begin = buf.get(self.state.line).copied();
-        if !self.state.request_line && begin.is_some_and(|b| !is_tchar(b) && b != b'\r') {
+        self.state.lines.look(buf)?;
+        let begin = self.state.lines.begun(buf).first();
+        if !self.state.request_line && begin.is_some_and(|&b| !is_tchar(b) && b != b'\r') {
             return Err(Reject::Method);
         }
-        // A CR at the end is looked at again together with what follows it.
-        self.state.scan = self.state.scan.saturating_add(unseen.len());
         Ok(())
     }
 
@@ -259,28 +195,12 @@ impl Head {
     }
 
     fn field_line(&mut self, line: &[u8], begin: usize, limits: &Limits) -> Result<(), Reject> {
-        let (name, value) = field::split(line)?;
-        if self.fields.len() >= limits.fields {
-            return Err(Reject::TooManyFields);
-        }
-        let field = Field::at(line, begin, name, value);
-        self.fields.push(field);
-        let value_span = field.value;
+        let (name, value, field) = field::take(line, begin, limits.fields, &mut self.fields)?;
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host_field(value, value_span),
+            4 if name.eq_ignore_ascii_case(b"host") => self.host_field(value, field.value),
             6 if name.eq_ignore_ascii_case(b"expect") => self.expect_field(value),
-            7 if name.eq_ignore_ascii_case(b"upgrade") => match self.upgrade.replace(value_span) {
-                None => Ok(()),
-                Some(_) => Err(Reject::UpgradeTwice),
-            },
-            10 if name.eq_ignore_ascii_case(b"connection") => {
-                self.state.connection.read(value);
-                Ok(())
-            }
             12 if name.eq_ignore_ascii_case(b"content-type") => self.type_field(),
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.length_field(value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.encoding_field(value),
-            _ => Ok(()),
+            _ => self.state.said.read(name, value, field.value),
         }
     }
 
@@ -305,31 +225,11 @@ impl Head {
         if std::mem::replace(&mut self.state.content_type, true) { Err(Reject::ContentTypeTwice) } else { Ok(()) }
     }
 
-    /// RFC 9110 8.6: 1*DIGIT. Lists and repetitions may be merged when they are equal; we refuse them.
-    fn length_field(&mut self, value: &[u8]) -> Result<(), Reject> {
-        if self.state.length.is_some() {
-            return Err(Reject::ContentLengthTwice);
-        }
-        self.state.length = Some(field::length(value)?);
-        Ok(())
-    }
-
-    /// RFC 9112 6.1 and 7: `chunked`, once, and nothing else. A plain word that is another coding is 501, all that is odder 400.
-    fn encoding_field(&mut self, value: &[u8]) -> Result<(), Reject> {
-        if std::mem::replace(&mut self.state.chunked, true) {
-            return Err(Reject::TransferEncodingTwice);
-        }
-        field::chunked(value)
-    }
-
     /// What only the whole head can say.
     fn finish(&mut self) -> Result<(), Reject> {
         let http11 = self.version == Version::Http11;
-        self.framing = match (self.state.chunked, self.state.length) {
-            // RFC 9112 6.1: both ought to be handled as an error, and a 1.0 client's framing cannot be trusted.
-            (true, Some(_)) => return Err(Reject::LengthAndEncoding),
-            (true, None) if !http11 => return Err(Reject::TransferEncodingVersion),
-            (true, None) => Framing::Chunked,
+        self.framing = match self.state.said.framing(http11)? {
+            (true, _) => Framing::Chunked,
             (false, Some(length)) => Framing::Length(length),
             (false, None) => Framing::None,
         };
@@ -341,16 +241,12 @@ impl Head {
             self.host = self.state.host_field;
         }
         let has_body = !matches!(self.framing, Framing::None | Framing::Length(0));
-        // RFC 9110 7.8: Upgrade counts only where Connection names it, and never in HTTP/1.0.
-        if !http11 || !self.state.connection.upgrade {
-            self.upgrade = None;
-        }
+        self.upgrade = self.state.said.upgrade(http11);
         if self.upgrade.is_some() && has_body {
             return Err(Reject::UpgradeWithBody);
         }
         self.expect_continue = self.state.expect && http11 && has_body;
-        // RFC 9112 9.3: `close` first, then 1.1 persists, then 1.0 if it asks to.
-        self.keep_alive = !self.state.connection.close && (http11 || self.state.connection.keep_alive);
+        self.keep_alive = self.state.said.keep_alive(http11);
         self.state.done = true;
         Ok(())
     }

@@ -24,12 +24,15 @@ mod chunks;
 pub mod encode;
 mod field;
 mod head;
+mod lines;
 mod reject;
 pub mod target;
 
 pub use answer::{Answer, AnswerLimits, Ending};
 pub use chunks::{Chunk, Chunks};
-pub use head::{Field, Framing, Head, Limits, Span, Version};
+pub use field::Field;
+pub use head::{Framing, Head, Limits, Version};
+pub use lines::Span;
 pub use reject::Reject;
 
 #[cfg(test)]

@@ -254,6 +254,18 @@ def test_sigterm_finishes_what_runs(worker):
     assert one.wait() == 0
 
 
+def test_sigterm_answers_what_the_kernel_has_taken(worker):
+    one = worker(SLOW, "--workers", "1")
+    answers = [in_background(one, "/sleep/b?1")]
+    until((one.folder / "b.in").exists, "the request")
+    # Nobody is free to take these: they wait in the listening socket, which takes them along when it closes.
+    answers += [in_background(one, "/") for _ in range(8)]
+    until(lambda: one.metric("monodon_worker_backlog") == 8, "all to be there")
+    one.signal(signal.SIGTERM)
+    assert [answer()[0] for answer in answers] == [200] * 9
+    assert one.wait() == 0
+
+
 def test_shutdown_delay_fails_readiness_and_serves_on(worker):
     one = worker(HELLO, "--shutdown-delay", "1s")
     one.signal(signal.SIGTERM)

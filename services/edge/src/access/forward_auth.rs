@@ -1,15 +1,14 @@
 //! Forward authentication: somebody else is asked whether a request may pass (nginx: `auth_request`, Traefik:
 //! `forwardAuth`). He gets its head, without its body; 2xx lets it pass, 401, 403 and redirects are the answer.
 
-use super::Told;
 use crate::access_log::Record;
 use crate::body::Body;
 use crate::buffer::Buffered;
 use crate::headers::forward;
 use crate::metrics::Reason;
-use crate::service::{Asked, Failure};
+use crate::service::{Asked, Failure, decided};
 use crate::upstream::{Buffering, Ends, Meta, Waits};
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
@@ -45,13 +44,15 @@ pub async fn ask(
     record: &mut Record,
 ) -> Result<Result<Told, Response<Body>>, Failure> {
     // To explain a request, nobody is asked.
-    if record.thread.trace.is_some() {
-        return Ok(Ok(Told::default()));
+    if let Some(trace) = &record.thread.trace {
+        let upstream = asked.view.snapshot.config.upstreams.get(auth.upstream).map_or("", |named| &named.name);
+        trace.filter("forward_auth", format!("would ask http://{upstream}{}; taken for a yes here", auth.target));
+        return Ok(Ok(Vec::new()));
     }
     let upstream = asked.view.upstreams.get(auth.upstream).ok_or(Failure::AUTH_SERVICE)?;
-    let question = question(auth, asked, parts, record);
+    let mut question = question(auth, asked, parts, record);
     let meta = Meta {
-        request_id: record.id.clone(),
+        told: Vec::new(),
         idempotent: true,
         client: Some(asked.origin.client_ip),
         secure: asked.scheme == "https",
@@ -62,13 +63,13 @@ pub async fn ask(
         timing: Cell::default(),
     };
     let answer = async {
-        let response = upstream.send(question, Buffered::empty().into(), &meta).await.map_err(|error| {
+        let response = upstream.send(&mut question, Buffered::empty().into(), &meta).await.map_err(|error| {
             let failure = Failure::from(error);
             Failure { reason: Reason::AuthService, ..failure }
         })?;
         let status = response.status();
         if status.is_success() {
-            return Ok(Ok(Told::of(&auth.headers, response.headers())));
+            return Ok(Ok(told(&auth.headers, response.headers())));
         }
         if !passed_on(status) {
             tracing::warn!(%status, "forward_auth: an answer that is neither yes nor no");
@@ -89,11 +90,20 @@ pub async fn ask(
     Ok(answer)
 }
 
+/// The fields of his answer that the application is told.
+type Told = Vec<(HeaderName, HeaderValue)>;
+
+fn told(names: &[HeaderName], headers: &HeaderMap) -> Told {
+    let of = |name| headers.get_all(name).iter().map(move |value| (HeaderName::clone(name), value.clone()));
+    names.iter().flat_map(of).collect()
+}
+
 fn passed_on(status: StatusCode) -> bool {
     matches!(status.as_u16(), 401 | 403 | 301 | 302 | 303 | 307 | 308)
 }
 
-/// The client's head as the application would see it, and what it asks for.
+/// The client's head as the application would see it, and what it asks for: also where the request has been sent on
+/// within the site since.
 fn question(auth: &ForwardAuth, asked: &Asked<'_>, parts: &Parts, record: &Record) -> Parts {
     let (mut question, ()) = Request::new(()).into_parts();
     question.headers = parts.headers.clone();
@@ -118,9 +128,12 @@ fn question(auth: &ForwardAuth, asked: &Asked<'_>, parts: &Parts, record: &Recor
         question.headers.insert(header::HOST, host);
     }
     let config = &asked.view.snapshot.config;
-    forward::prepare(&mut question, config, asked.conn, asked.origin, record.started);
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    let method = || HeaderValue::from_str(parts.method.as_str());
+    let told = forward::prepare(&mut question, config, asked.conn, asked.origin, record.started);
+    told.insert(&mut question.headers);
+    let (_, plain) = decided(&record.uri).unwrap_or_default();
+    let uri = plain.as_ref().unwrap_or(&record.uri);
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let method = || HeaderValue::from_str(record.method.as_str());
     let url = [asked.scheme, "://", asked.host, target].concat();
     let own = [
         (X_FORWARDED_METHOD, method()),

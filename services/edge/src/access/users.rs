@@ -30,8 +30,8 @@ pub struct Known {
     /// Other users, another mark: what was remembered of the file before does not hold.
     mark: [u8; 32],
     hashes: HashMap<Box<str>, Hash>,
-    /// What a name that is not there is looked at with, so that it takes as long.
-    decoy: Option<Hash>,
+    /// Every hash once more: with one of them a name that is not there is looked at, so that it takes as long as a name that is.
+    decoys: Vec<Hash>,
 }
 
 #[derive(Clone, Debug)]
@@ -97,7 +97,7 @@ impl Known {
                 return Err(wrong("the name has a control character".into()));
             }
             let hash = Hash::parse(hash).map_err(|words| wrong(format!("{name}: {words}")))?;
-            known.decoy.get_or_insert_with(|| hash.clone());
+            known.decoys.push(hash.clone());
             if known.hashes.insert(name.into(), hash).is_some() {
                 return Err(wrong(format!("{name} stands here twice")));
             }
@@ -121,7 +121,7 @@ impl Known {
 
     /// Slow, and as slow for a name that is not there.
     pub fn verify(&self, name: &str, password: &[u8]) -> bool {
-        match (self.hashes.get(name), &self.decoy) {
+        match (self.hashes.get(name), self.decoy(name)) {
             (Some(hash), _) => hash.verify(password),
             (None, Some(decoy)) => {
                 std::hint::black_box(decoy.verify(password));
@@ -129,6 +129,17 @@ impl Known {
             }
             (None, None) => false,
         }
+    }
+
+    /// Hashes cost differently. Were it always the same one, a name that takes another time would be known to be there; so each name has
+    /// its own, always the same, which nobody can tell who does not have the file.
+    fn decoy(&self, name: &str) -> Option<&Hash> {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&self.mark);
+        context.update(name.as_bytes());
+        let digest = context.finish();
+        let number = digest.as_ref().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+        self.decoys.get((number % self.decoys.len().max(1) as u64) as usize)
     }
 }
 
@@ -208,6 +219,23 @@ mod tests {
         assert_eq!(known.ticket(b"alice:one"), known.ticket(b"alice:one"));
         assert_ne!(known.ticket(b"alice:one"), known.ticket(b"alice:onf"));
         assert_ne!(known.ticket(b"alice:one"), other.ticket(b"alice:one"), "another file, another ticket");
+    }
+
+    /// A name that is not there costs what some name that is there does: of cheap and dear hashes, each as often as there are such.
+    #[test]
+    fn names_that_are_not_there_take_as_long_as_others() {
+        let text = format!("alice:{}\nbob:{}\ncarol:{}\n", bcrypt_of("one"), argon2_of("two"), argon2_of("three"));
+        let known = Known::parse(&text).unwrap();
+        let cheap = |name: &str| matches!(known.decoy(name), Some(Hash::Bcrypt(_)));
+        let names: Vec<String> = (0..3000).map(|number| format!("nobody{number}")).collect();
+        let count = names.iter().filter(|name| cheap(name)).count();
+        assert!((800..1200).contains(&count), "{count}");
+        assert!(names.iter().all(|name| cheap(name) == cheap(name)), "asked again, the same");
+        let other = Known::parse(&format!("{text}# another file\n")).unwrap();
+        let moved =
+            names.iter().filter(|name| cheap(name) != matches!(other.decoy(name), Some(Hash::Bcrypt(_)))).count();
+        assert!(moved > 500, "who does not have the file cannot tell: {moved}");
+        assert!(Known::parse("").unwrap().decoy("x").is_none());
     }
 
     /// What `htpasswd -nbB` and `argon2` have written.

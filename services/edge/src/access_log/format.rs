@@ -4,6 +4,8 @@ use super::Record;
 use super::clock::Clock;
 use super::text;
 use super::variable::{self, AUTHORIZATION, Plain, Variable};
+use super::weight;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::time::Instant;
 
@@ -20,6 +22,8 @@ pub struct Format {
     answered: Vec<HeaderName>,
     /// Whether the upstream's address is.
     pub upstream: bool,
+    /// Whether the size of the request's head is.
+    pub sizes: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +46,8 @@ impl Format {
             return Err("a line cannot have control characters in it".into());
         }
         let text = if text == "combined" { COMBINED } else { text };
-        let mut format = Self { pieces: Vec::new(), escape, asked: Vec::new(), answered: Vec::new(), upstream: false };
+        let mut format =
+            Self { pieces: Vec::new(), escape, asked: Vec::new(), answered: Vec::new(), upstream: false, sizes: false };
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {
             format.text(before);
@@ -76,7 +81,12 @@ impl Format {
     fn variable(&mut self, name: &str) -> Result<Variable, String> {
         if let Some(plain) = Plain::named(name) {
             self.upstream |= plain == Plain::UpstreamAddr;
+            self.sizes |= plain == Plain::RequestLength;
             return Ok(Variable::Plain(plain));
+        }
+        if let "content_length" | "content_type" = name {
+            let header = if name == "content_type" { header::CONTENT_TYPE } else { header::CONTENT_LENGTH };
+            return Ok(Variable::Request(keep(&mut self.asked, header)));
         }
         let told = |wrong: String| format!("${name}: {wrong}");
         if name == "remote_user" {
@@ -95,7 +105,7 @@ impl Format {
             return Ok(Variable::Argument(argument.to_owned()));
         }
         Err(format!(
-            "${name} is no variable; there are {}, remote_user, http_NAME, sent_http_NAME, cookie_NAME, arg_NAME",
+            "${name} is no variable; there are {}, remote_user, content_length, content_type, http_NAME, sent_http_NAME, cookie_NAME, arg_NAME",
             Plain::NAMES.join(", ")
         ))
     }
@@ -108,6 +118,11 @@ impl Format {
     /// The same of an answer's.
     pub fn of_answer(&self, headers: &HeaderMap) -> Vec<Option<HeaderValue>> {
         self.answered.iter().map(|name| headers.get(name).cloned()).collect()
+    }
+
+    /// How large a request's head is, if the line says so.
+    pub fn size_of_request(&self, parts: &Parts) -> u32 {
+        if self.sizes { weight::of_request(parts) } else { 0 }
     }
 
     pub fn line(&self, out: &mut Vec<u8>, clock: &mut Clock, record: &Record, ended: Instant) {

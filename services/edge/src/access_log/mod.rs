@@ -6,9 +6,11 @@
 mod clock;
 mod format;
 mod json;
+mod pairs;
 mod record;
 mod text;
 mod variable;
+mod weight;
 
 pub use format::{Escape, Format};
 pub use record::Record;

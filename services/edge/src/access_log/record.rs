@@ -1,13 +1,14 @@
 //! What is kept of a request until its answer has ended.
 
+use crate::access;
 use crate::body::End;
 use crate::config::{Options, Route};
 use crate::connection::{ConnInfo, Protocol};
-use crate::limits;
 use crate::metrics::{Reason, Site};
 use crate::router::Entry;
 use crate::service::{Thread, View};
 use crate::upstream::Timing;
+use crate::{headers, limits};
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
@@ -48,12 +49,19 @@ pub struct Record {
     pub timing: Option<Timing>,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// Of its head, where the line's format asks for it.
+    pub head_in: u32,
     pub complete: bool,
     /// Where it is counted until it has ended, and what its answer says of that.
     pub held: Vec<limits::Held>,
-    /// The zones that have counted it, a bit each: none does twice.
-    pub counted: u64,
+    /// The zones that have counted it: none does twice.
+    pub counted: limits::Counted,
+    pub verdict: limits::Verdict,
     pub quota: Option<Box<limits::Quota>>,
+    /// Who it is, where somebody has said so.
+    pub known: Option<Box<access::Known>>,
+    /// What all answers say is still to be written behind this one's fields; whether to a site with a public certificate.
+    pub unsaid: Option<bool>,
 }
 
 impl Record {
@@ -138,6 +146,12 @@ impl Record {
 }
 
 impl End for Record {
+    fn say(&self, out: &mut Vec<u8>) {
+        if let Some(public) = self.unsaid {
+            headers::write(out, &self.id, public, self.options());
+        }
+    }
+
     fn end(mut self: Box<Self>, bytes: u64, complete: bool) {
         self.bytes_out = bytes;
         self.complete = complete || self.method == Method::HEAD;

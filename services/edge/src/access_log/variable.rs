@@ -2,8 +2,9 @@
 
 use super::Record;
 use super::clock::Clock;
+use super::pairs::basic_user;
 use super::text::{digits, millis, number};
-use crate::access::credentials::sextet;
+use crate::headers::cookie;
 use http::{HeaderName, HeaderValue, header};
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,7 @@ plain! {
     QueryString "query_string",
     Status "status",
     BodyBytesSent "body_bytes_sent",
+    RequestLength "request_length",
     ContentLength "request_body_bytes",
     RequestTime "request_time",
     QueueTime "queue_time",
@@ -67,15 +69,19 @@ plain! {
     Host "host",
     Scheme "scheme",
     Protocol "server_protocol",
+    ServerAddr "server_addr",
     ServerPort "server_port",
+    ServerName "server_name",
     RequestId "request_id",
     TraceId "trace_id",
     Route "route",
     Site "site",
     SslProtocol "ssl_protocol",
+    SslCipher "ssl_cipher",
     SslServerName "ssl_server_name",
     Connection "connection",
     ConnectionRequests "connection_requests",
+    LimitStatus "limit_req_status",
     Reason "reason",
     Completion "request_completion",
 }
@@ -109,7 +115,7 @@ pub fn write(
         Variable::Answer(at) => header(&record.answered, *at, out),
         Variable::Cookie(at, name) => {
             let cookies = record.asked.get(*at).and_then(Option::as_ref);
-            escaped(out, cookies.and_then(|cookies| cookie(cookies.as_bytes(), name.as_bytes())));
+            escaped(out, cookies.and_then(|cookies| cookie::within(cookies.as_bytes(), name.as_bytes())));
         }
         Variable::Argument(name) => {
             let query = record.uri.query().filter(|_| record.log_query).unwrap_or_default();
@@ -169,6 +175,7 @@ impl Plain {
             Self::Args | Self::QueryString => escaped(out, query.map(str::as_bytes)),
             Self::Status => number(out, "", u64::from(record.status)),
             Self::BodyBytesSent => number(out, "", record.bytes_out),
+            Self::RequestLength => number(out, "", record.bytes_in + u64::from(record.head_in)),
             Self::ContentLength => number(out, "", record.bytes_in),
             Self::RequestTime => millis(out, ended.saturating_duration_since(record.begun)),
             Self::QueueTime => time(out, timing.map(|timing| timing.queue)),
@@ -185,18 +192,24 @@ impl Plain {
             Self::Host => escaped(out, record.host.as_ref().map(HeaderValue::as_bytes)),
             Self::Scheme => out.extend_from_slice(if record.conn.is_secure() { b"https" } else { b"http" }),
             Self::Protocol => out.extend_from_slice(protocol(record)),
+            Self::ServerAddr => {
+                let address = record.conn.local.ip().to_canonical();
+                escaped(out, Some(address.to_string().as_bytes()));
+            }
             Self::ServerPort => number(out, "", u64::from(record.conn.local.port())),
             Self::RequestId => escaped(out, Some(record.id.as_bytes())),
             Self::TraceId => escaped(out, Some(record.trace_id())),
             Self::Route => escaped(out, record.route().map(|route| route.name.as_bytes())),
-            Self::Site => escaped(out, record.site_name().map(str::as_bytes)),
+            Self::Site | Self::ServerName => escaped(out, record.site_name().map(str::as_bytes)),
             Self::SslProtocol => escaped(out, record.conn.tls.as_ref().map(|tls| tls.version.as_bytes())),
+            Self::SslCipher => escaped(out, record.conn.tls.as_ref().map(|tls| tls.cipher.as_bytes())),
             Self::SslServerName => {
                 let sni = record.conn.tls.as_ref().and_then(|tls| tls.sni.as_deref());
                 escaped(out, sni.map(str::as_bytes));
             }
             Self::Connection => number(out, "", record.conn.serial),
             Self::ConnectionRequests => number(out, "", record.conn.requests.get()),
+            Self::LimitStatus => escaped(out, record.verdict.name().map(str::as_bytes)),
             Self::Reason => escaped(out, record.reason.map(str::as_bytes)),
             Self::Completion => out.extend_from_slice(if record.complete { b"OK" } else { b"" }),
         }
@@ -225,75 +238,12 @@ fn protocol(record: &Record) -> &'static [u8] {
     }
 }
 
-fn cookie<'a>(cookies: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let mut pairs = cookies.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-    pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix(b"="))
-}
-
-/// The name in `Authorization: Basic`, believed or not.
-fn basic_user(value: &HeaderValue) -> Option<Vec<u8>> {
-    let bytes = value.as_bytes();
-    let (scheme, encoded) = bytes.split_at_checked(6)?;
-    if !scheme.eq_ignore_ascii_case(b"basic ") {
-        return None;
-    }
-    let mut user = Vec::new();
-    let (mut bits, mut count) = (0u32, 0);
-    for six in encoded.trim_ascii().iter().map_while(|letter| sextet(*letter)) {
-        (bits, count) = (bits << 6 | u32::from(six), count + 6);
-        if count >= 8 {
-            count -= 8;
-            match (bits >> count & 0xff) as u8 {
-                // The password is not even decoded.
-                b':' => return Some(user),
-                letter => user.push(letter),
-            }
-        }
-    }
-    None
-}
-
 /// The header that `$remote_user` needs.
 pub const AUTHORIZATION: HeaderName = header::AUTHORIZATION;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn users() {
-        for (value, user) in [
-            ("Basic YW5uYTpzZWNyZXQ=", Some("anna")),
-            ("basic YW5uYTo=", Some("anna")),
-            ("Basic OnNlY3JldA==", Some("")),
-            ("Basic YW5uYQ==", None),
-            ("Basic ====", None),
-            ("Bearer YW5uYTpzZWNyZXQ=", None),
-            ("B", None),
-        ] {
-            let found = basic_user(&HeaderValue::from_static(value));
-            assert_eq!(found.as_deref(), user.map(str::as_bytes), "{value}");
-        }
-    }
-
-    /// What a client may write there.
-    #[test]
-    fn any_bytes() {
-        let mut random = fastrand::Rng::with_seed(5);
-        for _ in 0..20_000 {
-            let text: Vec<u8> =
-                (0..random.usize(..40)).map(|_| random.choice(b"Basic =;:ab9+/\xff\t").copied().unwrap()).collect();
-            cookie(&text, b"a");
-            let Ok(value) = HeaderValue::from_bytes(&[b"basic ", text.as_slice()].concat()) else { continue };
-            assert!(basic_user(&value).is_none_or(|user| !user.contains(&b':')));
-        }
-    }
-
-    #[test]
-    fn cookies() {
-        assert_eq!(cookie(b"a=1; bb=2;b=3", b"b"), Some(&b"3"[..]));
-        assert_eq!(cookie(b"a=1; bb=2", b"b"), None);
-    }
 
     #[test]
     fn names() {

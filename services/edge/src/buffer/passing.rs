@@ -9,14 +9,16 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub struct Passing {
     body: Body,
     limits: BodyLimits,
     /// Of a stream that may be silent for as long as it likes (gRPC), neither waits nor rate count.
     patient: bool,
-    began: Instant,
+    /// How long the client has let us wait. That the upstream did, or a queue before it, is no fault of his.
+    waited: Duration,
+    since: Option<Instant>,
     timer: Timer,
     total: Rc<Cell<u64>>,
 }
@@ -25,8 +27,8 @@ impl Passing {
     /// The body, and what counts its bytes.
     pub fn on(body: Body, limits: BodyLimits, patient: bool) -> (Body, Rc<Cell<u64>>) {
         let total = Rc::<Cell<u64>>::default();
-        let began = Instant::now();
-        let passing = Self { body, limits, patient, began, timer: Timer::new(), total: total.clone() };
+        let (waited, since) = (Duration::ZERO, None);
+        let passing = Self { body, limits, patient, waited, since, timer: Timer::new(), total: total.clone() };
         (Body::stream(passing), total)
     }
 }
@@ -41,6 +43,7 @@ impl http_body::Body for Passing {
             Poll::Ready(frame) => frame,
             Poll::Pending if this.patient => return Poll::Pending,
             Poll::Pending => {
+                this.since.get_or_insert_with(Instant::now);
                 if !this.timer.is_set() {
                     this.timer.set(this.limits.wait);
                 }
@@ -48,13 +51,14 @@ impl http_body::Body for Passing {
             }
         };
         this.timer.clear();
+        this.waited += this.since.take().map_or(Duration::ZERO, |since| since.elapsed());
         if let Some(Ok(frame)) = &frame {
             let total = this.total.get() + frame.data_ref().map_or(0, |data| data.len() as u64);
             this.total.set(total);
             if total > this.limits.total {
                 return Poll::Ready(Some(Err(BodyError::TooLarge)));
             }
-            let slow = this.limits.is_too_slow(total, this.began.elapsed());
+            let slow = this.limits.is_too_slow(total, this.waited);
             if slow && !this.patient && !http_body::Body::is_end_stream(&this.body) {
                 return Poll::Ready(Some(Err(BodyError::TooSlow)));
             }
@@ -75,7 +79,6 @@ impl http_body::Body for Passing {
 mod tests {
     use super::*;
     use http_body_util::{BodyExt, StreamBody};
-    use std::time::Duration;
 
     fn limits() -> BodyLimits {
         BodyLimits { total: 10, memory: 0, wait: Duration::from_millis(20), min_rate: 240 }
@@ -97,5 +100,31 @@ mod tests {
         assert!(matches!(body.collect().await, Err(BodyError::TooSlow)));
         let (body, _) = Passing::on(silent(), limits(), true);
         assert!(tokio::time::timeout(Duration::from_millis(60), body.collect()).await.is_err(), "gRPC may be silent");
+    }
+
+    #[tokio::test]
+    async fn only_the_client_s_own_slowness_counts() {
+        let poll = |passing: &mut Passing| {
+            let cx = &mut Context::from_waker(std::task::Waker::noop());
+            http_body::Body::poll_frame(Pin::new(passing), cx)
+        };
+        let limits = BodyLimits { wait: Duration::from_secs(60), ..limits() };
+        for (late, slow) in [(20, true), (0, false)] {
+            let limits = limits.clone();
+            let mut asked = false;
+            let parts = futures_util::stream::poll_fn(move |_| {
+                let part = || Some(Ok(Frame::data(Bytes::from_static(b"1"))));
+                if std::mem::replace(&mut asked, true) { Poll::Ready(part()) } else { Poll::Pending }
+            });
+            let waited = Duration::ZERO;
+            let body = Body::stream(StreamBody::new(parts));
+            let timer = Timer::new();
+            let mut passing =
+                Passing { body, limits, patient: false, waited, since: None, timer, total: Rc::default() };
+            assert!(poll(&mut passing).is_pending());
+            // Who took so long: the client, or who was to take what he had sent.
+            passing.since = Some(Instant::now().checked_sub(Duration::from_secs(late)).unwrap());
+            assert_eq!(matches!(poll(&mut passing), Poll::Ready(Some(Err(BodyError::TooSlow)))), slow);
+        }
     }
 }

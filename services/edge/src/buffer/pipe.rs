@@ -118,6 +118,10 @@ impl Writer {
         }
         if self.spill(data.clone()).await.is_err() {
             self.emptiness().await;
+            if !self.is_gone() {
+                // One part, without which nothing would ever go on.
+                self.state.borrow_mut().share.insist(data.len() as u64);
+            }
             self.push(data);
         }
     }
@@ -348,6 +352,25 @@ mod tests {
         };
         let ((), all) = tokio::join!(write, read);
         assert_eq!(all, (0..10u8).flat_map(|at| vec![at; 1000]).collect::<Vec<_>>());
+    }
+
+    /// Each part gives back what it has taken, not what another has.
+    #[tokio::test]
+    async fn what_is_in_memory_beyond_the_bound_counts_there_too() {
+        let (_dir, spool) = spool(100, 0);
+        let held = || figure(&spool, "monodon_edge_answer_memory_bytes");
+        let (mut writer, mut reader) = pipe(&spool, 64 << 10, None);
+        for at in 0..2u8 {
+            // Too large for the bound, and there is no disk: it waits for its turn.
+            writer.write(Bytes::from(vec![at; 150])).await;
+            assert_eq!(held(), 150);
+            reader.frame().await.unwrap().unwrap();
+            assert_eq!(held(), 0);
+            writer.write(Bytes::from(vec![at; 40])).await;
+            assert_eq!(held(), 40);
+            reader.frame().await.unwrap().unwrap();
+            assert_eq!(held(), 0);
+        }
     }
 
     #[tokio::test]

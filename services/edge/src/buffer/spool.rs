@@ -1,19 +1,21 @@
 //! The folder for bodies that outgrow memory: unnamed files under one quota.
 //!
-//! Reads and writes run on the runtime's blocking pool: the page cache takes most of them in microseconds, but a disk
-//! that is behind stalls a writer for as long as it likes, and a data thread must not stand still with it.
+//! Writes run on the runtime's blocking pool, and so do reads of what the page cache has no longer: most take
+//! microseconds, but a disk that is behind stalls them for as long as it likes, and a data thread must not stand still
+//! with it.
 
 use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
+use rustix::io::{ReadWriteFlags, preadv2};
 use std::fs::File;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How much is read back at once.
-const READ: usize = 64 << 10;
+/// How much is read back at once: a client that takes it slowly holds that much memory, and there may be thousands.
+const READ: usize = 16 << 10;
 
 /// Shared by all threads.
 #[derive(Debug)]
@@ -188,6 +190,12 @@ impl Share {
         taken
     }
 
+    /// What is in memory all the same counts there, beyond the bound too.
+    pub fn insist(&mut self, bytes: u64) {
+        self.held().fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+    }
+
     pub fn is_empty(&self) -> bool {
         self.bytes == 0
     }
@@ -259,9 +267,15 @@ impl SpoolFile {
 
     /// The next part between `at` and `end`; never empty while `at < end`.
     pub async fn read(self: Arc<Self>, at: u64, end: u64) -> io::Result<Bytes> {
+        let length = usize::try_from(end.saturating_sub(at)).unwrap_or(READ).min(READ);
+        let mut buffer = vec![0; length];
+        // Any error: the disk must be waited for, or the file system cannot tell, or the same will be said below.
+        let now = preadv2(&self.file, &mut [IoSliceMut::new(&mut buffer)], at, ReadWriteFlags::NOWAIT);
+        if let Ok(size @ 1..) = now {
+            buffer.truncate(size);
+            return Ok(Bytes::from(buffer));
+        }
         blocking(move || {
-            let length = usize::try_from(end.saturating_sub(at)).unwrap_or(READ).min(READ);
-            let mut buffer = vec![0; length];
             self.file.read_exact_at(&mut buffer, at)?;
             Ok(Bytes::from(buffer))
         })

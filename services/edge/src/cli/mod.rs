@@ -78,7 +78,7 @@ fn upstream(args: &[OsString]) -> ExitCode {
         return wrong_use("upstream: expected drain or resume, the upstream's name and the server's address");
     };
     let mut path = "/upstreams/".to_owned();
-    crate::template::encode(name, &mut path);
+    crate::escape::path(name, &mut path);
     path.push('/');
     path.push_str(verb);
     with_config(rest, |config| control::say(&config.tls.state, "POST", &path, address))

@@ -51,6 +51,9 @@ pub enum Try {
 impl Reader<'_> {
     pub(super) fn files(&mut self) -> Vec<StaticDir> {
         let mut files: Vec<StaticDir> = Vec::new();
+        for prefix in self.values.list("uploads").iter().filter(|prefix| !prefix.starts_with('/')) {
+            self.wrong("uploads", format!("expected a prefix of `static` such as /media/, got {prefix:?}"));
+        }
         for entry in self.values.list("static") {
             match entry.split_once('=') {
                 Some((prefix, dir)) if prefix.starts_with('/') && !dir.is_empty() => {

@@ -12,7 +12,14 @@ pub(super) const ZONE: &[Setting] = &[
     setting(
         "burst",
         Kind::Int { min: 0, max: 1_000_000 },
-        "How many more may come at once. They are answered at once (nginx: `nodelay`).",
+        "How many more may come at once. They are answered at once (nginx: `nodelay`), but for those that `delay` has wait.",
+    ),
+    setting(
+        "delay",
+        Kind::Int { min: 0, max: 1_000_000 },
+        "How many of `burst` are answered at once; those beyond wait until the rate has room for them, as nginx's \
+         `delay=`; 0 is nginx's own default, where all of them wait. Not set, none does. Who leaves meanwhile frees the \
+         place, over HTTP/1 once the body of the request is there. In all no more wait than `connections_limit`; what comes beyond is answered 429.",
     ),
     Setting {
         aliases: &["limit_conn"],
@@ -58,6 +65,15 @@ pub struct Rate {
     /// From one request to the next.
     pub interval: Duration,
     pub burst: u32,
+    /// So many of the burst do not wait.
+    pub at_once: u32,
+}
+
+impl Rate {
+    /// Nothing waits.
+    pub const fn nodelay(interval: Duration, burst: u32) -> Self {
+        Self { interval, burst, at_once: burst }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -90,14 +106,21 @@ impl Reader<'_> {
         let mut rate = None;
         if values.is_set("rate") {
             match interval(values.text("rate")) {
-                Some(interval) => rate = Some(Rate { interval, burst: int("burst") }),
+                Some(interval) => {
+                    let burst = int("burst");
+                    let at_once = if values.is_set("delay") { int("delay") } else { burst };
+                    rate = Some(Rate { interval, burst, at_once });
+                }
                 None => {
                     let words = format!("expected a rate such as 10/s, 100/m or 5/10s, got {:?}", values.text("rate"));
                     self.problems.push(values.problem("rate", words));
                 }
             }
-        } else if values.is_set("burst") {
-            self.problems.push(values.problem("burst", "goes with a rate"));
+        }
+        for (key, needs) in [("burst", "rate"), ("delay", "burst")] {
+            if values.is_set(key) && !values.is_set(needs) {
+                self.problems.push(values.problem(key, format!("goes with a {needs}")));
+            }
         }
         if !values.is_set("rate") && int("requests") == 0 {
             self.problems.push(values.problem_here("needs a rate, requests, or both"));
@@ -201,6 +224,7 @@ mod tests {
         for (text, wrong) in [
             ("[limits.a]", "edge.toml:1: limits.a: needs a rate, requests, or both"),
             ("[limits.a]\nburst = 3\nrequests = 1", "edge.toml:2: burst: goes with a rate"),
+            ("[limits.a]\nrate = '1/s'\ndelay = 3", "edge.toml:3: delay: goes with a burst"),
             ("[limits.a]\nrate = '10'", "edge.toml:2: rate: expected a rate such as 10/s, 100/m or 5/10s, got \"10\""),
             (
                 "[limits.a]\nrate = '10/s'\nkey = 'ip'",

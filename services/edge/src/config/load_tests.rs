@@ -1,6 +1,7 @@
 //! Reading the configuration: what is given, what follows, what is refused and in which words.
 
 use super::*;
+use crate::config::{Cidr, Limits, Timeouts, UpstreamAddress, UpstreamCheck};
 use std::time::Duration;
 
 fn read(args: &[&str]) -> Result<Config, String> {

@@ -2,9 +2,10 @@
 
 use super::StaticDir;
 use super::limits;
-use super::load::{Reader, is_domain};
+use super::load::Reader;
 use super::options::{Options, with_options};
 use super::routes::{self, Route};
+use super::tls::is_domain;
 use super::transport;
 use super::upstreams::{self, Named};
 use crate::router;
@@ -45,7 +46,7 @@ pub const TABLES: &[Table] = &[
         key: "upstreams",
         named: true,
         words: "An upstream that routes name, beside the one of `upstream`, which they name `default`. What is not said here is as \
-                for that one.",
+                for that one, but for how it is spoken to: that each says itself.",
         sections: &[
             Section::new("The upstream", upstreams::UPSTREAM),
             Section::again("Balancing", upstreams::balance::SETTINGS),

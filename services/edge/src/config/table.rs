@@ -10,6 +10,7 @@ pub const SCHEMA: Schema = Schema {
         new,
         Section::new("The edge", SETTINGS),
         Section::new("Clients' addresses", super::proxies::SETTINGS),
+        Section::new("How the upstream is spoken to", super::transport::FLAT),
         Section::new("Balancing", upstreams::balance::SETTINGS),
         Section::new("Health of upstreams", upstreams::health::SETTINGS),
     ),
@@ -41,7 +42,7 @@ const SETTINGS: &[Setting] = &[
         "upstream",
         TEXTS,
         "",
-        "The application: `worker:8000` or `unix:PATH`, perhaps with words behind it as in `servers`. Names are resolved again and \
+        "The application: `worker:8000`, `https://app.example` or `unix:PATH`, perhaps with words behind it as in `servers`. Names are resolved again and \
          again; all their addresses are used.",
     ),
     setting(

@@ -1,17 +1,21 @@
-//! `[upstreams.NAME]`: upstreams beside the one of the flat settings.
+//! Upstreams: the one of the flat settings, and `[upstreams.NAME]` beside it.
 
+mod address;
 pub mod balance;
 pub mod health;
+mod scheme;
 mod servers;
 
+pub use address::{UpstreamAddress, UpstreamCheck};
 pub use balance::{Balance, Balancing, HashBy, Sticky, StickyKey};
 pub use health::{Check, FailOn, Health};
+pub use scheme::Scheme;
 pub use servers::Server;
 
 use super::load::Reader;
-use super::options::auth::address;
+use super::options::auth;
 use super::sites::setting;
-use super::{Timeouts, Upstream, UpstreamAddress, transport};
+use super::{Timeouts, Transport, transport};
 use monodon_settings::{Kind, Setting, Values};
 use std::path::Path;
 
@@ -21,8 +25,9 @@ pub(super) const UPSTREAM: &[Setting] = &[
         ..setting(
             "servers",
             Kind::List(&Kind::Text),
-            "Where it is: `node:3000`, `unix:/run/node.sock`; names are resolved again and again, all their addresses are used. Behind \
-             the address may stand, as in nginx: `weight=3`, `backup` (only where no other can be used), `max_conns=20` (requests at \
+            "Where it is: `node:3000`, `[2001:db8::1]:80`, `unix:/run/node.sock`; names are resolved again and again, all their addresses \
+             are used. Before all of them may stand `http://` (port 80 where none is said), `https://` (TLS, 443), `grpc://` or `h2c://` \
+             (HTTP/2, 80) and `grpcs://` (both, 443), without a path. Behind the address may stand, as in nginx: `weight=3`, `backup` (only where no other can be used), `max_conns=20` (requests at \
              once), `max_fails=5`, `fail_timeout=10s`, `slow_start=30s`, `down`, `drain` (only clients whose `sticky` cookie leads there).",
         )
     },
@@ -42,6 +47,33 @@ pub(super) const UPSTREAM: &[Setting] = &[
     setting("first_byte_timeout", Kind::Duration, "For the first byte of an answer."),
 ];
 
+/// Where the application is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Upstream {
+    pub servers: Vec<Server>,
+    pub check: Option<UpstreamCheck>,
+    pub queue_per_slot: usize,
+    /// Connections to an upstream that does not say how many slots it has.
+    pub max_connections: usize,
+    pub balancing: Balancing,
+    pub health: Health,
+    pub transport: Transport,
+}
+
+impl Default for Upstream {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            check: None,
+            queue_per_slot: 100,
+            max_connections: 512,
+            balancing: Balancing::default(),
+            health: Health::default(),
+            transport: Transport::default(),
+        }
+    }
+}
+
 /// An upstream with a name, and the waits of its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Named {
@@ -60,7 +92,8 @@ impl Reader<'_> {
         let routes = sites.iter().flat_map(|site| site.blocks("route").map(|block| &block.values));
         let texts = [self.values].into_iter().chain(sites.iter().copied()).chain(routes);
         let texts: Vec<&str> = texts.map(|values| values.text("forward_auth")).collect();
-        for (name, ..) in texts.iter().filter(|text| text.starts_with("http://")).filter_map(|text| address(text).ok())
+        for (name, ..) in
+            texts.iter().filter(|text| text.starts_with("http://")).filter_map(|text| auth::address(text).ok())
         {
             let Some(first) = all.first().filter(|_| !all.iter().any(|known| known.name == name)) else { continue };
             let (host, port) = match name.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
@@ -95,7 +128,30 @@ impl Reader<'_> {
                 Err(wrong) => self.problems.push(values.problem(key, wrong)),
             }
         }
+        if let Err(wrong) = Scheme::agreed(&servers) {
+            self.problems.push(values.problem(key, wrong));
+        }
         servers
+    }
+
+    pub(super) fn upstream(&mut self, key: &StickyKey) -> Upstream {
+        let servers = self.servers(self.values, "upstream");
+        let check = Self::check(self.values.text("upstream_check"));
+        let check = check.unwrap_or_else(|wrong| {
+            self.wrong("upstream_check", wrong);
+            None
+        });
+        let (balancing, health) = self.balancing(&[self.values], key);
+        let transport = transport::read(self, self.values, "upstream_", &servers);
+        Upstream {
+            servers,
+            check,
+            queue_per_slot: usize::try_from(self.values.int("queue_per_slot")).unwrap_or(0),
+            max_connections: usize::try_from(self.values.int("max_connections")).unwrap_or(1),
+            balancing,
+            health,
+            transport,
+        }
     }
 
     pub(super) fn upstreams(&mut self, default: &Upstream, timeouts: &Timeouts, key: &StickyKey) -> Vec<Named> {
@@ -120,11 +176,7 @@ impl Reader<'_> {
                 Ok(check) => upstream.check = check,
                 Err(wrong) => self.problems.push(values.problem("check", wrong)),
             }
-            let first_host = upstream.servers.first().and_then(|server| match &server.address {
-                UpstreamAddress::Tcp { host, .. } => Some(host.as_str()),
-                UpstreamAddress::Unix(_) => None,
-            });
-            upstream.transport = transport::read(self, values, first_host);
+            upstream.transport = transport::read(self, values, "", &upstream.servers);
             let int = |key: &str| values.is_set(key).then(|| usize::try_from(values.int(key)).unwrap_or(0));
             let wait = |key: &str| values.is_set(key).then(|| values.duration(key));
             upstream.queue_per_slot = int("queue_per_slot").unwrap_or(upstream.queue_per_slot);

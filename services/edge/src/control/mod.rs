@@ -13,7 +13,7 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::post;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::net::UnixListener;
@@ -39,8 +39,19 @@ pub fn open(state: &std::path::Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&place)?;
-    std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o600))?;
+    // Made where nobody else can reach it, and moved out when it is only ours: there is no moment at which another may connect.
+    // The name is short, for a socket's path may have 108 bytes.
+    let folder = state.join(".control");
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    let made = folder.join("s");
+    let listener = UnixListener::bind(&made)?;
+    std::fs::set_permissions(&made, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&made, &place)?;
+    std::fs::remove_dir(&folder)?;
     Ok(listener)
 }
 
@@ -108,4 +119,45 @@ fn drain(state: &State, name: &str, address: &str, drained: bool) -> Said {
 
 fn done(words: &str) -> Said {
     (StatusCode::OK, format!("{words}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::os::unix::fs::MetadataExt;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// Looked at again and again while it is made.
+    #[tokio::test]
+    async fn nobody_else_can_ever_connect() {
+        let state = tempfile::tempdir().unwrap();
+        let (place, over) = (place(state.path()), AtomicBool::new(false));
+        let modes = std::thread::scope(|scope| {
+            let modes = scope.spawn(|| {
+                let mut modes = BTreeSet::new();
+                while !over.load(Ordering::Relaxed) {
+                    modes.extend(std::fs::metadata(&place).ok().map(|socket| socket.mode() & 0o777));
+                }
+                modes
+            });
+            for _ in 0..300 {
+                drop(open(state.path()).unwrap());
+            }
+            over.store(true, Ordering::Relaxed);
+            modes.join().unwrap()
+        });
+        assert!(modes.is_subset(&BTreeSet::from([0o600])), "{modes:?}");
+        let left: Vec<_> = std::fs::read_dir(state.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["control.sock"], "nothing else is left there");
+    }
+
+    #[tokio::test]
+    async fn what_another_edge_left_midway_is_in_nobodys_way() {
+        let state = tempfile::tempdir().unwrap();
+        std::fs::create_dir(state.path().join(".control")).unwrap();
+        std::fs::write(state.path().join(".control/s"), "").unwrap();
+        drop(open(state.path()).unwrap());
+        assert!(place(state.path()).exists() && !state.path().join(".control").exists());
+    }
 }

@@ -1,6 +1,7 @@
 //! A page from a file: read when the configuration is, and again when the file has changed.
 
 use super::{Format, Told};
+use crate::escape;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::StatusCode;
@@ -202,12 +203,11 @@ fn escape(value: &str, format: Format, out: &mut Vec<u8>) {
     for byte in value.bytes() {
         match (format, byte) {
             (_, 0..=0x1f | 0x7f) => {}
-            (Format::Html, b'&') => out.extend_from_slice(b"&amp;"),
-            (Format::Html, b'<') => out.extend_from_slice(b"&lt;"),
-            (Format::Html, b'>') => out.extend_from_slice(b"&gt;"),
-            (Format::Html, b'"') => out.extend_from_slice(b"&quot;"),
-            (Format::Html, b'\'') => out.extend_from_slice(b"&#39;"),
             (Format::Json | Format::Problem, b'"' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
+            (Format::Html, byte) => match escape::html(byte) {
+                Some(safe) => out.extend_from_slice(safe.as_bytes()),
+                None => out.push(byte),
+            },
             (_, byte) => out.push(byte),
         }
     }

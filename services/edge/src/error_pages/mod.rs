@@ -70,9 +70,6 @@ fn render(told: &Told<'_>, errors: &Errors, headers: &HeaderMap) -> Response<Bod
     } else if matches!(told.status.as_u16(), 429 | 503) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
-    if told.status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
     response
 }
 

@@ -1,7 +1,7 @@
 //! What the application is told of the client, and what the client may not tell it.
 
-use super::X_REQUEST_ID;
 use super::identity::{Identity, acceptable_id, acceptable_traceparent};
+use super::{X_REQUEST_ID, line};
 use crate::config::Config;
 use crate::connection::{ConnInfo, address_value};
 use crate::upgrade::OnUpgrade;
@@ -113,80 +113,130 @@ fn fate(name: &str) -> Fate {
     }
 }
 
-/// First takes away what the client may not say, then says what we know: a name listed in `Connection` cannot reach
-/// what is set here.
-pub fn prepare(parts: &mut Parts, config: &Config, conn: &ConnInfo, origin: &Origin, started: SystemTime) {
+/// What we tell the application of a request, beside what its client may say: as fields of a map ([`Self::insert`]) or as text
+/// ([`Self::write`]). To fill a map costs several times as much as to write lines.
+pub struct Told<'a> {
+    config: &'a Config,
+    conn: &'a ConnInfo,
+    origin: &'a Origin,
+    started: SystemTime,
+    /// `X-Forwarded-For` where trusted proxies have begun it.
+    chain: Option<Vec<u8>>,
+}
+
+/// Takes away what the client may not say: a name listed in `Connection` cannot reach what we say behind it, and of the names
+/// that we say ourselves only those are left that a trusted proxy may have said in our place.
+pub fn prepare<'a>(
+    parts: &mut Parts,
+    config: &'a Config,
+    conn: &'a ConnInfo,
+    origin: &'a Origin,
+    started: SystemTime,
+) -> Told<'a> {
     let headers = &mut parts.headers;
-    drop_listed(headers);
-    let goes = |name: &HeaderName| match fate(name.as_str()) {
-        Fate::Keep => (*name == config.proxies.real_ip.field() && !origin.trusted) || config.reserved.contains(name),
-        Fate::Drop => true,
-        Fate::Believe => !origin.trusted,
+    let (mut connection, mut upgrade) = (false, false);
+    let mut goes = |name: &&HeaderName| match **name {
+        header::CONNECTION => {
+            connection = true;
+            false
+        }
+        header::UPGRADE => {
+            upgrade = true;
+            false
+        }
+        _ => match fate(name.as_str()) {
+            Fate::Keep => {
+                (**name == config.proxies.real_ip.field() && !origin.trusted) || config.reserved.contains(*name)
+            }
+            Fate::Drop => true,
+            Fate::Believe => !origin.trusted,
+        },
     };
-    let mut gone: Vec<HeaderName> = Vec::new();
-    gone.extend(headers.keys().filter(|name| goes(name)).cloned());
+    let gone: Vec<HeaderName> = headers.keys().filter(&mut goes).cloned().collect();
+    if connection {
+        drop_listed(headers);
+    }
     for name in gone {
         headers.remove(name);
     }
     // Only a protocol that offers the hand-over may be asked for it.
-    if parts.extensions.get::<OnUpgrade>().is_none() {
+    if upgrade && parts.extensions.get::<OnUpgrade>().is_none() {
         headers.remove(header::UPGRADE);
     }
-
     // HTTP/2 and absolute targets name the host in the target; the application knows only the field.
     if let Some(authority) = parts.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())
     {
         headers.insert(header::HOST, host);
     }
-    let forwarded = match headers.get_all(X_FORWARDED_FOR).iter().collect::<Vec<_>>().as_slice() {
-        [] => conn.address.clone(),
-        lists => {
-            let mut all = Vec::new();
-            for list in lists {
-                all.extend_from_slice(list.as_bytes());
-                all.extend_from_slice(b", ");
-            }
-            all.extend_from_slice(conn.address.as_bytes());
-            HeaderValue::try_from(all).unwrap_or_else(|_| conn.address.clone())
-        }
-    };
-    headers.insert(X_FORWARDED_FOR, forwarded);
-    headers.insert(X_REAL_IP, origin.client.clone());
-    let proto = HeaderValue::from_static(if conn.is_secure() { "https" } else { "http" });
-    or_believed(headers, X_FORWARDED_PROTO, || proto);
-    if let Some(host) = headers.get(header::HOST).cloned() {
-        or_believed(headers, X_FORWARDED_HOST, || host);
+    let chain = if origin.trusted { continued(headers, conn, origin) } else { None };
+    Told { config, conn, origin, started, chain }
+}
+
+/// Takes out of a trusted proxy's headers what we say anew; gives the chain of addresses that it has begun, with its own behind it.
+fn continued(headers: &mut HeaderMap, conn: &ConnInfo, origin: &Origin) -> Option<Vec<u8>> {
+    let mut chain = Vec::new();
+    for list in headers.get_all(X_FORWARDED_FOR) {
+        chain.extend_from_slice(list.as_bytes());
+        chain.extend_from_slice(b", ");
     }
-    or_believed(headers, X_FORWARDED_PORT, || {
-        let public = if conn.is_secure() { config.listen.public_https_port } else { config.listen.public_http_port };
-        HeaderValue::from(public.unwrap_or(conn.local.port()))
-    });
-    headers.insert(X_REQUEST_ID, origin.identity.id.clone());
+    let begun = !chain.is_empty();
+    chain.extend_from_slice(conn.address.as_bytes());
     // The state of a trace that is not continued means nothing.
     if headers.get(TRACEPARENT) != Some(&origin.identity.traceparent) {
         headers.remove(TRACESTATE);
     }
-    headers.insert(TRACEPARENT, origin.identity.traceparent.clone());
-    let microseconds = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
-    let mut start = Vec::with_capacity(24);
-    start.extend_from_slice(b"t=");
-    start.extend_from_slice(itoa::Buffer::new().format(microseconds).as_bytes());
-    if let Ok(start) = HeaderValue::from_maybe_shared(bytes::Bytes::from(start)) {
-        or_believed(headers, X_REQUEST_START, || start);
+    for name in [X_FORWARDED_FOR, X_REAL_IP, X_REQUEST_ID, TRACEPARENT] {
+        headers.remove(name);
     }
+    begun.then_some(chain)
 }
 
-/// Set, unless a trusted proxy has said it (else it was taken away before).
-fn or_believed(headers: &mut HeaderMap, name: HeaderName, value: impl FnOnce() -> HeaderValue) {
-    headers.entry(name).or_insert_with(value);
+impl Told<'_> {
+    fn each(&self, headers: &HeaderMap, mut say: impl FnMut(HeaderName, &[u8])) {
+        let Self { config, conn, origin, .. } = self;
+        // From nobody else is such a field left.
+        let believed = |name: &HeaderName| origin.trusted && headers.contains_key(name);
+        say(X_FORWARDED_FOR, self.chain.as_deref().unwrap_or(conn.address.as_bytes()));
+        say(X_REAL_IP, origin.client.as_bytes());
+        if !believed(&X_FORWARDED_PROTO) {
+            say(X_FORWARDED_PROTO, conn.scheme().as_bytes());
+        }
+        let host = headers.iter().find(|(name, _)| **name == header::HOST);
+        if let Some((_, host)) = host.filter(|_| !believed(&X_FORWARDED_HOST)) {
+            say(X_FORWARDED_HOST, host.as_bytes());
+        }
+        if !believed(&X_FORWARDED_PORT) {
+            let listen = &config.listen;
+            let public = if conn.is_secure() { listen.public_https_port } else { listen.public_http_port };
+            say(X_FORWARDED_PORT, itoa::Buffer::new().format(public.unwrap_or(conn.local.port())).as_bytes());
+        }
+        say(X_REQUEST_ID, origin.identity.id.as_bytes());
+        say(TRACEPARENT, origin.identity.traceparent.as_bytes());
+        if !believed(&X_REQUEST_START) {
+            let microseconds = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
+            let mut start = Vec::with_capacity(24);
+            start.extend_from_slice(b"t=");
+            start.extend_from_slice(itoa::Buffer::new().format(microseconds).as_bytes());
+            say(X_REQUEST_START, &start);
+        }
+    }
+
+    /// Among the request's other fields.
+    pub fn insert(&self, headers: &mut HeaderMap) {
+        let mut told = Vec::with_capacity(8);
+        self.each(headers, |name, value| told.extend(HeaderValue::from_bytes(value).ok().map(|value| (name, value))));
+        headers.extend(told);
+    }
+
+    /// As lines, to stand behind the request's other fields.
+    pub fn write(&self, out: &mut Vec<u8>, headers: &HeaderMap) {
+        self.each(headers, |name, value| line(out, &name, value));
+    }
 }
 
 /// The fields that `Connection` names, and it itself. `Upgrade` has its own rule.
 fn drop_listed(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::CONNECTION) {
-        return;
-    }
     let mut listed: Vec<HeaderName> = Vec::new();
     for value in headers.get_all(header::CONNECTION) {
         for token in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {

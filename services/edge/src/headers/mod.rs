@@ -2,12 +2,13 @@
 //! and those that the configuration changes ([`change`]).
 
 pub mod change;
+pub mod cookie;
 pub mod csp;
 pub mod forward;
 pub mod identity;
 
 use crate::config::Options;
-use http::header::HeaderName;
+use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -21,8 +22,35 @@ pub fn finish(headers: &mut HeaderMap, id: &HeaderValue, public: bool, options: 
     headers.insert(X_REQUEST_ID, id.clone());
 }
 
+/// Whether an answer already says something of what [`finish`] says.
+pub fn says_some(headers: &HeaderMap, options: &Options) -> bool {
+    let security = &options.headers.security;
+    headers.keys().any(|name| {
+        *name == X_REQUEST_ID
+            || *name == header::STRICT_TRANSPORT_SECURITY
+            || security.iter().any(|(ours, _)| ours == name)
+    })
+}
+
+/// What [`finish`] says, as lines to stand behind an answer's fields, of which none may [say the same](says_some).
+pub fn write(out: &mut Vec<u8>, id: &HeaderValue, public: bool, options: &Options) {
+    options.headers.each(public, &mut |name, value| line(out, name, value.as_bytes()));
+    line(out, &X_REQUEST_ID, id.as_bytes());
+}
+
+/// A field as a line of HTTP/1. `value` comes from a header's value, or is one of ours: it has no byte that may not be written.
+#[inline]
+pub fn line(out: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    let name = name.as_str().as_bytes();
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// Words between worker and edge never reach a client. (Hop-by-hop fields were taken where the answer was read.)
-fn strip_answer(headers: &mut HeaderMap) {
+pub fn strip_answer(headers: &mut HeaderMap) {
     let inner = |name: &&HeaderName| {
         let name = name.as_str();
         name.starts_with("x-accel-") || name.starts_with("x-monodon-")

@@ -19,7 +19,19 @@ fn forwarded(peer: &str, fields: &[(&'static str, &str)]) -> Parts {
     }
     let (mut parts, ()) = request.body(()).unwrap().into_parts();
     let origin = forward::origin(&config, &conn, &parts.headers);
-    forward::prepare(&mut parts, &config, &conn, &origin, SystemTime::now());
+    let told = forward::prepare(&mut parts, &config, &conn, &origin, SystemTime::now());
+    let mut lines = Vec::new();
+    told.write(&mut lines, &parts.headers);
+    let before = parts.headers.clone();
+    told.insert(&mut parts.headers);
+    // What is written is what is inserted, and no name stands in both places.
+    let written: Vec<(&str, &str)> =
+        std::str::from_utf8(&lines).unwrap().lines().map(|line| line.split_once(": ").unwrap()).collect();
+    for (name, value) in &written {
+        assert_eq!(parts.headers.get_all(*name).iter().collect::<Vec<_>>(), [value], "{name}");
+        assert!(!before.contains_key(*name), "{name}");
+    }
+    assert_eq!(parts.headers.len(), before.len() + written.len());
     parts
 }
 
@@ -124,4 +136,24 @@ fn the_applications_own_headers_win() {
     assert!(!headers.contains_key("x-monodon-process") && !headers.contains_key("x-accel-buffering"));
     finish(&mut headers, &id, true, &Options::default());
     assert_eq!(headers["strict-transport-security"], "max-age=31536000");
+}
+
+#[test]
+fn what_is_written_behind_an_answer_is_what_would_be_among_its_fields() {
+    let (id, options) = (HeaderValue::from_static("id"), Options::default());
+    for public in [false, true] {
+        let (mut fields, mut lines) = (HeaderMap::new(), Vec::new());
+        finish(&mut fields, &id, public, &options);
+        write(&mut lines, &id, public, &options);
+        let written: Vec<(&str, &str)> =
+            std::str::from_utf8(&lines).unwrap().lines().map(|line| line.split_once(": ").unwrap()).collect();
+        assert_eq!(written.len(), fields.len());
+        for (name, value) in written {
+            assert_eq!(fields[name], value);
+            let own = [(name.parse().unwrap(), HeaderValue::from_static("own"))].into_iter().collect();
+            assert!(says_some(&own, &options), "{name}: the application's own would stand beside ours");
+        }
+    }
+    let other = [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))].into_iter().collect();
+    assert!(!says_some(&other, &options));
 }

@@ -49,7 +49,7 @@ pub fn handshake(snapshot: &Snapshot, peer: IpAddr) -> Result<Guard, TooMany> {
         let table: &Table = &snapshot.limits.clients.handshake_rate;
         // A second's worth at least, and what a browser opens at once.
         let second = u32::try_from(1_000_000_000 / interval.as_nanos().max(1)).unwrap_or(u32::MAX);
-        let rate = Rate { interval, burst: second.clamp(20, 1_000_000) };
+        let rate = Rate::nodelay(interval, second.clamp(20, 1_000_000));
         if !table.ask(snapshot.limits.client_key(peer), rate, Instant::now()).allowed {
             return Err(TooMany);
         }

@@ -1,21 +1,27 @@
 //! How much one client, or one key, may ask for: zones of `[limits]`, requests and connections at a time.
 //!
 //! [`table`] keeps rates, [`counts`] numbers at a time; both are shared by all threads without a lock. [`requests`] asks them for a request,
-//! [`connections`] for a connection. What has been counted outlives a reload that leaves its limit as it is.
+//! [`connections`] for a connection; [`delay`] has those wait that come before their turn. What has been counted outlives a reload that leaves its limit as it is.
 
 pub mod connections;
+mod counted;
 mod counts;
+mod delay;
 pub mod refuse;
 mod render;
 mod requests;
 mod table;
 
+pub use counted::Counted;
+pub use delay::wait;
 pub use render::render;
-pub use requests::{Held, Quota, admit, keep, release, tell};
+pub use requests::{Held, Quota, Verdict, admit, keep, release, tell};
 
 use crate::config::limits::Zone as Rule;
+use crate::config::options::limits::Limits as Options;
 use crate::config::{Cidr, Config};
 use crate::gateway;
+use crate::service::trace::Trace;
 use counts::Counts;
 use http::HeaderValue;
 use std::hash::{BuildHasher, RandomState};
@@ -46,6 +52,9 @@ struct Zone {
     refused: AtomicU64,
     /// Would have been, but for `dry_run`.
     spared: AtomicU64,
+    delayed: AtomicU64,
+    /// Now.
+    waiting: AtomicU64,
 }
 
 /// What is counted by address whether a zone says so or not. Those that are off have no room.
@@ -88,6 +97,12 @@ impl Limits {
         self.exempt.iter().any(|network| network.contains(address)) || gateway::is_one(address)
     }
 
+    /// The names of these zones.
+    fn names(&self, places: &[usize]) -> String {
+        let names = places.iter().filter_map(|place| self.zones.get(*place)).map(|zone| zone.rule.name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    }
+
     /// What a client is counted by.
     fn client(&self, address: IpAddr) -> IpAddr {
         match address {
@@ -102,6 +117,16 @@ impl Limits {
 
     fn client_key(&self, address: IpAddr) -> u64 {
         HASHER.hash_one(self.client(address))
+    }
+}
+
+/// What a request is counted by, for `monodon-edge explain`.
+pub fn explain(limits: &Limits, options: &Options, trace: &Trace) {
+    if options.requests_per_client > 0 {
+        trace.filter("requests_per_client", format!("counts it; {} at a time may pass", options.requests_per_client));
+    }
+    if !options.zones.is_empty() {
+        trace.filter("limit", format!("counts it by {}", limits.names(&options.zones)));
     }
 }
 
@@ -120,6 +145,8 @@ impl Zone {
             policy,
             refused: AtomicU64::new(0),
             spared: AtomicU64::new(0),
+            delayed: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
         }
     }
 }
@@ -164,7 +191,7 @@ mod tests {
     fn what_is_unchanged_is_kept() {
         let zone = |name: &str, burst| Rule {
             name: name.into(),
-            rate: Some(crate::config::limits::Rate { interval: std::time::Duration::from_secs(1), burst }),
+            rate: Some(crate::config::limits::Rate::nodelay(std::time::Duration::from_secs(1), burst)),
             at_a_time: 0,
             key: vec![crate::config::limits::Key::Client],
             keys: 64,

@@ -19,6 +19,17 @@ pub fn render(limits: &Limits, out: &mut String) {
         refused.sample(&[("limit", name), ("dry_run", "true")], zone.spared.load(Relaxed));
     }
     drop(refused);
+    let mut delayed =
+        Family::counter(out, "monodon_edge_limit_delayed_total", "Requests that had to wait for their turn.");
+    for (name, zone) in zones() {
+        delayed.sample(&[("limit", name)], zone.delayed.load(Relaxed));
+    }
+    drop(delayed);
+    let mut waiting = Family::gauge(out, "monodon_edge_limit_waiting", "Requests that wait for their turn now.");
+    for (name, zone) in zones() {
+        waiting.sample(&[("limit", name)], zone.waiting.load(Relaxed));
+    }
+    drop(waiting);
     let mut keys = Family::gauge(out, "monodon_edge_limit_keys", "Keys that a limit has something counted of.");
     for (name, zone) in zones() {
         keys.sample(&[("limit", name)], zone.table.as_ref().map_or(0, super::Table::live));

@@ -1,10 +1,12 @@
 //! Whether a request is within the limits that hold for it, and what its answer says of them.
 
 use super::counts::{Place, Taken};
+use super::delay::Turn;
 use super::table::Standing;
 use super::{HASHER, Limits, Zone};
 use crate::access_log::Record;
 use crate::config::limits::Key;
+use crate::headers::cookie;
 use crate::service::{Asked, Failure, Snapshot};
 use crate::template::Scope;
 use http::request::Parts;
@@ -31,21 +33,44 @@ pub struct Quota {
     retry: Option<Duration>,
 }
 
+impl Quota {
+    /// For a request that is refused and may come again after `retry`.
+    pub fn refused(retry: Duration) -> Self {
+        Self { zone: None, retry: Some(retry) }
+    }
+}
+
+/// What the rates said of a request; the worst of them, where several hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// No rate holds for it.
+    #[default]
+    Unasked,
+    Passed,
+    DelayedDryRun,
+    RejectedDryRun,
+    Delayed,
+    Rejected,
+}
+
 /// What has been found out of a request.
 #[derive(Default)]
 struct Outcome {
     held: Vec<Held>,
     least: Option<(usize, Standing)>,
     refused: Option<(Failure, Duration)>,
+    /// The longest.
+    turn: Option<Turn>,
+    verdict: Verdict,
 }
 
-/// Counts the request wherever it counts; `Err` where that is too much.
-pub fn admit(asked: &Asked<'_>, parts: &Parts, record: &mut Record) -> Result<(), Failure> {
+/// Counts the request wherever it counts; `Err` where that is too much. One that has a turn is to wait for it.
+pub fn admit(asked: &Asked<'_>, parts: &Parts, record: &mut Record) -> Result<Option<Turn>, Failure> {
     if record.options().limits.is_off() {
-        return Ok(());
+        return Ok(None);
     }
     // A request that was sent on within the site is one request still: what has counted it does not do so again.
-    let (mut before, mut counted) = (std::mem::take(&mut record.held), record.counted);
+    let (mut before, mut counted) = (std::mem::take(&mut record.held), std::mem::take(&mut record.counted));
     let options = &record.options().limits;
     let limits = &asked.view.snapshot.limits;
     let mut outcome = Outcome::default();
@@ -65,19 +90,19 @@ pub fn admit(asked: &Asked<'_>, parts: &Parts, record: &mut Record) -> Result<()
         if outcome.refused.is_some() {
             break;
         }
-        let bit = u32::try_from(place).ok().and_then(|place| 1u64.checked_shl(place)).unwrap_or(0);
-        if counted & bit == 0
+        if !counted.contains(place)
             && let Some(zone) = limits.zones.get(place)
             && !(exempt && zone.rule.by_client())
             && let Some(key) = zone.key(limits, asked, parts)
         {
-            counted |= bit;
+            counted.insert(place);
             outcome.ask(zone, place, key, record.begun);
         }
     }
     let told = options.headers;
-    let Outcome { mut held, least, refused } = outcome;
+    let Outcome { mut held, least, refused, turn, verdict } = outcome;
     record.counted = counted;
+    record.verdict = record.verdict.max(verdict);
     if refused.is_some() || (told && least.is_some()) {
         record.quota = Some(Box::new(Quota { zone: least, retry: refused.map(|(_, retry)| retry) }));
     }
@@ -88,7 +113,7 @@ pub fn admit(asked: &Asked<'_>, parts: &Parts, record: &mut Record) -> Result<()
     }
     held.append(&mut before);
     record.held = held;
-    Ok(())
+    Ok(turn)
 }
 
 impl Outcome {
@@ -113,8 +138,12 @@ impl Outcome {
         if !standing.allowed {
             refused.fetch_add(1, Relaxed);
         }
+        self.verdict = self.verdict.max(Verdict::of(&standing, zone.rule.dry_run));
         if zone.rule.dry_run {
             return;
+        }
+        if !standing.wait.is_zero() && self.turn.is_none_or(|turn| turn.wait < standing.wait) {
+            self.turn = Some(Turn { zone: place, wait: standing.wait });
         }
         if !standing.allowed {
             self.refused = Some((Failure::RATE, standing.retry));
@@ -122,6 +151,30 @@ impl Outcome {
         if !standing.allowed || self.least.is_none_or(|(_, least)| standing.remaining < least.remaining) {
             self.least = Some((place, standing));
         }
+    }
+}
+
+impl Verdict {
+    fn of(standing: &Standing, dry_run: bool) -> Self {
+        match (standing.allowed, standing.wait.is_zero(), dry_run) {
+            (true, true, _) => Self::Passed,
+            (true, false, false) => Self::Delayed,
+            (true, false, true) => Self::DelayedDryRun,
+            (false, _, false) => Self::Rejected,
+            (false, _, true) => Self::RejectedDryRun,
+        }
+    }
+
+    /// nginx's words.
+    pub fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Unasked => return None,
+            Self::Passed => "PASSED",
+            Self::Delayed => "DELAYED",
+            Self::Rejected => "REJECTED",
+            Self::DelayedDryRun => "DELAYED_DRY_RUN",
+            Self::RejectedDryRun => "REJECTED_DRY_RUN",
+        })
     }
 }
 
@@ -136,7 +189,7 @@ impl Zone {
             match part {
                 Key::Client => limits.client(asked.origin.client_ip).hash(&mut hasher),
                 Key::Header(name) => parts.headers.get(name)?.as_bytes().hash(&mut hasher),
-                Key::Cookie(name) => cookie(&parts.headers, name)?.hash(&mut hasher),
+                Key::Cookie(name) => cookie::of(&parts.headers, name)?.hash(&mut hasher),
                 Key::Template(template) => template
                     .fill(&Scope {
                         host: asked.host,
@@ -151,12 +204,6 @@ impl Zone {
         }
         Some(hasher.finish())
     }
-}
-
-/// The first cookie of that name.
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
-    let pairs = headers.get_all(header::COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 /// What a request is counted by that has become a tunnel.
@@ -218,17 +265,6 @@ fn whole_seconds(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cookies_are_found_by_their_whole_name() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::COOKIE, HeaderValue::from_static("xsid=1; sid=2;sid=3"));
-        headers.append(header::COOKIE, HeaderValue::from_static("b=;c"));
-        assert_eq!(cookie(&headers, "sid"), Some(&b"2"[..]));
-        assert_eq!(cookie(&headers, "b"), Some(&b""[..]));
-        assert_eq!(cookie(&headers, "c"), None);
-        assert_eq!(cookie(&headers, "id"), None);
-    }
 
     #[test]
     fn seconds_are_rounded_up() {

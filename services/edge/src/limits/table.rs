@@ -30,6 +30,8 @@ pub struct Table {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
     pub allowed: bool,
+    /// Until this one has its turn: what runs ahead of the rate by more than may do so at once.
+    pub wait: Duration,
     /// Further requests that would pass now.
     pub remaining: u32,
     /// Until it stands as if it had never come.
@@ -49,10 +51,12 @@ impl Table {
         let now = nanos(now.saturating_duration_since(self.begun));
         let interval = nanos(rate.interval).max(1);
         let ahead = interval.saturating_mul(u64::from(rate.burst));
+        let at_once = interval.saturating_mul(u64::from(rate.at_once));
         let key = key.max(1);
         let Some(time) = self.place(key, now) else {
             // No sets: cannot be.
-            return Standing { allowed: true, remaining: 0, reset: Duration::ZERO, retry: Duration::ZERO };
+            let none = Duration::ZERO;
+            return Standing { allowed: true, wait: none, remaining: 0, reset: none, retry: none };
         };
         let mut known = time.load(Relaxed);
         loop {
@@ -60,14 +64,16 @@ impl Table {
             let lead = from - now;
             if lead > ahead {
                 let (reset, retry) = (Duration::from_nanos(lead), Duration::from_nanos(lead - ahead));
-                return Standing { allowed: false, remaining: 0, reset, retry };
+                return Standing { allowed: false, wait: Duration::ZERO, remaining: 0, reset, retry };
             }
             match time.compare_exchange_weak(known, from.saturating_add(interval), Relaxed, Relaxed) {
                 Ok(_) => {
+                    let wait = Duration::from_nanos(lead.saturating_sub(at_once));
                     let lead = lead.saturating_add(interval);
                     let left = ahead.saturating_add(interval).saturating_sub(lead) / interval;
                     return Standing {
                         allowed: true,
+                        wait,
                         remaining: u32::try_from(left).unwrap_or(u32::MAX),
                         reset: Duration::from_nanos(lead),
                         retry: Duration::from_nanos(lead.saturating_sub(ahead)),
@@ -126,7 +132,7 @@ mod tests {
     use super::*;
     use std::hash::{BuildHasher, RandomState};
 
-    const TEN: Rate = Rate { interval: Duration::from_millis(100), burst: 4 };
+    const TEN: Rate = Rate::nodelay(Duration::from_millis(100), 4);
 
     #[test]
     fn a_burst_then_the_rate() {
@@ -150,11 +156,26 @@ mod tests {
         assert!((99..=100).contains(&passed), "{passed}");
     }
 
+    /// nginx's `burst=4 delay=2`, and `burst=4` alone.
+    #[test]
+    fn those_beyond_what_may_come_at_once_wait_their_turn() {
+        let ms = Duration::from_millis;
+        for (at_once, waits) in [(2, [0, 0, 0, 100, 200]), (0, [0, 100, 200, 300, 400]), (9, [0; 5])] {
+            let table = Table::new(100);
+            let (rate, now) = (Rate { at_once, ..TEN }, Instant::now());
+            for wait in waits {
+                let standing = table.ask(7, rate, now);
+                assert_eq!((standing.allowed, standing.wait), (true, ms(wait)), "{at_once}");
+            }
+            assert!(!table.ask(7, rate, now).allowed, "beyond the burst nothing waits");
+        }
+    }
+
     #[test]
     fn the_table_is_bounded_and_forgets_the_silent() {
         let table = Table::new(64);
         let hasher = RandomState::new();
-        let slow = Rate { interval: Duration::from_secs(60), burst: 0 };
+        let slow = Rate::nodelay(Duration::from_secs(60), 0);
         let now = Instant::now();
         for key in 0..10_000u32 {
             assert!(table.ask(hasher.hash_one(key), slow, now).allowed);
@@ -171,7 +192,7 @@ mod tests {
     fn threads_do_not_pass_more_than_the_rate() {
         let table = Table::new(1000);
         let now = Instant::now();
-        let rate = Rate { interval: Duration::from_secs(1), burst: 999 };
+        let rate = Rate::nodelay(Duration::from_secs(1), 999);
         let passed: usize = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
                 .map(|_| scope.spawn(|| (0..1000).filter(|_| table.ask(42, rate, now).allowed).count()))

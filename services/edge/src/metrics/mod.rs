@@ -197,6 +197,7 @@ reasons! {
     Method "method",
     QueueFull "queue_full",
     QueueTimeout "queue_timeout",
+    UpstreamDrained "upstream_drained",
     UpstreamConnect "upstream_connect",
     UpstreamReset "upstream_reset",
     UpstreamTimeout "upstream_timeout",

@@ -4,8 +4,10 @@
 
 use super::reload::Cause;
 use crate::admin::State;
+use crate::config::options::errors;
 use crate::config::{effective, load};
 use crate::control::Request;
+use monodon_settings::Values;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -79,8 +81,16 @@ pub async fn watch(state: Arc<State>, requests: mpsc::Sender<Request>) {
 
 fn files(state: &State) -> Vec<PathBuf> {
     let values = state.values.load();
-    let mut files = values.named_files(&|setting| !WRITTEN.contains(&setting.key));
+    let mut files = named_by(&values);
     files.push(values.file().unwrap_or(Path::new(load::DEFAULT_FILE)).to_owned());
+    // What was refused for a file that is not there, or not right, may be good when that has changed.
+    files.extend(state.reloads.refused_values.load().iter().flat_map(|values| named_by(values)));
+    files
+}
+
+fn named_by(values: &Values) -> Vec<PathBuf> {
+    let mut files = values.named_files(&|setting| !WRITTEN.contains(&setting.key));
+    files.extend(errors::files(values));
     files
 }
 

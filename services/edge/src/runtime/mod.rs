@@ -28,7 +28,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 
@@ -112,13 +112,14 @@ fn start(loaded: Loaded, args: Vec<OsString>) -> Result<(), String> {
             (snapshots.clone(), certificates.clone(), Log::new(lines.clone()), drain.clone());
         let (state, total) = (state.clone(), total.clone());
         let data = move || {
-            let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(8).build();
+            // A runtime whose tasks are all this thread's: a `LocalSet` on one would be a second queue and a second round of polling.
+            let runtime =
+                Builder::new_current_thread().enable_all().max_blocking_threads(8).build_local(LocalOptions::default());
             let runtime = match runtime {
                 Ok(runtime) => runtime,
                 Err(error) => return tracing::error!(%error, "a data thread has no runtime"),
             };
-            let local = tokio::task::LocalSet::new();
-            local.block_on(&runtime, async move {
+            runtime.block_on(async move {
                 let snapshot = snapshots.borrow().clone();
                 let thread = Thread::new(index, snapshot, certificates, shard, log, drain);
                 data_thread(thread, doors, snapshots, &state, &total).await;

@@ -8,6 +8,7 @@ use crate::snapshot::Snapshot;
 use crate::{drain::Drain, upstream, watched};
 use arc_swap::ArcSwapOption;
 use monodon_admin::text::Family;
+use monodon_settings::Values;
 use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
@@ -47,6 +48,8 @@ pub struct Reloads {
     pub hash: AtomicU64,
     /// What was wrong with the last, if it was refused.
     pub problems: ArcSwapOption<String>,
+    /// What it wanted, as far as that could be read.
+    pub refused_values: ArcSwapOption<Values>,
 }
 
 impl Reloads {
@@ -59,6 +62,7 @@ impl Reloads {
             refused: AtomicU64::new(0),
             hash: AtomicU64::new(hash),
             problems: ArcSwapOption::empty(),
+            refused_values: ArcSwapOption::empty(),
         }
     }
 
@@ -117,11 +121,17 @@ impl Reloader<'_> {
     }
 
     fn take(&mut self) -> Result<u64, String> {
-        let loaded = load::serving(&self.args, std::env::vars_os()).map_err(|problems| problems.to_string())?;
+        let (loaded, problems) =
+            load::examine(&self.args, std::env::vars_os()).map_err(|problems| problems.to_string())?;
+        if !problems.is_empty() {
+            self.state.reloads.refused_values.store(Some(Arc::new(loaded.values)));
+            return Err(problems.to_string());
+        }
         let old = self.state.snapshot.load_full();
         stays(&old.config, &loaded.config)?;
         let bound = self.listeners.bind(&loaded.config.listen)?;
         // From here on nothing can fail.
+        self.state.reloads.refused_values.store(None);
         let hash = crate::config::effective::hash(&loaded.values);
         let snapshot = Arc::new(Snapshot::build(loaded.config, old.spool.clone(), Some(&old)));
         self.state.snapshot.store(snapshot.clone());
@@ -156,30 +166,32 @@ fn stays(then: &Config, now: &Config) -> Result<(), String> {
 /// The upstreams' control tasks, and the one that looks at watched files.
 #[derive(Default)]
 pub struct Managers {
-    upstreams: Vec<(usize, JoinHandle<()>)>,
+    upstreams: Vec<(Arc<upstream::Shared>, JoinHandle<()>)>,
     files: Option<JoinHandle<()>>,
 }
 
 impl Managers {
-    /// Those of upstreams that a reload replaced end.
+    /// Those of upstreams that a reload replaced end, for there is another; of one that is configured no more, when no request
+    /// has it any longer.
     pub fn run(&mut self, snapshot: &Snapshot, drain: &Drain) {
         let files = tokio::spawn(watched::Files::of(&snapshot.config).watch());
         if let Some(former) = self.files.replace(files) {
             former.abort();
         }
         let wanted: Vec<_> = snapshot.upstreams.iter().chain(&snapshot.status).cloned().collect();
-        let key = |shared: &Arc<upstream::Shared>| Arc::as_ptr(shared) as usize;
-        self.upstreams.retain(|(id, task)| {
-            let stays = wanted.iter().any(|shared| key(shared) == *id);
+        self.upstreams.retain(|(shared, task)| {
+            let stays = wanted.iter().any(|one| Arc::ptr_eq(one, shared));
             if !stays {
                 task.abort();
+                if !wanted.iter().any(|one| one.is_one_with(shared)) {
+                    tokio::spawn(shared.clone().manage_the_rest(drain.clone()));
+                }
             }
             stays
         });
         for shared in wanted {
-            let id = key(&shared);
-            if !self.upstreams.iter().any(|(known, _)| *known == id) {
-                self.upstreams.push((id, tokio::spawn(shared.manage(drain.clone()))));
+            if !self.upstreams.iter().any(|(known, _)| Arc::ptr_eq(known, &shared)) {
+                self.upstreams.push((shared.clone(), tokio::spawn(shared.manage(drain.clone()))));
             }
         }
     }

@@ -66,8 +66,8 @@ pub fn target(asked: &Asked<'_>, accel: &Accel) -> Option<String> {
     });
     let (tree, name) = trees.find_map(|tree| Some((tree, file.strip_prefix(&tree.dir).ok()?.to_str()?)))?;
     let mut target = String::with_capacity(tree.prefix.len() + name.len());
-    crate::template::encode(&tree.prefix, &mut target);
-    crate::template::encode(name, &mut target);
+    crate::escape::path(&tree.prefix, &mut target);
+    crate::escape::path(name, &mut target);
     Some(target)
 }
 

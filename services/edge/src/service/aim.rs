@@ -5,13 +5,14 @@ use super::{Failure, to_upstream};
 use crate::access_log::Record;
 use crate::body::Body;
 use crate::config::Target;
-use crate::template::{self, Scope, Template};
+use crate::template::{Scope, Template};
 use crate::upstream::Upstream;
-use crate::{path, router};
+use crate::{escape, path, router};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Response, Uri};
 use regex::Captures;
+use std::borrow::Cow;
 
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
@@ -60,6 +61,24 @@ pub fn aim(
     Ok(prefix)
 }
 
+/// The path that everything is decided by, and the target that means just that to whoever is asked, where it is another
+/// than this one: what is sent on are the client's own bytes, but dot segments take back what stands before them.
+pub fn decided(uri: &Uri) -> Result<(String, Option<Uri>), Failure> {
+    let normal = path::normalise(uri.path()).map_err(|_| Failure::PATH)?;
+    if matches!(normal, Cow::Borrowed(_)) || !path::has_dot_segments(uri.path()) {
+        return Ok((normal.into_owned(), None));
+    }
+    let path = normal.into_owned();
+    let mut target = String::with_capacity(path.len());
+    escape::path(&path, &mut target);
+    if let Some(query) = uri.query() {
+        target.push('?');
+        target.push_str(query);
+    }
+    let plain = elsewhere(uri, &target).ok_or(Failure::PATH)?;
+    Ok((path, Some(plain)))
+}
+
 /// Another path and query of the same host: in HTTP/2 it stands here, and nowhere else.
 pub fn elsewhere(uri: &Uri, target: &str) -> Option<Uri> {
     let target: PathAndQuery = target.parse().ok()?;
@@ -80,7 +99,7 @@ fn without(prefix: &str, path: &str, uri: &Uri) -> String {
     let own = own.filter(|own| path::normalise(own).is_ok_and(|normal| normal == rest));
     let mut text = own.unwrap_or_else(|| {
         let mut text = String::with_capacity(rest.len());
-        template::encode(&rest, &mut text);
+        escape::path(&rest, &mut text);
         text
     });
     if let Some(query) = uri.query() {

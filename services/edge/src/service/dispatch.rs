@@ -1,16 +1,16 @@
-//! From a site's request to what answers it: challenge, redirects, status page, route, folder, upstream.
+//! From a site's request to what answers it: status page, route, folder, upstream; and whether it may.
 
 use super::accel::{self, Pointed};
-use super::aim::{aim, elsewhere, fill, send_below};
-use super::{Failure, View, csp_report, files, filters, status_page, to_upstream, trace};
+use super::aim::{aim, decided, elsewhere, fill, send_below};
+use super::place::{Place, place};
+use super::{Failure, View, allow, canonical, csp_report, files, filters, status_page, to_upstream};
 use crate::access_log::Record;
 use crate::body::Body;
-use crate::config::{Action, Route, Site, StatusPage};
+use crate::config::{Action, Site};
 use crate::connection::ConnInfo;
 use crate::headers::forward::Origin;
-use crate::router;
-use crate::upstream::{Accel, Upstream};
-use crate::{access, path, redirect};
+use crate::upstream::Accel;
+use crate::{access, redirect};
 use http::request::Parts;
 use http::{HeaderMap, Method, Response, header};
 use regex::Captures;
@@ -33,81 +33,17 @@ pub struct Asked<'a> {
     pub path: &'a str,
 }
 
-impl Asked<'_> {
-    /// It has a password of its own.
-    pub fn is_status_page(&self) -> bool {
-        let page = self.view.snapshot.config.status_page.as_ref();
-        page.is_some_and(|page| status_page::matches(page, self.path).is_some())
-    }
-}
-
 /// What a route made of a request.
 pub enum Step {
     Answer(Response<Body>),
+    /// Whoever was asked who it is has said no, in his own words.
+    Refused(Response<Body>),
     /// Another path of the site has the answer; the request's body is still there.
     Again(String, Body),
 }
 
 /// What the application said of the file that it pointed to.
 pub type Said<'a> = Option<&'a HeaderMap>;
-
-/// What answers a request.
-enum Place<'a> {
-    /// What browsers say of violated policies.
-    CspReports,
-    StatusPage {
-        page: &'a StatusPage,
-        upstream: &'a Rc<Upstream>,
-        rest: &'a str,
-    },
-    Route {
-        place: usize,
-        route: &'a Route,
-        captures: Option<Captures<'a>>,
-    },
-    Folder {
-        index: usize,
-        name: &'a str,
-    },
-    Upstream(&'a Rc<Upstream>),
-    Nothing,
-}
-
-impl Place<'_> {
-    fn told(&self) -> trace::Place {
-        match self {
-            Self::CspReports => trace::Place::CspReports,
-            Self::StatusPage { .. } => trace::Place::StatusPage,
-            Self::Route { place, .. } => trace::Place::Route(*place),
-            Self::Folder { index, name } => trace::Place::Folder(*index, (*name).to_owned()),
-            Self::Upstream(_) => trace::Place::Upstream,
-            Self::Nothing => trace::Place::Nothing,
-        }
-    }
-}
-
-/// The status page, the first route that takes the request, else the folders and the upstream of the flat settings.
-fn place<'a>(asked: &'a Asked<'_>, parts: &Parts) -> Place<'a> {
-    let Asked { view, path, .. } = asked;
-    if view.snapshot.config.headers.csp_report_path.as_deref() == Some(*path) {
-        return Place::CspReports;
-    }
-    if let (Some(page), Some(upstream)) = (&view.snapshot.config.status_page, &view.status)
-        && let Some(rest) = status_page::matches(page, path)
-    {
-        return Place::StatusPage { page, upstream, rest };
-    }
-    if let Some((place, route, captures)) = router::route(asked.site, path, &parts.method, &parts.headers) {
-        return Place::Route { place, route, captures };
-    }
-    if let Some((index, name)) = view.files.find(path) {
-        return Place::Folder { index, name };
-    }
-    match view.upstreams.first().filter(|upstream| upstream.has_addresses()) {
-        Some(upstream) => Place::Upstream(upstream),
-        None => Place::Nothing,
-    }
-}
 
 /// Finds what answers, asks the filters whether it may, has it answer, and gives the filters the answer. It may be
 /// sent on within the site: by `try_files`, or by the application's word.
@@ -129,36 +65,41 @@ pub async fn dispatch(
         if let Some(trace) = &record.thread.trace {
             trace.place(asked.path, place.told());
         }
-        let route = if let Place::Route { place, .. } = &place { Some(*place) } else { None };
-        let other = hop == 0 || route != record.route;
-        // From here on its options hold.
-        record.route = route;
         let internal = matches!(&place, Place::Route { route, .. } if route.internal);
-        // What the application pointed to is internal, and what is internal nobody else gets to.
-        if internal && hop == 0 {
-            return Err(Failure::NO_FILE);
-        }
+        // What the application pointed to is internal, and what is internal nobody else gets to: for him it is nowhere.
+        let hidden = internal && hop == 0;
+        // From here on its options hold.
+        record.route = match &place {
+            Place::Route { place, .. } if !hidden => Some(*place),
+            _ => None,
+        };
         if std::mem::take(&mut just_pointed) && !internal {
             tracing::warn!(path = asked.path, "the application pointed to where no internal route is");
             return Err(Failure::ACCEL);
+        }
+        let unknown = filters::rules(&asked, parts, record, said.is_some()).await?;
+        // Before a password is asked for.
+        if hop == 0
+            && let Some(answer) = canonical::redirect(&asked, record)?
+        {
+            return Ok(answer);
+        }
+        if hidden {
+            return Err(Failure::NO_FILE);
         }
         // The status page is for those who do the work.
         if record.options().errors.maintenance.stops(asked.origin.client_ip)
             && !matches!(place, Place::StatusPage { .. })
         {
+            if let Some(trace) = &record.thread.trace {
+                trace.filter("maintenance", "refuses it");
+            }
             return Err(Failure::MAINTENANCE);
         }
-        // Asked once of each route; the application has let the client in already.
-        if said.is_none() {
-            if !other {
-                // The path is another.
-                access::check(record.options(), asked.origin.client_ip, &parts.method, asked.path)?;
-            } else if let Some(answer) = filters::before(&asked, parts, record).await? {
-                return Ok(answer);
-            }
-        }
+        let unknown = unknown && !matches!(place, Place::StatusPage { .. });
         let seen = filters::Seen::of(parts, record);
-        let target = match in_time(&asked, place, parts, body, record, said).await? {
+        let target = match in_time(&asked, place, unknown, parts, body, record, said).await? {
+            Step::Refused(answer) => return Ok(answer),
             Step::Again(target, rest) => {
                 body = rest;
                 target
@@ -178,6 +119,10 @@ pub async fn dispatch(
                 pointed = Some(Pointed::new(response.headers(), accel, pointed));
                 just_pointed = true;
                 parts.headers = kept.clone().unwrap_or_default();
+                // There is no body any more.
+                for name in [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING] {
+                    parts.headers.remove(name);
+                }
                 if parts.method != Method::HEAD {
                     parts.method = Method::GET;
                 }
@@ -188,28 +133,51 @@ pub async fn dispatch(
         let wrong = if just_pointed { Failure::ACCEL } else { Failure::PATH };
         // The upstream that pointed on has taken the request's own.
         parts.uri = elsewhere(&record.uri, &target).ok_or(wrong)?;
-        path = Some(path::normalise(parts.uri.path()).map_err(|_| wrong)?.into_owned());
+        let (normal, plain) = decided(&parts.uri).map_err(|_| wrong)?;
+        if let Some(plain) = plain {
+            parts.uri = plain;
+        }
+        path = Some(normal);
     }
     Err(Failure::CYCLE)
 }
 
-/// Acts within the time that the whole request may take.
+/// Finds out who it is and acts, within the time that the whole request may take.
 async fn in_time(
     asked: &Asked<'_>,
     place: Place<'_>,
+    unknown: bool,
     parts: &mut Parts,
     body: Body,
     record: &mut Record,
     said: Said<'_>,
 ) -> Result<Step, Failure> {
     match record.options().timeouts.request.map(|limit| record.begun + limit) {
-        None => act(asked, place, parts, body, record, said).await,
+        None => known(asked, place, unknown, parts, body, record, said).await,
         Some(deadline) => {
             // On the heap: few have a deadline, and all would pay for the room.
-            let acting = Box::pin(act(asked, place, parts, body, record, said));
+            let acting = Box::pin(known(asked, place, unknown, parts, body, record, said));
             tokio::time::timeout_at(deadline.into(), acting).await.unwrap_or(Err(Failure::LATE))
         }
     }
+}
+
+async fn known(
+    asked: &Asked<'_>,
+    place: Place<'_>,
+    unknown: bool,
+    parts: &mut Parts,
+    body: Body,
+    record: &mut Record,
+    said: Said<'_>,
+) -> Result<Step, Failure> {
+    if unknown
+        // On the heap, and only where it is asked for.
+        && let Some(answer) = Box::pin(access::identify(asked, parts, record)).await?
+    {
+        return Ok(Step::Refused(answer));
+    }
+    act(asked, place, parts, body, record, said).await
 }
 
 async fn act(
@@ -221,7 +189,7 @@ async fn act(
     said: Said<'_>,
 ) -> Result<Step, Failure> {
     let answer = match place {
-        Place::CspReports => csp_report::receive(asked, parts, body, record).await,
+        Place::CspReports => Box::pin(csp_report::receive(asked, parts, body, record)).await,
         Place::StatusPage { page, upstream, rest } => {
             status_page::authorise(page, &parts.headers)?;
             if rest.is_empty() {
@@ -235,10 +203,14 @@ async fn act(
         }
         Place::Folder { index, name } => {
             let wanted = files::wanted(asked, index, name, parts, record.options(), said);
-            asked.view.files.answer(&wanted).await
+            let answer = asked.view.files.answer(&wanted).await;
+            if !matches!(answer, Err(Failure::METHOD)) {
+                files::looked(record, index, name, !matches!(answer, Err(Failure::NO_FILE)));
+            }
+            answer.map_err(|failure| allow::of_files(failure, parts, record.options()))
         }
         Place::Upstream(upstream) => to_upstream(upstream, asked, parts, body, record).await,
-        Place::Nothing => Err(Failure::NOTHING_THERE),
+        Place::Nothing => Err(allow::of_routes(asked, parts)),
     };
     answer.map(Step::Answer)
 }
@@ -258,7 +230,10 @@ async fn act_of_route(
             let prefix = aim(asked, target, captures, parts)?;
             send_below(upstream, asked, prefix, parts, body, record).await?
         }
-        Action::Files(tree) => return files::serve(asked, tree, captures, parts, body, record, said).await,
+        Action::Files(tree) => {
+            let step = files::serve(asked, tree, captures, parts, body, record, said).await;
+            return step.map_err(|failure| allow::of_files(failure, parts, record.options()));
+        }
         Action::Redirect { to, status } => {
             let to = fill(asked, to, captures, parts);
             redirect::to(*status, &to).ok_or(Failure::PATH)?

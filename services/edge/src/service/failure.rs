@@ -1,9 +1,11 @@
 //! One table from what went wrong to the answer's status, the counter's reason and the log's.
 
+use super::allow;
 use crate::buffer::BufferError;
 use crate::config::Options;
 use crate::metrics::Reason;
 use crate::upstream::{Killed, UpstreamError};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 /// A request that gets an error page.
@@ -67,11 +69,9 @@ impl Failure {
     }
 
     /// Headers that belong to the status.
-    pub fn decorate(&self, headers: &mut HeaderMap, options: &Options) {
-        if self.status == StatusCode::METHOD_NOT_ALLOWED
-            && let Some(methods) = &options.access.methods
-        {
-            headers.insert(header::ALLOW, methods.allow.clone());
+    pub fn decorate(&self, headers: &mut HeaderMap, parts: &Parts, options: &Options) {
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(header::ALLOW, allow::header(parts, options));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             let own = || HeaderValue::from_static("Basic realm=\"Monodon\", charset=\"UTF-8\"");
@@ -107,9 +107,11 @@ impl From<UpstreamError> for Failure {
                 Self::new(BAD, Reason::UpstreamConnect, "upstream_connect")
             }
             UpstreamError::Reset => Self::new(BAD, Reason::UpstreamReset, "upstream_reset"),
+            UpstreamError::Refused => Self::new(BAD, Reason::UpstreamReset, "upstream_refused"),
             UpstreamError::Timeout => Self::new(LATE, Reason::UpstreamTimeout, "upstream_timeout"),
             UpstreamError::QueueFull => Self::new(BUSY, Reason::QueueFull, "queue_full"),
             UpstreamError::QueueTimeout => Self::new(BUSY, Reason::QueueTimeout, "queue_timeout"),
+            UpstreamError::Drained => Self::new(BUSY, Reason::UpstreamDrained, "upstream_drained"),
             UpstreamError::Killed(Killed::Timeout) => Self::new(LATE, Reason::UpstreamKilled, "killed_for_time"),
             UpstreamError::Killed(Killed::Memory) => Self::new(BAD, Reason::UpstreamKilled, "killed_for_memory"),
             UpstreamError::BadResponse(exact) => Self::new(BAD, Reason::UpstreamBad, exact),

@@ -44,7 +44,11 @@ pub async fn serve(
             },
         };
         let wanted = wanted(asked, place, name, parts, record.options(), said);
-        return files.answer(&wanted).await.map(Step::Answer);
+        let answer = files.answer(&wanted).await;
+        if !matches!(answer, Err(Failure::METHOD)) {
+            looked(record, place, name, !matches!(answer, Err(Failure::NO_FILE)));
+        }
+        return answer.map(Step::Answer);
     }
     for tried in &tree.tries {
         match tried {
@@ -57,7 +61,9 @@ pub async fn serve(
                     continue;
                 }
                 let wanted = wanted(asked, place, name, parts, record.options(), said);
-                if let Some(answer) = files.attempt(&wanted, slash).await? {
+                let answer = files.attempt(&wanted, slash).await?;
+                looked(record, place, name, answer.is_some());
+                if let Some(answer) = answer {
                     return Ok(Step::Answer(answer));
                 }
             }
@@ -73,6 +79,13 @@ pub async fn serve(
     Err(Failure::NO_FILE)
 }
 
+/// For `monodon-edge explain`: whether a file that was looked for is there.
+pub fn looked(record: &Record, folder: usize, name: &str, found: bool) {
+    if let Some(trace) = &record.thread.trace {
+        trace.looked(folder, name, found);
+    }
+}
+
 /// `/docs`, where the route is `/docs/`: to the slash, if there is anything.
 async fn bare(
     asked: &Asked<'_>,
@@ -82,7 +95,9 @@ async fn bare(
     said: Option<&HeaderMap>,
 ) -> Result<Step, Failure> {
     let wanted = wanted(asked, place, "", parts, record.options(), said);
-    match asked.view.files.attempt(&wanted, true).await? {
+    let answer = asked.view.files.attempt(&wanted, true).await?;
+    looked(record, place, "", answer.is_some());
+    match answer {
         Some(answer) => Ok(Step::Answer(answer)),
         None => Err(Failure::NO_FILE),
     }

@@ -83,7 +83,11 @@ impl Thread {
         let upstreams = snapshot.upstreams.iter().map(|shared| {
             let known = old.snapshot.upstreams.iter().position(|known| Arc::ptr_eq(known, shared));
             let kept = known.and_then(|place| old.upstreams.get(place).cloned());
-            kept.unwrap_or_else(|| Rc::new(Upstream::new(shared.clone(), self.drain.clone())))
+            kept.unwrap_or_else(|| {
+                let new = Upstream::new(shared.clone(), self.drain.clone());
+                old.upstreams.iter().for_each(|before| new.take_over(before));
+                Rc::new(new)
+            })
         });
         let upstreams = upstreams.collect();
         let status = snapshot.status.clone().map(|status| match (&old.snapshot.status, &old.status) {

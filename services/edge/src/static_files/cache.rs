@@ -107,3 +107,35 @@ impl Drop for Cache {
         self.metrics.static_cache_bytes.subtract(self.bytes as u64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::options::files::Files as Options;
+    use crate::static_files::Folder;
+    use crate::static_files::fields::About;
+
+    #[tokio::test]
+    async fn what_was_not_asked_for_longest_goes() {
+        let (folder, options, metrics) = (Folder::default(), Options::default(), Arc::new(Shard::default()));
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        file.set_len(1).unwrap();
+        let metadata = file.metadata().unwrap();
+        let mut cache = Cache::new(metrics.clone());
+        // One that stays on the disk is counted as much as it may cost.
+        let fit = MOST_BYTES / (256 << 10);
+        for place in 0..fit {
+            let name = place.to_string();
+            let about = About { folder: &folder, options: &options, name: &name, coding: None };
+            let entity = Entity::read(&about, file.clone(), &metadata, 0).await.unwrap();
+            cache.put(0, &name, &Rc::new(entity));
+            assert!(cache.get(0, "0").is_some(), "asked for again and again, with {name}");
+        }
+        assert!(cache.get(0, "1").is_none() && cache.get(0, &(fit - 1).to_string()).is_some());
+        let kept: usize = cache.folders[0].values().map(|kept| kept.weight).sum();
+        assert!(kept <= MOST_BYTES && kept > MOST_BYTES / 3);
+        assert_eq!((cache.bytes, metrics.static_cache_bytes.get()), (kept, kept as u64));
+        drop(cache);
+        assert_eq!(metrics.static_cache_bytes.get(), 0);
+    }
+}

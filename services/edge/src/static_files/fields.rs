@@ -187,6 +187,7 @@ mod tests {
         assert_eq!(get("a.html", "content-disposition").as_deref(), Some("attachment"));
         assert!(get("a.svg", "content-security-policy").unwrap().starts_with("sandbox"));
         assert_eq!(get("a.svg", "content-disposition"), None);
+        assert_eq!(get("a.js", "content-disposition").as_deref(), Some("attachment"));
         assert_eq!(get("a.png", "content-security-policy"), None);
         assert_eq!(get("a.png", "x-content-type-options").as_deref(), Some("nosniff"));
     }

@@ -58,6 +58,7 @@ mod tests {
             ("?.js", "ab.js", false),
             ("*a*b", "xaxbxb", true),
             ("*a*b", "xaxbxbx", false),
+            ("*ab", "xxab", true),
             ("fonts/*", "fonts/x/y.woff", true),
             ("/fonts/*", "fonts/x", true),
             ("fonts/*", "other/fonts/x", false),

@@ -3,6 +3,7 @@
 use super::Wanted;
 use super::respond::set;
 use crate::body::Body;
+use crate::escape;
 use crate::service::Failure;
 use http::{HeaderMap, HeaderValue, Response, header};
 use rustix::fs::{AtFlags, Dir, FileType};
@@ -103,7 +104,7 @@ fn html(path: &str, entries: &[Entry]) -> String {
     for entry in entries {
         let slash = if entry.is_folder() { "/" } else { "" };
         out.push_str("<tr><td><a href=\"");
-        link(&entry.name, &mut out);
+        escape::segment(&entry.name, &mut out);
         let _ = write!(out, "{slash}\">");
         escape(&entry.name, &mut out);
         let _ = write!(out, "{slash}</a></td><td>{}</td><td>", entry.mtime);
@@ -123,24 +124,9 @@ fn html(path: &str, entries: &[Entry]) -> String {
 /// As text, and as an attribute in double quotes.
 fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-}
-
-/// One segment, of which a colon would make a scheme and a question mark a query.
-fn link(name: &str, out: &mut String) {
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
+        match u8::try_from(c).ok().and_then(escape::html) {
+            Some(safe) => out.push_str(safe),
+            None => out.push(c),
         }
     }
 }

@@ -34,15 +34,7 @@ pub fn parse(value: &str, length: u64, most: usize) -> Ranges {
             ranges.push(range);
         }
     }
-    if ranges.is_empty() {
-        return Ranges::None;
-    }
-    let ranges = merge(ranges);
-    match ranges.as_slice() {
-        [(0, end)] if *end == length => Ranges::Some(ranges),
-        _ if ranges.iter().map(|(start, end)| end - start).sum::<u64>() > length => Ranges::Whole,
-        _ => Ranges::Some(ranges),
-    }
+    if ranges.is_empty() { Ranges::None } else { Ranges::Some(merge(ranges)) }
 }
 
 fn number(text: &str) -> Option<u64> {
@@ -53,7 +45,7 @@ fn number(text: &str) -> Option<u64> {
     Some(text.parse().unwrap_or(u64::MAX))
 }
 
-/// Overlapping ranges would send the same bytes again and again.
+/// Overlapping ranges would send the same bytes again and again: apart, they are never more than the file.
 fn merge(ranges: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     let mut merged: Vec<(u64, u64)> = Vec::new();
     for mut range in ranges {

@@ -9,7 +9,7 @@ use super::{Files, Wanted};
 use crate::body::Body;
 use crate::config::options::files::Expires;
 use crate::service::{Failure, SAID};
-use crate::{redirect, template};
+use crate::{escape, redirect};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -35,7 +35,7 @@ pub async fn with_file(files: &Files, wanted: &Wanted<'_>, entity: &Rc<Entity>) 
 /// To the folder's own address: links in its pages are relative to it.
 pub fn with_slash(wanted: &Wanted<'_>) -> Result<Response<Body>, Failure> {
     let mut location = String::with_capacity(wanted.path.len() + 8);
-    template::encode(wanted.path, &mut location);
+    escape::path(wanted.path, &mut location);
     location.push('/');
     if let Some(query) = wanted.parts.uri.query() {
         location.push('?');

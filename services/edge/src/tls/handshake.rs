@@ -1,7 +1,7 @@
 //! What became of a handshake, in words for the metrics.
 
 use crate::metrics::{KINDS, TLS_FAILURES};
-use rustls::{AlertDescription, Error, HandshakeKind, ServerConnection};
+use rustls::{AlertDescription, CipherSuite, Error, HandshakeKind, ServerConnection};
 use std::io;
 
 /// Place in [`KINDS`].
@@ -11,6 +11,23 @@ pub fn kind(session: &ServerConnection) -> u64 {
         _ => "full",
     };
     place(&KINDS, word) as u64
+}
+
+/// What was agreed on, by OpenSSL's name, which logs have had for ever.
+pub fn cipher(session: &ServerConnection) -> &'static str {
+    use CipherSuite as Suite;
+    match session.negotiated_cipher_suite().map(|suite| suite.suite()) {
+        Some(Suite::TLS13_AES_128_GCM_SHA256) => "TLS_AES_128_GCM_SHA256",
+        Some(Suite::TLS13_AES_256_GCM_SHA384) => "TLS_AES_256_GCM_SHA384",
+        Some(Suite::TLS13_CHACHA20_POLY1305_SHA256) => "TLS_CHACHA20_POLY1305_SHA256",
+        Some(Suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256) => "ECDHE-ECDSA-AES128-GCM-SHA256",
+        Some(Suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384) => "ECDHE-ECDSA-AES256-GCM-SHA384",
+        Some(Suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256) => "ECDHE-ECDSA-CHACHA20-POLY1305",
+        Some(Suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256) => "ECDHE-RSA-AES128-GCM-SHA256",
+        Some(Suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384) => "ECDHE-RSA-AES256-GCM-SHA384",
+        Some(Suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256) => "ECDHE-RSA-CHACHA20-POLY1305",
+        _ => "unknown",
+    }
 }
 
 /// Place in [`TLS_FAILURES`]; `None` is a handshake that took too long.

@@ -40,6 +40,9 @@ impl Pool {
         }
         let began = Instant::now();
         self.addresses().await?;
+        if wanted.is_none() && self.list.borrow_mut().load().is_drained() {
+            return Err(UpstreamError::Drained);
+        }
         let left = self.shared.settings.queue.saturating_sub(waited);
         let result = self.queue().wait(left, wanted, held.as_ref().and_then(|held| held.number)).await;
         let waited = waited + began.elapsed();

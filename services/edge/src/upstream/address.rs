@@ -1,16 +1,18 @@
 //! One address of an upstream: its permits (one a slot, decision 4) and what is known of it. All data threads share it
 //! through atomics.
 
+use super::capacity::{ANY, Capacity};
 use super::health::{DOWN, Health, Rules};
-use super::process::{ENTRIES, Process};
+use super::process::Process;
 use super::queue::Queue;
 use crate::config::{Balance, FailOn};
 use http::StatusCode;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
+pub use super::capacity::Kind;
 pub use super::permit::Permit;
 pub use super::process::ProcessHeader;
 
@@ -32,18 +34,6 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// What an address has told of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// It has not answered yet: one request at a time.
-    Unknown = 0,
-    /// It names its processes and slots: ours.
-    Slotted = 1,
-    /// It says nothing of slots.
-    Foreign = 2,
-}
-
 /// What became of a request, where that speaks against the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fail {
@@ -54,7 +44,7 @@ pub enum Fail {
 }
 
 /// What the configuration says of an address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
     pub weight: u32,
     pub backup: bool,
@@ -70,26 +60,16 @@ pub struct Role {
     pub token: Option<[u8; 16]>,
 }
 
-#[derive(Default)]
-#[repr(align(64))]
-struct Line(AtomicU32);
-
 pub struct Address {
     pub id: u64,
     pub target: Target,
     pub label: String,
     pub role: Role,
-    pub health: Health,
+    pub health: Arc<Health>,
     /// Of its label, for consistent hashing: the same in every edge.
     pub seed: u64,
-    kind: AtomicU8,
-    /// Requests at once.
-    limit: AtomicU32,
-    busy: Line,
-    processes: Box<[Process]>,
+    capacity: Arc<Capacity>,
     queue: Arc<Queue>,
-    /// Answers while unknown: tells the control thread whether there is progress.
-    pub heads: AtomicU64,
 }
 
 impl Address {
@@ -98,38 +78,50 @@ impl Address {
         Self {
             id,
             target,
-            health: Health::new(role.rules, role.drain),
+            health: Arc::new(Health::new(role.rules, role.drain)),
             seed: super::choice::hash(label.as_bytes()),
             label,
             role,
-            kind: AtomicU8::new(Kind::Unknown as u8),
-            limit: AtomicU32::new(1),
-            busy: Line::default(),
-            processes: (0..ENTRIES).map(|_| Process::default()).collect(),
+            capacity: Arc::default(),
             queue,
-            heads: AtomicU64::new(0),
+        }
+    }
+
+    /// The same server where the configuration says something else of it: requests that are there go on counting, and idle
+    /// connections are good.
+    pub fn in_role(&self, role: Role) -> Self {
+        let health =
+            if role.rules == self.role.rules { self.health.clone() } else { Arc::new(Health::new(role.rules, false)) };
+        Self {
+            id: self.id,
+            target: self.target.clone(),
+            label: self.label.clone(),
+            role,
+            health,
+            seed: self.seed,
+            capacity: self.capacity.clone(),
+            queue: self.queue.clone(),
         }
     }
 
     pub fn kind(&self) -> Kind {
-        match self.kind.load(Ordering::Relaxed) {
-            0 => Kind::Unknown,
-            1 => Kind::Slotted,
-            _ => Kind::Foreign,
+        self.capacity.kind()
+    }
+
+    /// Requests at once.
+    pub fn limit(&self) -> u32 {
+        match self.capacity.told() {
+            ANY => self.max_connections(),
+            told => self.bounded(told),
         }
     }
 
-    pub fn limit(&self) -> u32 {
-        self.limit.load(Ordering::Relaxed)
-    }
-
     pub fn busy(&self) -> u32 {
-        self.busy.0.load(Ordering::Relaxed)
+        self.capacity.busy()
     }
 
-    /// SeqCst: see [`Address::give_back`].
     pub fn is_free(&self) -> bool {
-        self.busy.0.load(Ordering::SeqCst) < self.limit()
+        self.busy() < self.limit()
     }
 
     pub(super) fn queue(&self) -> &Arc<Queue> {
@@ -156,20 +148,21 @@ impl Address {
     }
 
     pub(super) fn process(&self, entry: u32) -> Option<&Process> {
-        self.processes.get(entry as usize)
+        self.capacity.process(entry)
     }
 
     /// One of the address's permits; which process it goes to is settled by [`Permit::bind`].
     pub fn take(self: &Arc<Self>) -> Option<Permit> {
-        let limit = self.limit();
-        let taken =
-            self.busy.0.fetch_update(Ordering::SeqCst, Ordering::Relaxed, |busy| (busy < limit).then_some(busy + 1));
-        taken.ok().map(|_| Permit::new(self.clone()))
+        self.capacity.take(self.limit()).then(|| Permit::new(self.clone()))
     }
 
-    /// SeqCst here and in the queue: either the one who begins to wait sees this permit, or we see that he waits.
     pub(super) fn give_back(&self) {
-        self.busy.0.fetch_sub(1, Ordering::SeqCst);
+        self.capacity.give_back();
+    }
+
+    /// Answers while it was unknown.
+    pub fn heads(&self) -> u64 {
+        self.capacity.heads.load(Ordering::Relaxed)
     }
 
     /// An answer's head has come; `None` where it says nothing of processes.
@@ -180,54 +173,41 @@ impl Address {
             self.health.fine();
         }
         if self.kind() == Kind::Unknown {
-            self.heads.fetch_add(1, Ordering::Relaxed);
+            self.capacity.heads.fetch_add(1, Ordering::Relaxed);
         }
-        let (kind, limit) = match said {
+        let more = match said {
             Some(said) => {
                 if let Some(process) = self.process(said.entry) {
                     process.learn(said.slots);
                 }
-                (Kind::Slotted, self.bounded(said.all))
+                self.capacity.learn(Kind::Slotted, said.all)
             }
             // A worker's answer without the header (a watchdog's last words) takes nothing back.
-            None if self.kind() == Kind::Slotted => return,
-            None => (Kind::Foreign, self.max_connections()),
+            None if self.kind() == Kind::Slotted => false,
+            None => self.capacity.learn(Kind::Foreign, ANY),
         };
-        if self.kind() != kind {
-            self.kind.store(kind as u8, Ordering::Relaxed);
-        }
-        self.set_limit(limit);
+        self.pass_if(more);
     }
 
     /// Control thread: the first request has been out for long without an answer. A foreign server that is asked for
     /// something slow must not stop the site.
     pub fn open_up(&self) {
         if self.kind() == Kind::Unknown {
-            self.set_limit(CAREFUL_LIMIT.min(self.max_connections()));
+            self.pass_if(self.capacity.learn(Kind::Unknown, CAREFUL_LIMIT.min(self.max_connections())));
         }
     }
 
-    /// What the same server had told of itself before a reload: a worker that is known for one is not a stranger again, to
-    /// whom one request at a time is sent and whose resets tell nothing.
+    /// What the same server had told of itself elsewhere before a reload: a worker that is known for one is not a stranger
+    /// again, to whom one request at a time is sent and whose resets tell nothing.
     pub fn remember(&self, before: &Self) {
-        let limit = match before.kind() {
-            Kind::Unknown => return,
-            Kind::Slotted => self.bounded(before.limit()),
-            Kind::Foreign => self.max_connections(),
-        };
-        for (process, known) in self.processes.iter().zip(&before.processes) {
-            process.learn(known.slots());
+        if self.kind() == Kind::Unknown {
+            self.pass_if(self.capacity.copy(&before.capacity));
         }
-        self.kind.store(before.kind() as u8, Ordering::Relaxed);
-        self.set_limit(limit);
     }
 
-    fn set_limit(&self, limit: u32) {
-        if self.limit.load(Ordering::Relaxed) != limit {
-            let before = self.limit.swap(limit, Ordering::SeqCst);
-            if before < limit {
-                self.queue.pass();
-            }
+    fn pass_if(&self, more: bool) {
+        if more {
+            self.queue.pass();
         }
     }
 

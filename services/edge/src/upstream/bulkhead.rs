@@ -189,7 +189,7 @@ impl Bulkhead {
     }
 
     async fn wait(self: &Arc<Self>, timeout: Duration) -> Result<Place, Refused> {
-        let capacity = (self.most() as usize).saturating_mul(self.queue.per_slot);
+        let capacity = (self.most() as usize).saturating_mul(self.queue.per_slot());
         let enter = |waiting| (waiting < capacity).then_some(waiting + 1);
         if self.waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enter).is_err() {
             return Err(Refused::Full);

@@ -1,11 +1,12 @@
 //! Which of the addresses a request goes to.
 
+use super::Meta;
 use super::Shared;
 use super::address::{Address, Permit};
 use super::bulkhead::Lane;
 use super::list::List;
-use super::{Meta, sticky};
 use crate::config::{Balance, HashBy};
+use crate::headers::cookie;
 use http::header::HeaderMap;
 use http::request::Parts;
 use std::cell::{Cell, RefCell};
@@ -40,14 +41,14 @@ impl<'m> Aim<'m> {
             _ => None,
         };
         let stuck = balancing.sticky.as_ref().and_then(|sticky| {
-            let value = sticky::cookie(&parts.headers, &sticky.cookie)?;
+            let value = cookie::of(&parts.headers, &sticky.cookie)?;
             let address = list
                 .ready
                 .iter()
                 .find(|address| address.role.token.as_ref().is_some_and(|token| token.as_slice() == value));
             address.map(|address| address.id)
         });
-        Self { stuck, key, lane: meta.lane.as_ref().filter(|lane| lane.is_of(&shared.queue)) }
+        Self { stuck, key, lane: meta.lane.as_ref().filter(|lane| lane.is_of(&shared.live.queue)) }
     }
 
     /// It may go anywhere.
@@ -84,7 +85,7 @@ impl Turns {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         if let [only] = list.all.as_slice() {
-            return only.take();
+            return if list.is_drained() { None } else { only.take() };
         }
         loop {
             let free = || {
@@ -177,7 +178,7 @@ fn hashed(by: &HashBy, parts: &Parts, client: Option<IpAddr>) -> Option<u64> {
     let headers: &HeaderMap = &parts.headers;
     match by {
         HashBy::Header(name) => headers.get(name).map(|value| hash(value.as_bytes())),
-        HashBy::Cookie(name) => sticky::cookie(headers, name).map(hash),
+        HashBy::Cookie(name) => cookie::of(headers, name).map(hash),
         HashBy::Uri => Some(hash(parts.uri.path_and_query().map_or("/", |target| target.as_str()).as_bytes())),
         HashBy::Ip => client.map(|client| hash_ip(client, false)),
     }

@@ -10,12 +10,13 @@ use crate::timer::Timer;
 use bytes::Bytes;
 use http_body::Frame;
 use monodon_proxy_protocol as proxy_protocol;
+use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -98,6 +99,13 @@ impl Connection {
         }
     }
 
+    /// Sends on what is left of the request. A session of HTTP/2 does so by itself.
+    pub fn send_on(&mut self, cx: &mut Context<'_>) {
+        if let Link::One(wire) = &mut self.link {
+            wire.send(cx);
+        }
+    }
+
     /// The next part of the answer's body; `None` at its end.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
         either!(mut self, link => link.poll_frame(cx))
@@ -167,9 +175,8 @@ impl Transport {
         }
         match (&self.tls, stream) {
             (None, stream) => Ok(stream),
-            (Some(Ok(tls)), Stream::Tcp(stream)) => Ok(Stream::Tls(Box::new(tls.connect(stream).await?))),
+            (Some(Ok(tls)), stream) => Ok(Stream::Tls(Box::new(tls.connect(stream).await?))),
             (Some(Err(wrong)), _) => Err(io::Error::other(wrong.clone())),
-            (Some(_), _) => Err(io::Error::new(io::ErrorKind::Unsupported, "no TLS over a unix socket")),
         }
     }
 }
@@ -178,7 +185,8 @@ impl Transport {
 pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    /// Over one of the others.
+    Tls(Box<TlsStream<Stream>>),
 }
 
 impl Stream {
@@ -210,21 +218,61 @@ impl Stream {
         let error = match self {
             Self::Tcp(stream) => stream.take_error(),
             Self::Unix(stream) => stream.take_error(),
-            Self::Tls(stream) => stream.get_ref().0.take_error(),
+            Self::Tls(stream) => return stream.get_ref().0.pending_error(),
         };
         matches!(error, Ok(Some(error)) if is_reset(&error))
     }
 
-    /// The kernel has neither bytes nor an end nor an error for us.
-    pub fn is_quiet(&self) -> bool {
+    /// The runtime has seen neither bytes nor an end since the last read. Nobody is told when that changes.
+    pub fn has_nothing(&mut self) -> bool {
+        let mut byte = [0];
+        let read = match self {
+            // Cheaper than to poll them: nobody's waker is to be kept.
+            Self::Tcp(stream) => stream.try_read(&mut byte),
+            Self::Unix(stream) => stream.try_read(&mut byte),
+            Self::Tls(stream) => {
+                let cx = &mut Context::from_waker(Waker::noop());
+                return Pin::new(stream).poll_read(cx, &mut ReadBuf::new(&mut byte)).is_pending();
+            }
+        };
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// The kernel has neither bytes nor an end nor an error for us. Of TLS, what lies there is taken in: a session ticket is no news, but
+    /// an end, an alert and bytes of an answer are.
+    pub fn is_quiet(&mut self) -> bool {
+        let Self::Tls(tls) = self else {
+            return matches!(self.receive(&mut [0; 1], RecvFlags::PEEK), Err(Errno::AGAIN));
+        };
+        let (stream, session) = tls.get_mut();
+        loop {
+            match session.read_tls(&mut Raw(stream)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
+                Ok(1..) => match session.process_new_packets() {
+                    Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
+                    _ => return false,
+                },
+                _ => return false,
+            }
+        }
+    }
+
+    /// From the kernel, whatever the runtime knows of it.
+    fn receive(&self, buf: &mut [u8], flags: RecvFlags) -> Result<usize, Errno> {
         let fd = match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
-            // What lies there may be the session's own business.
-            Self::Tls(_) => return true,
+            Self::Tls(stream) => return stream.get_ref().0.receive(buf, flags),
         };
-        let peeked = rustix::net::recv(fd, &mut [0u8; 1][..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
-        matches!(peeked, Err(rustix::io::Errno::AGAIN))
+        rustix::net::recv(fd, buf, flags | RecvFlags::DONTWAIT).map(|(_, read)| read)
+    }
+}
+
+struct Raw<'s>(&'s Stream);
+
+impl io::Read for Raw<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        Ok(self.0.receive(buf, RecvFlags::empty())?)
     }
 }
 

@@ -4,9 +4,9 @@
 //! pools. An address whose connections fail is left alone for a while, longer each time, then asked again.
 
 use super::address::{Address, Role, Target};
-use super::dns::Resolve;
 use super::health::{self, Rules};
 use super::list::List;
+use super::live::Memory;
 use super::watch::Known;
 use super::{NEXT_ID, Shared, learn, sticky};
 use crate::config::{Server, UpstreamAddress};
@@ -21,8 +21,8 @@ pub(super) const TICK: Duration = Duration::from_millis(250);
 /// Names are resolved this often.
 const EVERY: Duration = Duration::from_secs(1);
 
+#[derive(Default)]
 pub struct State {
-    resolver: Arc<dyn Resolve>,
     inner: Mutex<Inner>,
     pub resolved: AtomicU64,
     pub unresolved: AtomicU64,
@@ -32,43 +32,44 @@ pub struct State {
 pub(super) struct Inner {
     pub known: Vec<Known>,
     /// The last good answer for each name.
-    answers: HashMap<String, Vec<IpAddr>>,
+    pub answers: HashMap<String, Vec<IpAddr>>,
     pub problem: Option<String>,
 }
 
 impl State {
-    pub fn new(resolver: Arc<dyn Resolve>) -> Self {
-        Self { resolver, inner: Mutex::default(), resolved: AtomicU64::new(0), unresolved: AtomicU64::new(0) }
-    }
-
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shared {
-    /// Literal addresses and sockets are there before anything has been asked.
-    pub(super) fn publish_literals(self: &Arc<Self>) {
-        self.set_targets(&self.targets(&HashMap::new()), true);
-    }
-
-    /// The names' addresses as they were before a reload: they hold until the name server, who may be away, has answered. And
-    /// what the addresses have told of themselves.
-    pub fn keep_answers(self: &Arc<Self>, before: &[Arc<Self>]) {
-        let known = |name: &str| before.iter().find_map(|old| old.control.lock().answers.get(name).cloned());
-        let answers: HashMap<_, _> =
-            self.names().into_iter().filter_map(|name| Some((name.to_owned(), known(name)?))).collect();
-        if !answers.is_empty() {
-            self.control.lock().answers.clone_from(&answers);
-            self.set_targets(&self.targets(&answers), true);
-        }
-        for known in &self.control.lock().known {
-            let address = &known.address;
-            let old = before.iter().flat_map(|old| old.queue.list.load().all.clone());
-            if let Some(old) = old.into_iter().find(|old| old.target == address.target) {
-                address.remember(&old);
+    /// At the start, literal addresses and sockets are there before anything has been asked. After a reload, the names' addresses
+    /// hold as they were `before`, here or in another upstream, until the name server, who may be away, has answered; and what
+    /// addresses have told of themselves.
+    pub(super) fn take_over(self: &Arc<Self>, before: &Memory) {
+        let mut answers = HashMap::new();
+        for name in self.names() {
+            let known = self.live.control.lock().answers.get(name).cloned();
+            if let Some(known) = known.or_else(|| before.answer(name)) {
+                answers.insert(name.to_owned(), known);
             }
         }
+        let first = {
+            let mut inner = self.live.control.lock();
+            inner.answers.clone_from(&answers);
+            inner.problem = None;
+            // What is to be asked, and how, may be otherwise.
+            inner.known.iter_mut().for_each(|known| known.checked = None);
+            inner.known.is_empty()
+        };
+        self.set_targets(&self.targets(&answers), first);
+        let inner = self.live.control.lock();
+        for known in &inner.known {
+            if let Some(same) = before.address(&known.address.target) {
+                known.address.remember(same);
+            }
+        }
+        self.publish(&inner);
     }
 
     /// A name server that is silent must not keep us from seeing how the addresses are.
@@ -130,19 +131,19 @@ impl Shared {
 
     async fn resolve(self: &Arc<Self>, first: bool) {
         let names = self.names();
-        let answers = join_all(names.iter().map(|name| self.control.resolver.resolve(name))).await;
+        let answers = join_all(names.iter().map(|name| self.resolver.resolve(name))).await;
         let answers = {
-            let mut inner = self.control.lock();
+            let mut inner = self.live.control.lock();
             let mut problem = None;
             for (name, answer) in names.into_iter().zip(answers) {
                 match answer {
                     Ok(found) if !found.is_empty() => {
-                        self.control.resolved.fetch_add(1, Ordering::Relaxed);
+                        self.live.control.resolved.fetch_add(1, Ordering::Relaxed);
                         inner.answers.insert(name.to_owned(), found);
                     }
                     // The last good answer stays: a name server that is away must not take the site with it.
                     other => {
-                        self.control.unresolved.fetch_add(1, Ordering::Relaxed);
+                        self.live.control.unresolved.fetch_add(1, Ordering::Relaxed);
                         let why = other.err().map_or_else(|| "no address".into(), |error| error.to_string());
                         problem = Some(format!("{name}: {why}"));
                     }
@@ -186,7 +187,7 @@ impl Shared {
     }
 
     fn set_targets(self: &Arc<Self>, targets: &[(Target, &Server)], first: bool) {
-        let mut inner = self.control.lock();
+        let mut inner = self.live.control.lock();
         let before = inner.known.len();
         inner.known.retain(|known| {
             let stays = targets.iter().any(|(target, _)| known.address.target == *target);
@@ -197,16 +198,22 @@ impl Shared {
         });
         let mut changed = inner.known.len() != before;
         for (target, server) in targets {
-            if inner.known.iter().any(|known| known.address.target == *target) {
+            let role = self.role(target, server);
+            let empties = |address: &Address| address.role.drain || self.live.drained.has(&address.label);
+            if let Some(known) = inner.known.iter_mut().find(|known| known.address.target == *target) {
+                if known.address.role != role {
+                    changed = true;
+                    let address = known.address.in_role(role);
+                    address.health.drain(empties(&address));
+                    known.address = Arc::new(address);
+                }
                 continue;
             }
             changed = true;
             let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-            let address = Address::new(id, target.clone(), self.role(target, server), self.queue.clone());
+            let address = Address::new(id, target.clone(), role, self.live.queue.clone());
             tracing::debug!(upstream = %address.label, "upstream address is new");
-            if self.drained.has(&address.label) {
-                address.health.drain(true);
-            }
+            address.health.drain(empties(&address));
             // All at once at the start, they have no need of being spared.
             if !first {
                 address.health.come_back(health::now());
@@ -240,9 +247,9 @@ impl Shared {
     pub(super) fn publish(&self, inner: &Inner) {
         let all = inner.known.iter().map(|known| known.address.clone()).collect();
         let ready = inner.known.iter().filter(|known| known.ready()).map(|known| known.address.clone()).collect();
-        self.queue.list.store(Arc::new(List::new(all, ready, self.settings.health.panic_threshold)));
+        self.live.queue.list.store(Arc::new(List::new(all, ready, self.settings.health.panic_threshold)));
         // A new address brings free permits.
-        self.queue.pass();
+        self.live.queue.pass();
     }
 }
 

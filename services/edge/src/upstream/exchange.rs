@@ -5,7 +5,7 @@ use super::connect::{Connection, Ends, Link};
 use super::http1::{self, Upload};
 use super::inflight::{Broken, InFlight};
 use super::pool::{Lease, Pool};
-use super::request;
+use super::request::{self, More};
 use super::{Meta, Timing, UpstreamError};
 use crate::body::Body;
 use crate::buffer::Outgoing;
@@ -25,21 +25,21 @@ const TOGETHER: usize = 4 << 10;
 
 pub async fn send(
     pool: &Rc<Pool>,
-    mut parts: Parts,
+    parts: &mut Parts,
     mut body: Outgoing,
     meta: &Meta,
 ) -> Result<Response<Body>, UpstreamError> {
     pool.begin();
-    let upgrade = request::prepare(&mut parts, !body.is_empty());
+    let upgrade = request::prepare(parts, !body.is_empty());
     let ends = pool.shared.transport.proxy_protocol.map(|_| meta.ends);
     // What the client sends as we go can be sent once.
     let repeatable = meta.idempotent && body.is_buffered();
     let mut repeats = if repeatable { pool.shared.settings.balancing.retries } else { 0 };
-    let aim = pool.aim(&parts, meta);
+    let aim = pool.aim(parts, meta);
     let mut retry = None;
     let mut timing = Timing::default();
     let mut avoid: Vec<u64> = Vec::new();
-    let (mut stale, mut unread) = (0, 0);
+    let (mut stale, mut unread, mut refused) = (0, 0, 0);
     loop {
         let Lease { mut permit, connection, waited } = pool.acquire(&avoid, &aim, ends).await?;
         let id = permit.address().id;
@@ -48,21 +48,22 @@ pub async fn send(
         meta.timing.set(timing);
         let mut connection = match connection {
             Some(connection) if stale < STALE => connection,
-            _ => match connected(pool, &mut permit, meta, &mut timing, ends).await {
+            // On the heap: few requests open a connection, and all would pay for the room.
+            _ => match Box::pin(connected(pool, &mut permit, meta, &mut timing, ends)).await {
                 Ok(connection) => connection,
                 Err(error) => {
                     pool.shard.failed("connect");
                     pool.failed(id, Fail::Error);
-                    let known = pool.shared.queue.list.load().all.len();
                     avoid.push(id);
-                    if avoid.len() < known.min(ADDRESSES) {
+                    if has_others(pool, &avoid) {
                         continue;
                     }
                     return Err(error);
                 }
             },
         };
-        begin(&mut connection, permit.address(), &parts, &mut body, upgrade.is_some(), retry);
+        let more = More { told: &meta.told, websocket: upgrade.is_some(), retry };
+        begin(&mut connection, permit.address(), parts, &mut body, more);
         let sent = Instant::now();
         let outcome = match InFlight::new(pool, permit, connection, meta.waits).head(sent).await {
             Ok((sending, head)) => {
@@ -81,6 +82,21 @@ pub async fn send(
                 if stale > STALE * 2 || !body.take_back(upload.and_then(Upload::into_live)) {
                     return Err(UpstreamError::Reset);
                 }
+            }
+            Err(Broken::Refused) => {
+                pool.shard.failed("refused");
+                refused += 1;
+                // A connection that was being renewed, or a count of streams that crossed with ours: once that is no fault.
+                if refused > 1 {
+                    pool.failed(id, Fail::Error);
+                    avoid.push(id);
+                }
+                let again = has_others(pool, &avoid) && body.take_back(None);
+                if !again || (refused > 1 && !pool.spend_retry()) {
+                    return Err(UpstreamError::Refused);
+                }
+                pool.shard.retried();
+                timing.retried = true;
             }
             Err(Broken::Unread) => {
                 pool.shard.failed("reset");
@@ -117,6 +133,12 @@ pub async fn send(
     }
 }
 
+/// Whether another address may be tried. By the list of now: one may have come since; and only one that would be chosen.
+fn has_others(pool: &Pool, avoid: &[u64]) -> bool {
+    let known = pool.shared.live.queue.list.load();
+    avoid.len() < ADDRESSES && known.candidates().any(|other| !avoid.contains(&other.id))
+}
+
 /// A new connection, and how long it took.
 async fn connected(
     pool: &Rc<Pool>,
@@ -133,19 +155,12 @@ async fn connected(
 }
 
 /// Hands the request to its connection.
-fn begin(
-    connection: &mut Connection,
-    address: &Address,
-    parts: &Parts,
-    body: &mut Outgoing,
-    websocket: bool,
-    retry: Option<u32>,
-) {
+fn begin(connection: &mut Connection, address: &Address, parts: &Parts, body: &mut Outgoing, more: More<'_>) {
     let length = body.length();
     match &mut connection.link {
         Link::One(wire) => {
             let mut out = http1::buffer();
-            request::write(&mut out, parts, length, websocket, retry);
+            request::write(&mut out, parts, length, more);
             let upload = match body.bytes() {
                 Some(bytes) if bytes.len() <= TOGETHER => {
                     out.extend_from_slice(bytes);

@@ -212,10 +212,10 @@ impl Exchange {
 fn fault(error: &hyper::Error) -> Fault {
     let error = error.source().and_then(|source| source.downcast_ref::<h2::Error>());
     if error.is_some_and(|error| error.is_go_away() && error.is_remote()) {
-        return Fault::Unsent;
+        return Fault::Refused;
     }
     match error.and_then(h2::Error::reason) {
-        Some(Reason::REFUSED_STREAM) => Fault::Unsent,
+        Some(Reason::REFUSED_STREAM) => Fault::Refused,
         Some(Reason::PROTOCOL_ERROR | Reason::FRAME_SIZE_ERROR | Reason::COMPRESSION_ERROR) => {
             Fault::Malformed("http2_protocol")
         }
@@ -303,8 +303,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_a_goaway_leaves_out_was_not_sent() {
-        for (last, unsent) in [(0, true), (1, false)] {
+    async fn what_a_goaway_leaves_out_was_refused() {
+        for (last, refused) in [(0, true), (1, false)] {
             let ask = async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -319,7 +319,7 @@ mod tests {
                 fault
             };
             let fault = tokio::task::LocalSet::new().run_until(ask).await;
-            assert_eq!(matches!(fault, Fault::Unsent), unsent, "{fault:?}");
+            assert_eq!(matches!(fault, Fault::Refused), refused, "{fault:?}");
         }
     }
 }

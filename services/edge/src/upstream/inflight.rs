@@ -32,6 +32,8 @@ const SMALL: u64 = 16 << 10;
 pub enum Broken {
     /// Nothing of it was sent; its body where it can be had only once.
     Unsent(Option<Upload>),
+    /// The upstream says that it has not looked at it: REFUSED_STREAM, or a GOAWAY that leaves it out.
+    Refused,
     /// The connection was reset before the worker had read all of it. It calls the application with whole requests
     /// only, so the application has seen nothing of this one, whatever its method.
     Unread,
@@ -105,6 +107,7 @@ impl InFlight {
                 let upload = self.held.as_mut().and_then(|(_, connection)| connection.take_upload());
                 Err(Broken::Unsent(upload))
             }
+            Err(Fault::Refused) => Err(Broken::Refused),
             Err(Fault::Malformed(reason)) => Err(Broken::Final(UpstreamError::BadResponse(reason))),
             Err(Fault::Upload(BodyError::Io(_))) => Err(Broken::Final(UpstreamError::Disk)),
             Err(Fault::Upload(error)) => Err(Broken::Final(UpstreamError::Upload(error))),
@@ -182,15 +185,17 @@ impl InFlight {
         let Some(left) = left.filter(|left| *left <= HELD.max(memory as u64)) else {
             return Ok(head.with(self.begin_buffering(memory)?));
         };
-        let mut share = Share::of_answer(&self.pool.shared.spool);
         // What leaves with the head needs no share of the memory: it is gone at once.
-        let small = left <= SMALL.min(memory as u64);
-        if !small && !share.take(left) {
+        let mut share = (left > SMALL.min(memory as u64)).then(|| Share::of_answer(&self.pool.shared.spool));
+        if share.as_mut().is_some_and(|share| !share.take(left)) {
             return Ok(head.with(self.begin_buffering(memory)?));
         }
         let patience = if left <= memory as u64 { self.read() } else { HOLD };
         let body = match self.whole(patience).await? {
-            Some(bytes) => Body::full(share.keep(bytes)),
+            Some(bytes) => Body::full(match share {
+                Some(share) => share.keep(bytes),
+                None => bytes,
+            }),
             None if left <= memory as u64 => return final_error(UpstreamError::Timeout),
             None => self.begin_buffering(memory)?,
         };

@@ -18,7 +18,7 @@ pub(super) struct Registry {
 impl Shared {
     /// A route's way here. One that a reload has not changed keeps its places and its counts.
     pub fn lane(&self, site: &str, route: Option<&str>, max: MaxSlots) -> Arc<Lane> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self.live.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let known = lanes.all.iter().filter_map(Weak::upgrade);
         let mut same = known.filter(|lane| lane.site == site && lane.route.as_deref() == route && lane.max == max);
         if let Some(lane) = same.next() {
@@ -27,12 +27,12 @@ impl Shared {
         let bulkhead = match max {
             MaxSlots::Off => None,
             MaxSlots::Auto => {
-                let queue = &self.queue;
+                let queue = &self.live.queue;
                 Some(lanes.slow.get_or_insert_with(|| Bulkhead::new(max, queue.clone())).clone())
             }
-            _ => Some(Bulkhead::new(max, self.queue.clone())),
+            _ => Some(Bulkhead::new(max, self.live.queue.clone())),
         };
-        let lane = Lane::new(site.into(), route.map(Into::into), max, bulkhead, self.queue.clone());
+        let lane = Lane::new(site.into(), route.map(Into::into), max, bulkhead, self.live.queue.clone());
         let lane = Arc::new(lane);
         lanes.all.retain(|lane| lane.strong_count() > 0);
         lanes.all.push(Arc::downgrade(&lane));
@@ -40,7 +40,7 @@ impl Shared {
     }
 
     pub(super) fn lanes(&self) -> Vec<Arc<Lane>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner).all.iter().filter_map(Weak::upgrade).collect()
+        self.live.lanes.lock().unwrap_or_else(PoisonError::into_inner).all.iter().filter_map(Weak::upgrade).collect()
     }
 }
 

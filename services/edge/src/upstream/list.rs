@@ -52,7 +52,7 @@ impl List {
     }
 
     /// The addresses to try: those that are well; else the backups; else those that fail; and where none seems well all,
-    /// for a connection that works is the better witness.
+    /// for a connection that works is the better witness. None that is drained: that is the operator's word.
     pub fn candidates(&self) -> impl Iterator<Item = &Arc<Address>> {
         let bad = self.bad();
         let any = |bad: u8, backup: bool| {
@@ -64,14 +64,19 @@ impl List {
             (&self.ready, bad, Some(true))
         } else if any(DOWN | DRAINING, false) {
             (&self.ready, DOWN | DRAINING, Some(false))
-        } else if self.ready.is_empty() {
-            (&self.all, 0, None)
+        } else if is_drained(&self.ready) {
+            (&self.all, DRAINING, None)
         } else {
-            (&self.ready, 0, None)
+            (&self.ready, DRAINING, None)
         };
         list.iter().filter(move |address| {
             backup.is_none_or(|backup| address.role.backup == backup) && !address.health.has(bad)
         })
+    }
+
+    /// Nobody is served but clients that belong to an address.
+    pub fn is_drained(&self) -> bool {
+        !self.all.is_empty() && is_drained(&self.all)
     }
 
     /// An address that a request belongs to, if it can be used: a client's own even while it is emptied.
@@ -83,6 +88,10 @@ impl List {
     pub fn is_ready(&self, id: u64) -> bool {
         self.ready.iter().any(|address| address.id == id)
     }
+}
+
+fn is_drained(addresses: &[Arc<Address>]) -> bool {
+    addresses.iter().all(|address| address.health.has(DRAINING))
 }
 
 #[cfg(test)]
@@ -143,5 +152,12 @@ mod tests {
         assert_eq!(ids(&list), [1]);
         assert!(list.usable(2).is_some());
         assert!(list.usable(3).is_none());
+        // Not even where the others fail.
+        list.all[0].failed();
+        assert_eq!(ids(&list), [1]);
+        assert!(!list.is_drained());
+        list.all[0].health.drain(true);
+        assert_eq!(ids(&list), [0; 0]);
+        assert!(list.is_drained() && list.usable(2).is_some());
     }
 }

@@ -15,7 +15,8 @@ const BOUNDS: [u64; 17] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000,
 ];
-const FAILURES: [&str; 7] = ["connect", "reset", "timeout", "killed_timeout", "killed_memory", "bad_response", "other"];
+const FAILURES: [&str; 8] =
+    ["connect", "reset", "refused", "timeout", "killed_timeout", "killed_memory", "bad_response", "other"];
 
 #[derive(Default)]
 struct Histogram {
@@ -96,6 +97,12 @@ impl Metrics {
         shards.push(shard.clone());
         shard
     }
+
+    /// Whether a thread has one, and so requests may still come or be under way.
+    pub fn are_written(&self) -> bool {
+        let shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shards.iter().any(|shard| Arc::strong_count(shard) > 1)
+    }
 }
 
 /// All families of all upstreams in Prometheus text, each upstream's summed over its threads.
@@ -105,8 +112,8 @@ pub fn render(upstreams: &[Arc<Shared>], out: &mut String) {
         .map(|shared| Part {
             shared,
             name: shared.name(),
-            shards: shared.metrics.0.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            list: shared.queue.list.load_full(),
+            shards: shared.live.metrics.0.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            list: shared.live.queue.list.load_full(),
         })
         .collect();
     addresses(&all, out);
@@ -116,7 +123,7 @@ pub fn render(upstreams: &[Arc<Shared>], out: &mut String) {
     let mut family =
         Family::counter(out, "monodon_edge_upstream_resolutions_total", "Look-ups of the upstream's names.");
     for part in &all {
-        let control = &part.shared.control;
+        let control = &part.shared.live.control;
         for (result, count) in [("ok", &control.resolved), ("failed", &control.unresolved)] {
             family.sample(&[("upstream", part.name), ("result", result)], count.load(Ordering::Relaxed));
         }
@@ -192,7 +199,7 @@ fn addresses(all: &[Part<'_>], out: &mut String) {
 fn queue(all: &[Part<'_>], out: &mut String) {
     let mut family = Family::gauge(out, "monodon_edge_queue_depth", "Requests that wait for a slot.");
     for part in all {
-        family.sample(&[("upstream", part.name)], part.shared.queue.waiting());
+        family.sample(&[("upstream", part.name)], part.shared.live.queue.waiting());
     }
     let mut family = Family::histogram(out, "monodon_edge_queue_wait_seconds", "Wait for a slot.");
     for part in all {
@@ -250,8 +257,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let spool = crate::config::Spool { dir: folder.path().to_owned(), limit: 1 << 20, ..Default::default() };
         let spool = Arc::new(crate::buffer::Spool::open(&spool).unwrap());
-        let shared = Shared::new(&named, spool);
-        let shard = shared.metrics.shard();
+        let shared = Shared::new(&named, spool, &crate::upstream::Memory::default());
+        let shard = shared.live.metrics.shard();
         shard.waited(Duration::ZERO);
         shard.waited(Duration::from_micros(80));
         shard.waited(Duration::from_secs(60));

@@ -1,14 +1,15 @@
 //! The way to the application: addresses, permits, queue, connections, second sendings, tunnels (decision 4).
 //!
 //! [`Shared`] is what all threads have in common of one configuration's upstream: the control thread publishes the
-//! addresses in it ([`control`]), the data threads count permits. [`Upstream`] is one thread's half, with the
-//! connections. A request meets: [`request`] → [`acquire`] ([`bulkhead`], [`choice`]) → [`queue`] → [`connect`] →
+//! addresses in it ([`control`]), the data threads count permits; what of it outlives a reload is in [`live`]. [`Upstream`] is
+//! one thread's half, with the connections. A request meets: [`request`] → [`acquire`] ([`bulkhead`], [`choice`]) → [`queue`] → [`connect`] →
 //! [`exchange`] → [`inflight`] → [`http1`] → [`answer`] → [`response`] or [`tunnel`].
 
 mod acquire;
 mod address;
 mod answer;
 mod bulkhead;
+mod capacity;
 mod check;
 mod choice;
 mod connect;
@@ -24,6 +25,7 @@ mod inflight;
 mod lanes;
 mod learn;
 mod list;
+mod live;
 mod metrics;
 mod permit;
 mod pool;
@@ -42,37 +44,36 @@ pub use bulkhead::Lane;
 pub use connect::Ends;
 pub use dns::Resolve;
 pub use lanes::Lanes;
+pub use live::Memory;
 pub use metrics::render;
 pub use state::{AddressState, AddressStatus, State};
 
 use crate::body::{Body, BodyError};
 use crate::buffer::{Outgoing, Spool};
-use crate::config::{self, Named};
+use crate::config::{self, HashBy, Named};
 use crate::drain::Drain;
+use crate::headers::cookie;
 use http::request::Parts;
-use queue::Queue;
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// What all threads share of one configuration's upstream: permits, queue, addresses, their health.
+/// What all threads share of one configuration's upstream: its settings, and what outlives them.
 pub struct Shared {
-    queue: Arc<Queue>,
+    live: Arc<live::Live>,
     settings: Settings,
     transport: connect::Transport,
     spool: Arc<Spool>,
-    metrics: metrics::Metrics,
-    control: control::State,
-    drained: drained::Drained,
-    lanes: Mutex<lanes::Registry>,
+    resolver: Arc<dyn Resolve>,
 }
 
 struct Settings {
     name: String,
     servers: Vec<config::Server>,
+    transport: config::Transport,
     balancing: config::Balancing,
     health: config::Health,
     fail_on: Arc<config::FailOn>,
@@ -98,7 +99,8 @@ pub struct Upstream(Rc<pool::Pool>);
 
 /// What the pipeline knows of a request beside its head.
 pub struct Meta {
-    pub request_id: http::HeaderValue,
+    /// Lines that stand behind the head's fields, for an upstream that [takes them](Upstream::takes_lines).
+    pub told: Vec<u8>,
     /// GET, HEAD or OPTIONS: may be sent a second time.
     pub idempotent: bool,
     /// The client's own address, where it is known.
@@ -153,10 +155,14 @@ pub enum UpstreamError {
     Connect(String),
     /// The connection broke before an answer.
     Reset,
+    /// It has been refused unread, by all who were asked.
+    Refused,
     /// No first byte in time.
     Timeout,
     QueueFull,
     QueueTimeout,
+    /// Every address is, by the operator's word.
+    Drained,
     Killed(Killed),
     /// The reason, for the log.
     BadResponse(&'static str),
@@ -177,9 +183,11 @@ impl UpstreamError {
         match self {
             Self::Connect(_) => "connect",
             Self::Reset => "reset",
+            Self::Refused => "refused",
             Self::Timeout => "timeout",
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::Drained => "drained",
             Self::Killed(Killed::Timeout) => "killed_timeout",
             Self::Killed(Killed::Memory) => "killed_memory",
             Self::BadResponse(_) => "bad_response",
@@ -190,16 +198,18 @@ impl UpstreamError {
 }
 
 impl Shared {
-    pub fn new(named: &Named, spool: Arc<Spool>) -> Arc<Self> {
-        Self::with_resolver(named, spool, Arc::new(dns::System::default()))
+    /// `before`: the upstreams of the configuration that it follows upon.
+    pub fn new(named: &Named, spool: Arc<Spool>, before: &Memory) -> Arc<Self> {
+        Self::with_resolver(named, spool, Arc::new(dns::System::default()), before)
     }
 
     /// With another resolver than the system's.
-    pub fn with_resolver(named: &Named, spool: Arc<Spool>, resolver: Arc<dyn Resolve>) -> Arc<Self> {
+    pub fn with_resolver(named: &Named, spool: Arc<Spool>, resolver: Arc<dyn Resolve>, before: &Memory) -> Arc<Self> {
         let Named { name, upstream, timeouts } = named;
         let settings = Settings {
             name: name.clone(),
             servers: upstream.servers.clone(),
+            transport: upstream.transport.clone(),
             balancing: upstream.balancing.clone(),
             health: upstream.health.clone(),
             fail_on: Arc::new(upstream.health.fail_on.clone()),
@@ -211,22 +221,15 @@ impl Shared {
             first_byte: timeouts.first_byte,
             queue: timeouts.queue,
         };
-        let shared = Arc::new(Self {
-            queue: Arc::new(Queue::new(upstream.queue_per_slot)),
-            settings,
-            transport: connect::Transport::new(&upstream.transport),
-            spool,
-            metrics: metrics::Metrics::default(),
-            control: control::State::new(resolver),
-            drained: drained::Drained::default(),
-            lanes: Mutex::default(),
-        });
-        shared.publish_literals();
+        let live = live::Live::of(named, before);
+        let transport = connect::Transport::new(&upstream.transport);
+        let shared = Arc::new(Self { live, settings, transport, spool, resolver });
+        shared.take_over(before);
         shared
     }
 
-    /// Control thread: resolving and health checks until `drain` closes or this upstream is replaced by a reload
-    /// (the task is aborted then).
+    /// Control thread: resolving and health checks until `drain` closes or a reload replaces this upstream or ends it (the
+    /// task is aborted then).
     pub async fn manage(self: Arc<Self>, mut drain: Drain) {
         tokio::select! {
             () = self.keep_watch() => {}
@@ -237,13 +240,6 @@ impl Shared {
     /// The name that routes and metrics know it by.
     pub fn name(&self) -> &str {
         &self.settings.name
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        // The list holds addresses, each of which holds the queue that holds the list.
-        self.queue.list.store(Arc::default());
     }
 }
 
@@ -260,12 +256,24 @@ impl Upstream {
         Self(pool::Pool::new(shared, drain))
     }
 
+    /// After a reload: the idle connections of this thread's half of what the upstream was before.
+    pub fn take_over(&self, before: &Self) {
+        if self.0.shared.is_one_with(&before.0.shared) {
+            self.0.take_over(&before.0);
+        }
+    }
+
     /// The answer comes back as soon as its head is there (its body behind the buffer), or at once when it is small.
-    pub async fn send(&self, parts: Parts, body: Outgoing, meta: &Meta) -> Result<http::Response<Body>, UpstreamError> {
+    pub async fn send(
+        &self,
+        parts: &mut Parts,
+        body: Outgoing,
+        meta: &Meta,
+    ) -> Result<http::Response<Body>, UpstreamError> {
         let Some(sticky) = &self.0.shared.settings.balancing.sticky else {
             return exchange::send(&self.0, parts, body, meta).await;
         };
-        let came = sticky::cookie(&parts.headers, &sticky.cookie).map(<[u8]>::to_vec);
+        let came = cookie::of(&parts.headers, &sticky.cookie).map(<[u8]>::to_vec);
         let mut response = exchange::send(&self.0, parts, body, meta).await?;
         self.stick(sticky, came.as_deref(), meta, response.headers_mut());
         Ok(response)
@@ -273,7 +281,7 @@ impl Upstream {
 
     /// Tells the client where it belongs, unless it knows.
     fn stick(&self, sticky: &config::Sticky, came: Option<&[u8]>, meta: &Meta, headers: &mut http::HeaderMap) {
-        let list = self.0.shared.queue.list.load();
+        let list = self.0.shared.live.queue.list.load();
         let served = list.all.iter().find(|address| address.id == meta.timing.get().address);
         let Some(token) = served.and_then(|address| address.role.token.as_ref()) else { return };
         if came != Some(token.as_slice())
@@ -290,8 +298,14 @@ impl Upstream {
 
     /// An address by its id, while it is one of the upstream's.
     pub fn label(&self, address: u64) -> Option<Rc<str>> {
-        let list = self.0.shared.queue.list.load();
+        let list = self.0.shared.live.queue.list.load();
         list.all.iter().find(|known| known.id == address).map(|known| known.label.as_str().into())
+    }
+
+    /// Whether what we say may go to it as lines: nobody reads it from the fields before.
+    pub fn takes_lines(&self) -> bool {
+        let shared = &self.0.shared;
+        !shared.transport.http2 && !matches!(shared.settings.balancing.hash, Some(HashBy::Header(_)))
     }
 
     /// Whether anything was configured to be sent to.

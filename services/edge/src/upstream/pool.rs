@@ -58,8 +58,8 @@ pub struct Lease {
 
 impl Pool {
     pub fn new(shared: Arc<Shared>, drain: Drain) -> Rc<Self> {
-        let shard = shared.metrics.shard();
-        let list = RefCell::new(arc_swap::Cache::new(shared.queue.list.clone()));
+        let shard = shared.live.metrics.shard();
+        let list = RefCell::new(arc_swap::Cache::new(shared.live.queue.list.clone()));
         let budget = shared.settings.balancing.retry_budget;
         Rc::new(Self {
             shared,
@@ -79,16 +79,27 @@ impl Pool {
     }
 
     pub(super) fn queue(&self) -> &Arc<Queue> {
-        &self.shared.queue
+        &self.shared.live.queue
     }
 
     /// A request begins: it adds to the budget of second sendings.
     pub fn begin(self: &Rc<Self>) {
         let budget = self.shared.settings.balancing.retry_budget;
         self.credit.set((self.credit.get() + budget).min(CREDIT_MOST));
+        self.keep_sweeping();
+    }
+
+    fn keep_sweeping(self: &Rc<Self>) {
         if !self.sweeping.replace(true) {
             tokio::task::spawn_local(sweep(Rc::downgrade(self), self.nudge.clone()));
         }
+    }
+
+    /// The idle connections of the pool that a reload has replaced: the addresses are the same.
+    pub fn take_over(self: &Rc<Self>, before: &Self) {
+        self.idle.replace(before.idle.take());
+        self.sessions.replace(before.sessions.take());
+        self.keep_sweeping();
     }
 
     /// May a request be sent a second time?

@@ -22,7 +22,8 @@ pub struct Queue {
     lines: Mutex<Vec<Line>>,
     /// Numbers in the order of arrival.
     next: AtomicU64,
-    pub(super) per_slot: usize,
+    /// How many may wait for each slot; a reload may change it.
+    per_slot: AtomicUsize,
 }
 
 struct Line {
@@ -52,8 +53,16 @@ impl Queue {
             choosy: AtomicUsize::new(0),
             lines: Mutex::new(vec![Line { wanted: None, waiters: VecDeque::new() }]),
             next: AtomicU64::new(0),
-            per_slot,
+            per_slot: AtomicUsize::new(per_slot),
         }
+    }
+
+    pub fn per_slot(&self) -> usize {
+        self.per_slot.load(Ordering::Relaxed)
+    }
+
+    pub fn set_per_slot(&self, per_slot: usize) {
+        self.per_slot.store(per_slot, Ordering::Relaxed);
     }
 
     /// Those that wait for a slot; who waits for his route's bulkhead is not among them.
@@ -63,7 +72,7 @@ impl Queue {
 
     fn capacity(&self) -> usize {
         let slots: usize = self.list.load().candidates().map(|address| address.queue_share()).sum();
-        slots.max(1).saturating_mul(self.per_slot)
+        slots.max(1).saturating_mul(self.per_slot())
     }
 
     /// Slots of all addresses that are in use now.

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -182,7 +182,14 @@ impl Pump {
                 return Err(BodyError::Gone);
             }
         }
-        self.writer.write(data).await;
+        // Its client may read nothing before it has sent everything: the upload goes on while the answer waits for it.
+        let Self { writer, connection, .. } = self;
+        let mut writing = pin!(writer.write(data));
+        poll_fn(|cx| {
+            connection.send_on(cx);
+            writing.as_mut().poll(cx)
+        })
+        .await;
         Ok(())
     }
 }

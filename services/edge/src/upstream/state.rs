@@ -97,7 +97,7 @@ impl AddressState {
 impl Shared {
     /// Every address of the upstream as it is now.
     pub fn snapshot(&self) -> Vec<AddressState> {
-        let inner = self.control.lock();
+        let inner = self.live.control.lock();
         let mut all: Vec<_> =
             inner.known.iter().map(|known| AddressState::of(&known.address, known.reason.as_ref())).collect();
         drop(inner);
@@ -125,7 +125,7 @@ impl Shared {
         let mut all: Vec<_> = states
             .map(|one| AddressStatus { address: one.address, up: one.reason.is_none(), reason: one.reason })
             .collect();
-        if let Some(problem) = &self.control.lock().problem {
+        if let Some(problem) = &self.live.control.lock().problem {
             let (name, why) = problem.split_once(": ").unwrap_or((problem, "cannot be resolved"));
             all.push(AddressStatus { address: name.to_owned(), up: false, reason: Some(format!("DNS: {why}")) });
         }

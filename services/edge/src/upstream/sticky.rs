@@ -1,8 +1,8 @@
-//! Cookies that keep a client at one address: their values, and finding them in a request.
+//! Cookies that keep a client at one address: their values, and the key that these are made with.
 
 use crate::config::{Sticky, StickyKey};
 use aws_lc_rs::hmac;
-use http::header::{COOKIE, HeaderMap, HeaderValue};
+use http::HeaderValue;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -58,12 +58,6 @@ pub fn token(key: &hmac::Key, label: &str) -> [u8; 16] {
     token
 }
 
-/// The value of a cookie of the request.
-pub fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-}
-
 /// For the client; a session's cookie, which no script sees.
 pub fn set_cookie(name: &str, token: &[u8], secure: bool) -> Option<HeaderValue> {
     let token = std::str::from_utf8(token).ok()?;
@@ -75,17 +69,6 @@ pub fn set_cookie(name: &str, token: &[u8], secure: bool) -> Option<HeaderValue>
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn finds_the_cookie() {
-        let mut headers = HeaderMap::new();
-        headers.append(COOKIE, HeaderValue::from_static("a=1;  ROUTE=xyz; XROUTE=no"));
-        headers.append(COOKIE, HeaderValue::from_static("b=2"));
-        assert_eq!(cookie(&headers, "ROUTE"), Some(&b"xyz"[..]));
-        assert_eq!(cookie(&headers, "b"), Some(&b"2"[..]));
-        assert_eq!(cookie(&headers, "ROUT"), None);
-        assert_eq!(cookie(&headers, "c"), None);
-    }
 
     #[test]
     fn a_value_depends_on_key_and_address_and_tells_neither() {

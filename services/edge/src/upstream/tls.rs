@@ -1,5 +1,6 @@
 //! TLS towards an upstream: what we trust, what we show, whom we expect.
 
+use super::connect::Stream;
 use crate::config::UpstreamTls;
 use crate::tls::config::provider;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -9,7 +10,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::io;
 use std::sync::Arc;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -50,7 +50,7 @@ impl Tls {
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name, http2 })
     }
 
-    pub async fn connect(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn connect(&self, stream: Stream) -> io::Result<TlsStream<Stream>> {
         let stream = self.connector.connect(self.name.clone(), stream).await?;
         if self.http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err(io::Error::other("the upstream does not speak HTTP/2 over TLS"));

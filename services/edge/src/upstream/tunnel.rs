@@ -5,6 +5,7 @@ use super::answer::Head;
 use super::connect::{Connection, Link};
 use crate::body::Body;
 use crate::upgrade::OnUpgrade;
+use bytes::Bytes;
 use http::Response;
 use http::header::{CONNECTION, HeaderValue, UPGRADE};
 use std::cell::Cell;
@@ -37,34 +38,33 @@ pub fn begin(
     let permit = Some(permit).filter(|permit| permit.address().kind() == Kind::Foreign);
     tokio::task::spawn_local(async move {
         let _permit = permit;
-        let Ok(mut client) = client.await else { return };
-        let (mut upstream, early) = wire.into_tunnel();
-        if !client.leftover.is_empty() && upstream.write_all(&client.leftover).await.is_err() {
-            return;
-        }
+        let Ok(client) = client.await else { return };
         // What the upstream has said at once came with its 101.
-        if !early.is_empty() && (client.io.write_all(&early).await.is_err() || client.io.flush().await.is_err()) {
-            return;
-        }
-        relay(client.io, upstream).await;
+        let (upstream, early) = wire.into_tunnel();
+        relay((client.io, client.leftover), (upstream, early), IDLE).await;
     });
     head.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     Ok(head.with(Body::empty()))
 }
 
-async fn relay(client: impl AsyncRead + AsyncWrite + Unpin, upstream: impl AsyncRead + AsyncWrite + Unpin) {
+/// Each end with what has been read of it already.
+async fn relay(
+    (client, of_client): (impl AsyncRead + AsyncWrite + Unpin, Bytes),
+    (upstream, of_upstream): (impl AsyncRead + AsyncWrite + Unpin, Bytes),
+    patience: Duration,
+) {
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_upstream, mut to_upstream) = tokio::io::split(upstream);
     let moved = Cell::new(Instant::now());
     let idle = async {
-        while moved.get().elapsed() < IDLE {
-            tokio::time::sleep_until(moved.get() + IDLE).await;
+        while moved.get().elapsed() < patience {
+            tokio::time::sleep_until(moved.get() + patience).await;
         }
     };
     tokio::select! {
-        _ = copy(&mut from_client, &mut to_upstream, &moved) => {}
-        _ = copy(&mut from_upstream, &mut to_client, &moved) => {}
+        _ = copy(&of_client, &mut from_client, &mut to_upstream, &moved) => {}
+        _ = copy(&of_upstream, &mut from_upstream, &mut to_client, &moved) => {}
         () = idle => {}
     }
     let last_words = async { tokio::join!(to_client.shutdown(), to_upstream.shutdown()) };
@@ -72,18 +72,66 @@ async fn relay(client: impl AsyncRead + AsyncWrite + Unpin, upstream: impl Async
 }
 
 async fn copy(
+    first: &[u8],
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     moved: &Cell<Instant>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER];
+    let mut data = first;
     loop {
+        if !data.is_empty() {
+            to.write_all(data).await?;
+            to.flush().await?;
+            moved.set(Instant::now());
+        }
         let read = from.read(&mut buffer).await?;
-        let Some(data) = buffer.get(..read).filter(|data| !data.is_empty()) else {
+        data = buffer.get(..read).unwrap_or_default();
+        if data.is_empty() {
             return Ok(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::duplex;
+
+    /// Neither end of a tunnel may be kept for ever by the first words to the other.
+    #[tokio::test]
+    async fn first_words_that_nobody_reads_end_with_the_tunnel() {
+        let words = || Bytes::from_static(b"more than there is room for");
+        for (to_upstream, to_client) in [(words(), Bytes::new()), (Bytes::new(), words())] {
+            let (client, _silent_client) = duplex(4);
+            let (upstream, _silent_upstream) = duplex(4);
+            relay((client, to_upstream), (upstream, to_client), Duration::from_millis(20)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn first_words_come_first_and_no_end_waits_for_the_other_s() {
+        let (client, mut at_client) = duplex(64);
+        let (upstream, mut at_upstream) = duplex(64);
+        let said = (Bytes::from_static(b"from the client"), Bytes::from_static(b"from the upstream"));
+        let ends = async {
+            let mut heard = [0; 15];
+            at_upstream.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"from the client");
+            let mut heard = [0; 17];
+            at_client.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"from the upstream");
+            at_client.write_all(b"more").await.unwrap();
+            let mut heard = [0; 4];
+            at_upstream.read_exact(&mut heard).await.unwrap();
+            drop(at_client);
         };
-        to.write_all(data).await?;
-        to.flush().await?;
-        moved.set(Instant::now());
+        tokio::join!(relay((client, said.0), (upstream, said.1), IDLE), ends);
+        // What the client left unread is no reason to stay.
+        let (client, at_client) = duplex(4);
+        let (upstream, _at_upstream) = duplex(4);
+        drop(at_client);
+        let much = Bytes::from_static(b"much too much");
+        relay((client, much.clone()), (upstream, much), IDLE).await;
     }
 }

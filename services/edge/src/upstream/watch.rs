@@ -7,7 +7,6 @@ use super::{Shared, health};
 use crate::config::Check;
 use futures_util::future::join_all;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Without `check` only a connection can be tried: so many times as seldom, for it costs the application an accept.
@@ -23,7 +22,7 @@ pub struct Known {
     /// In a row.
     good: u32,
     bad: u32,
-    checked: Option<Instant>,
+    pub checked: Option<Instant>,
     careful: Option<(Instant, u64)>,
 }
 
@@ -95,7 +94,7 @@ impl Shared {
         let check = self.settings.check.as_ref();
         let rules = &self.settings.health.check;
         let due: Vec<Arc<Address>> = {
-            let mut inner = self.control.lock();
+            let mut inner = self.live.control.lock();
             let due = inner.known.iter_mut().filter(|known| known.due(rules.interval, check.is_none()));
             due.map(|known| {
                 known.checked = Some(Instant::now());
@@ -124,7 +123,7 @@ impl Shared {
                 }
             }
         }
-        let mut inner = self.control.lock();
+        let mut inner = self.live.control.lock();
         let mut changed = false;
         for (address, health) in due.iter().zip(asked) {
             let Some(known) = inner.known.iter_mut().find(|known| known.address.id == address.id) else { continue };
@@ -137,13 +136,13 @@ impl Shared {
 
     /// See [`CAREFUL`].
     pub(super) fn be_careful(&self) {
-        for known in &mut self.control.lock().known {
+        for known in &mut self.live.control.lock().known {
             let address = &known.address;
             if address.kind() != Kind::Unknown || address.busy() == 0 {
                 known.careful = None;
                 continue;
             }
-            let heads = address.heads.load(Ordering::Relaxed);
+            let heads = address.heads();
             match known.careful {
                 Some((since, then)) if then == heads => {
                     if since.elapsed() >= CAREFUL {
@@ -158,7 +157,7 @@ impl Shared {
     /// What was left out for its failures comes back when its time is over and it can be asked; a slow start goes on.
     pub(super) async fn mend(&self) {
         let now = health::now();
-        let list = self.queue.list.load_full();
+        let list = self.live.queue.list.load_full();
         let mut out = Vec::new();
         for address in &list.all {
             address.health.warm(now);
@@ -182,7 +181,7 @@ impl Shared {
             }
         }
         list.weigh();
-        self.queue.pass();
+        self.live.queue.pass();
     }
 }
 

@@ -63,6 +63,10 @@ pub struct Edge {
 
 impl Edge {
     pub fn start(place: &Place, directory: &str, roots: &Path) -> Self {
+        Self::start_with(place, directory, roots, &[])
+    }
+
+    pub fn start_with(place: &Place, directory: &str, roots: &Path, more: &[&str]) -> Self {
         let mut command = binary();
         command
             .args(["run", "--threads", "1", "--log-format", "json", "--upstream", "127.0.0.1:9"])
@@ -73,6 +77,7 @@ impl Edge {
             .arg(roots)
             .arg("--state")
             .arg(place.state())
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::inherit());
         let process = Process(command.spawn().unwrap());

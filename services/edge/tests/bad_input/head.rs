@@ -51,6 +51,21 @@ fn framing_that_two_servers_may_read_differently() {
     ] {
         edge.refuses(post(lines).as_bytes(), status);
     }
+    // Bytes that some languages take for white space: Latin-1's and Unicode's no-break space, next line, form feed.
+    for space in [&b"\xa0"[..], b"\x85", b"\xc2\xa0", b"\x0c"] {
+        for (before, after) in [
+            ("Content-Length:", "5"),
+            ("Content-Length: 5", ""),
+            ("Transfer-Encoding:", "chunked"),
+            ("Transfer-Encoding: chunked", ""),
+        ] {
+            let field = [before.as_bytes(), space, after.as_bytes()].concat();
+            edge.refuses(
+                &[b"POST /bad HTTP/1.1\r\nHost: a\r\n", &field[..], b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n"].concat(),
+                400,
+            );
+        }
+    }
     edge.refuses(b"POST /bad HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400);
     edge.forwarded(&[]);
 }
@@ -148,6 +163,11 @@ fn too_long() {
     let many = format!("X: {}\r\n", "y".repeat(1000)).repeat(40);
     edge.refuses(format!("GET /bad HTTP/1.1\r\nHost: a\r\n{many}\r\n").as_bytes(), 431);
     edge.forwarded(&[]);
+    let narrow = Edge::start(&["--line-limit", "1KB", "--head-limit", "2KB", "--fields-limit", "5"]);
+    narrow.refuses(format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(1100)).as_bytes(), 414);
+    narrow.refuses(format!("GET /bad HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(2100)).as_bytes(), 431);
+    narrow.refuses(format!("GET /bad HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(5)).as_bytes(), 431);
+    narrow.forwarded(&[]);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod frames;
+pub mod house;
 pub mod upstream;
 
 use std::io::{BufRead, BufReader};

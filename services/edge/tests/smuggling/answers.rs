@@ -2,6 +2,9 @@
 
 use crate::common::{Connection, Edge, Setup, client};
 use crate::upstream::{Hostile, Then};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 /// An edge before a server that gives `/bad` the answer in hand, and `/good` a good one.
@@ -206,4 +209,46 @@ fn what_is_not_passed_on() {
     let (status, body) = house.hear("GET", answer.as_bytes(), Then::Close);
     assert!((status == 200 && body == b"good") || status == 502, "{status}");
     house.done();
+}
+
+/// A second answer to one request belongs to nobody, though it comes when the connection is idle again.
+#[test]
+fn a_second_answer_that_comes_later() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (heard, was_heard) = channel();
+    let (written, was_written) = channel();
+    let was_heard = Arc::new(Mutex::new(was_heard));
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let (was_heard, written) = (was_heard.clone(), written.clone());
+            std::thread::spawn(move || -> std::io::Result<()> {
+                stream.set_nodelay(true)?;
+                let mut head = Vec::new();
+                loop {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte)?;
+                    head.push(byte[0]);
+                    if !head.ends_with(b"\r\n\r\n") {
+                        continue;
+                    }
+                    let twice = head.starts_with(b"GET /twice ");
+                    head.clear();
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")?;
+                    if twice {
+                        was_heard.lock().unwrap().recv().unwrap();
+                        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nanother")?;
+                        written.send(()).unwrap();
+                    }
+                }
+            });
+        }
+    });
+    let edge = Setup::default().plain().args(["--upstream".to_owned(), address.to_string()]).start();
+    for _ in 0..20 {
+        assert_eq!(client::request(edge.http, "GET", "/twice", &[]).text(), "good");
+        heard.send(()).unwrap();
+        was_written.recv().unwrap();
+        assert_eq!(client::request(edge.http, "GET", "/another-client-s", &[]).text(), "good");
+    }
 }

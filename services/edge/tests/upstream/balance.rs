@@ -5,7 +5,7 @@ use crate::kit::{Kit, Thread, Wanted, parts, server, until, until_async};
 use http::{HeaderValue, Method, header};
 use monodon_edge::buffer::Buffered;
 use monodon_edge::config::{Balance, HashBy, Server, Sticky, StickyKey};
-use monodon_edge::upstream::State;
+use monodon_edge::upstream::{State, UpstreamError};
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -232,6 +232,10 @@ fn a_drained_server_keeps_its_own_clients_alone() {
         }
         assert_eq!(counts(&fakes), [then[0] + 10, then[1] + 10]);
         assert_eq!(state(&kit, fakes[0]), State::Draining);
+        // With the other drained too, they are the only ones that are served.
+        kit.shared.drain(&fakes[1].address.to_string(), true).unwrap();
+        assert_eq!(ask(&thread, header::COOKIE, &pair).await, None);
+        assert!(matches!(thread.get("/hello").await, Err(UpstreamError::Drained)));
     });
 }
 

@@ -2,7 +2,7 @@
 
 use crate::fake::Fake;
 use crate::kit::{Kit, until, until_async};
-use monodon_edge::config::{UpstreamAddress, UpstreamCheck};
+use monodon_edge::config::{self, UpstreamAddress, UpstreamCheck};
 use monodon_edge::upstream::Resolve;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// A name server whose answer the test sets; `None` is one that is away.
-struct Names(Mutex<Option<Vec<IpAddr>>>);
+pub struct Names(pub Mutex<Option<Vec<IpAddr>>>);
 
 impl Resolve for Names {
     fn resolve<'a>(&'a self, _host: &'a str) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
@@ -57,8 +57,12 @@ fn a_reload_while_the_name_server_is_away_keeps_what_was_known() {
         thread.learn().await;
     });
     *names.0.lock().unwrap() = None;
-    let after = kit(&names, fake.address.port());
-    after.shared.keep_answers(std::slice::from_ref(&before.shared));
+    // Nothing of it is shared, because it is spoken to in another way.
+    let after = before.reloaded_and_resolved(names, |config| {
+        config.upstream.servers =
+            vec![UpstreamAddress::Tcp { host: "worker".into(), port: fake.address.port() }.into()];
+        config.upstream.transport.proxy_protocol = Some(config::ProxyProtocol::V1);
+    });
     let slots: Vec<_> = after.shared.snapshot().iter().map(|address| address.slots).collect();
     assert_eq!(slots, [Some(1)], "what it has told of itself, too");
     after.run(async |thread| {

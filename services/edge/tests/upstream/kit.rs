@@ -1,13 +1,13 @@
 //! A data thread in miniature: a runtime, an upstream, requests.
 
 use http::request::Parts;
-use http::{HeaderValue, Method, Response};
+use http::{Method, Response};
 use http_body_util::BodyExt;
 use monodon_edge::body::Body;
 use monodon_edge::buffer::{Buffered, Outgoing, Spool};
 use monodon_edge::config::{self, Named, Server, UpstreamAddress};
 use monodon_edge::drain;
-use monodon_edge::upstream::{Buffering, Ends, Lane, Meta, Resolve, Shared, Timing, Upstream, UpstreamError};
+use monodon_edge::upstream::{Buffering, Ends, Lane, Memory, Meta, Resolve, Shared, Timing, Upstream, UpstreamError};
 use std::cell::Cell;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -38,14 +38,29 @@ impl Kit {
     }
 
     pub fn with(addresses: &[SocketAddr], change: impl FnOnce(&mut Wanted)) -> Self {
-        Self::build(addresses, change, None)
+        Self::build(addresses, change, None, &[])
     }
 
     pub fn resolved(resolver: Arc<dyn Resolve>, change: impl FnOnce(&mut Wanted)) -> Self {
-        Self::build(&[], change, Some(resolver))
+        Self::build(&[], change, Some(resolver), &[])
     }
 
-    fn build(addresses: &[SocketAddr], change: impl FnOnce(&mut Wanted), resolver: Option<Arc<dyn Resolve>>) -> Self {
+    /// What a reload makes of it.
+    pub fn reloaded(&self, addresses: &[SocketAddr], change: impl FnOnce(&mut Wanted)) -> Self {
+        Self::build(addresses, change, None, std::slice::from_ref(&self.shared))
+    }
+
+    /// The same with names.
+    pub fn reloaded_and_resolved(&self, resolver: Arc<dyn Resolve>, change: impl FnOnce(&mut Wanted)) -> Self {
+        Self::build(&[], change, Some(resolver), std::slice::from_ref(&self.shared))
+    }
+
+    fn build(
+        addresses: &[SocketAddr],
+        change: impl FnOnce(&mut Wanted),
+        resolver: Option<Arc<dyn Resolve>>,
+        before: &[Arc<Shared>],
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut config = Wanted::default();
         config.upstream.servers = addresses.iter().map(|address| server(*address)).collect();
@@ -53,9 +68,10 @@ impl Kit {
         change(&mut config);
         let spool = Arc::new(Spool::open(&config.spool).unwrap());
         let named = Named { name: "default".into(), upstream: config.upstream, timeouts: config.timeouts };
+        let before = Memory::of(before);
         let shared = match resolver {
-            Some(resolver) => Shared::with_resolver(&named, spool.clone(), resolver),
-            None => Shared::new(&named, spool.clone()),
+            Some(resolver) => Shared::with_resolver(&named, spool.clone(), resolver, &before),
+            None => Shared::new(&named, spool.clone(), &before),
         };
         let (control, drain) = drain::channel();
         Self { shared, spool, control, drain, _dir: dir }
@@ -75,6 +91,11 @@ impl Kit {
 
     pub fn thread(&self) -> Thread {
         Thread(Rc::new(Upstream::new(self.shared.clone(), self.drain.clone())), Rc::default(), None, None)
+    }
+
+    /// As when no configuration has it any more, but requests do.
+    pub fn manage_the_rest(&self) -> tokio::task::JoinHandle<()> {
+        tokio::spawn(self.shared.clone().manage_the_rest(self.drain.clone()))
     }
 
     pub fn metrics(&self) -> String {
@@ -102,13 +123,16 @@ impl Thread {
         self.send_parts(parts(method, path), body).await
     }
 
-    pub async fn send_parts(&self, parts: Parts, body: impl Into<Outgoing>) -> Result<Response<Body>, UpstreamError> {
+    pub async fn send_parts(
+        &self,
+        mut parts: Parts,
+        body: impl Into<Outgoing>,
+    ) -> Result<Response<Body>, UpstreamError> {
         let idempotent = matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
-        let request_id = HeaderValue::from_static("test");
         let lane = self.2.clone();
         let ends = Ends { source: "192.0.2.7:1234".parse().unwrap(), destination: "192.0.2.1:443".parse().unwrap() };
         let meta = Meta {
-            request_id,
+            told: Vec::new(),
             idempotent,
             client: self.3,
             secure: false,
@@ -118,7 +142,7 @@ impl Thread {
             ends,
             timing: Cell::default(),
         };
-        let result = self.0.send(parts, body.into(), &meta).await;
+        let result = self.0.send(&mut parts, body.into(), &meta).await;
         self.1.set(meta.timing.get());
         result
     }

@@ -7,6 +7,8 @@ mod bulkheads;
 mod fake;
 mod health;
 mod kit;
+mod refusals;
+mod reloads;
 mod retries;
 mod slots;
 mod tunnels;

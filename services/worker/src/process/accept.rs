@@ -6,10 +6,15 @@
 //! One is taken at a time, and its request read, before the next: what this process could not answer at once is left to
 //! others.
 
-use std::{io, os::fd::OwnedFd, rc::Rc, time::Duration};
+use std::{
+    io,
+    os::fd::OwnedFd,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 
 use rustix::net::SocketFlags;
-use tokio::io::unix::AsyncFd;
+use tokio::io::unix::{AsyncFd, AsyncFdReadyGuard};
 
 use super::{
     Shared,
@@ -24,8 +29,12 @@ const STEP: Duration = Duration::from_millis(1);
 /// After an error such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long it has to be quiet at a socket that is to be closed, and how long that is waited for at most.
+const QUIET: Duration = Duration::from_millis(10);
+const LAST_LOOK: Duration = Duration::from_millis(200);
+
 /// Accepts for ever.
-pub async fn run<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, listener: AsyncFd<OwnedFd>) {
+pub async fn run<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, listener: Rc<AsyncFd<OwnedFd>>) {
     loop {
         let Ok(mut ready) = listener.readable().await else { return };
         if shared.superseded() {
@@ -37,20 +46,52 @@ pub async fn run<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, listener: A
             tokio::time::sleep(STEP).await;
             waited += 1;
         }
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        match ready.try_io(|fd| Ok(rustix::net::accept_with(fd, flags)?)) {
-            Ok(Ok(socket)) => {
-                shared.entry.add_accepted(1);
-                start(&shared, &interface, socket, Origin::New);
-                tokio::task::yield_now().await;
-            }
-            Ok(Err(error)) if is_about_the_client(&error) => {}
-            Ok(Err(error)) => {
+        match take(&shared, &interface, &mut ready) {
+            Ok(true) => tokio::task::yield_now().await,
+            Ok(false) => {}
+            Err(error) => {
                 tracing::error!(%error, "cannot accept connections");
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(_nobody) => {}
         }
+    }
+}
+
+/// Takes what the kernel has accepted already from a socket that is about to be closed: it would be reset with it, and nobody but the
+/// edge could tell that its request has not been read.
+pub async fn the_rest<I: Interface>(shared: Rc<Shared>, interface: Rc<I>, listener: Rc<AsyncFd<OwnedFd>>) {
+    let end = Instant::now() + LAST_LOOK;
+    // Others may hold the socket a moment longer, and so the kernel goes on accepting.
+    while let Ok(Ok(mut ready)) = tokio::time::timeout(QUIET, listener.readable()).await {
+        for _ in 0..shared.config.backlog {
+            match take(&shared, &interface, &mut ready) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return tracing::error!(%error, "cannot accept the last connections"),
+            }
+        }
+        if Instant::now() >= end {
+            return;
+        }
+    }
+}
+
+/// One connection, if there is one.
+fn take<I: Interface>(
+    shared: &Rc<Shared>,
+    interface: &Rc<I>,
+    ready: &mut AsyncFdReadyGuard<'_, OwnedFd>,
+) -> io::Result<bool> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    match ready.try_io(|fd| Ok(rustix::net::accept_with(fd, flags)?)) {
+        Ok(Ok(socket)) => {
+            shared.entry.add_accepted(1);
+            start(shared, interface, socket, Origin::New);
+            Ok(true)
+        }
+        Ok(Err(error)) if is_about_the_client(&error) => Ok(false),
+        Ok(Err(error)) => Err(error),
+        Err(_nobody) => Ok(false),
     }
 }
 

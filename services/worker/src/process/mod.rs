@@ -159,8 +159,9 @@ fn serve<I: Interface>(
         let interface = Rc::new(interface);
         let mut accepting = Vec::new();
         for listener in &setup.listeners {
-            let listener = fds::readable(*listener)?;
-            accepting.push(tokio::task::spawn_local(accept::run(Rc::clone(shared), Rc::clone(&interface), listener)));
+            let listener = Rc::new(fds::readable(*listener)?);
+            let run = accept::run(Rc::clone(shared), Rc::clone(&interface), Rc::clone(&listener));
+            accepting.push((tokio::task::spawn_local(run), listener));
         }
         let handover = Rc::new(fds::readable(setup.handover.rx)?);
         let adopting =
@@ -176,8 +177,13 @@ fn serve<I: Interface>(
         if matches!(first, ExitReason::Quit | ExitReason::Aborted) {
             return Ok(first);
         }
-        for task in &accepting {
+        shared.entry.set_state(State::Draining);
+        shared.begin_leaving();
+        for (task, listener) in accepting {
             task.abort();
+            if !shared.has_siblings() {
+                accept::the_rest(Rc::clone(shared), Rc::clone(&interface), listener).await;
+            }
         }
         Ok(drain(shared, &adopting, &handover, first, &mut signals).await)
     });
@@ -203,8 +209,6 @@ async fn drain(
     first: ExitReason,
     signals: &mut Signals,
 ) -> ExitReason {
-    shared.entry.set_state(State::Draining);
-    shared.begin_leaving();
     if shared.has_siblings() {
         adopting.abort();
     }

@@ -127,7 +127,7 @@ pub fn explain(loaded: &Loaded, asked: Asked) -> Result<Report<'_>, String> {
     let (seen, ()) = request.into_parts();
     let request = Request::from_parts(seen.clone(), Body::empty());
     let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name).to_ascii_lowercase();
-    let tls = secure.then(|| TlsInfo { sni: Some(name.into_boxed_str()), version: "TLSv1.3" });
+    let tls = secure.then(|| TlsInfo { sni: Some(name.into_boxed_str()), version: "TLSv1.3", cipher: "" });
     let listening = if secure { &config.listen.https } else { &config.listen.http };
     let usual = SocketAddr::from(([127, 0, 0, 1], if secure { 443 } else { 80 }));
     let local = listening.first().copied().unwrap_or(usual);

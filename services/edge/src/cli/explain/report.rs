@@ -66,6 +66,17 @@ impl<'a> Report<'a> {
         asked
     }
 
+    /// Of the route that takes it.
+    fn why(route: &Route) -> &'static str {
+        let limited = !route.when.methods.is_empty() || !route.when.headers.is_empty();
+        match (&route.when.path, limited) {
+            (PathMatch::Exact(_), _) => "an exact path comes before patterns and prefixes",
+            (PathMatch::Pattern(_), _) => "the first pattern that is found in the path; patterns come before prefixes",
+            (PathMatch::Prefix(_), false) => "the longest prefix",
+            (PathMatch::Prefix(_), true) => "the longest prefix, and of equal ones the one that asks for more",
+        }
+    }
+
     fn words(&self, route: &Route, miss: &Miss<'_>) -> String {
         match miss {
             Miss::Method => {
@@ -114,7 +125,7 @@ impl<'a> Report<'a> {
         }
         let location = self.answer.headers.get(header::LOCATION);
         match location.map(|location| String::from_utf8_lossy(location.as_bytes())) {
-            Some(location) if self.told.place.is_none() => {
+            Some(location) if self.told.moved => {
                 let words = "permanent once the certificate is public";
                 format!("redirect {} to {location} ({words})", self.answer.status)
             }
@@ -141,7 +152,7 @@ impl<'a> Report<'a> {
         }
         for (route, miss) in self.asked() {
             let place = self.route_values(route).map_or("", Values::place);
-            let verdict = miss.map_or("takes it".into(), |miss| format!("no: {miss}"));
+            let verdict = miss.map_or_else(|| format!("takes it: {}", Self::why(route)), |miss| format!("no: {miss}"));
             line("route", &format!("{} ({place}): {verdict}", route.when.path));
         }
         match &self.told.place {
@@ -158,8 +169,12 @@ impl<'a> Report<'a> {
             Some(Place::Nothing) => line("does", "no route takes it, no folder of static, and upstream is not set"),
             None => {}
         }
-        if let Some((folder, name)) = self.folder() {
-            line("file", &format!("{name} in {folder}"));
+        for filter in &self.told.filters {
+            line("filter", &format!("{}: {}", filter.key, filter.says));
+        }
+        for looked in &self.told.looked {
+            let there = if looked.found { "is there" } else { "is not there" };
+            line("file", &format!("{:?} in {}: {there}", looked.name, self.directory(looked.folder)));
         }
         line("outcome", &self.outcome());
         if let Some(sent) = &self.told.sent {
@@ -202,13 +217,18 @@ impl<'a> Report<'a> {
     /// Of the setting `static`: folder and file.
     fn folder(&self) -> Option<(String, &str)> {
         let Some(Place::Folder(place, name)) = &self.told.place else { return None };
-        Some((self.loaded.config.files.get(*place)?.dir.display().to_string(), name))
+        Some((self.directory(*place), name))
+    }
+
+    fn directory(&self, place: usize) -> String {
+        self.loaded.config.files.get(place).map_or_else(String::new, |folder| folder.dir.display().to_string())
     }
 
     pub fn json(&self) -> Value {
         let asked = self.asked().into_iter().map(|(route, miss)| {
             let place = self.route_values(route).map(Values::place);
-            json!({"name": route.name, "when": route.when.path.to_string(), "place": place, "takes": miss.is_none(), "why_not": miss})
+            json!({"name": route.name, "when": route.when.path.to_string(), "place": place, "takes": miss.is_none(),
+                "why": miss.is_none().then(|| Self::why(route)), "why_not": miss})
         });
         let asked: Vec<Value> = asked.collect();
         let options = self
@@ -233,11 +253,16 @@ impl<'a> Report<'a> {
             Some(Place::Upstream) => "upstream",
             Some(Place::Nothing) => "nothing",
         };
+        let filters = self.told.filters.iter().map(|filter| json!({"filter": filter.key, "says": filter.says}));
+        let files = self.told.looked.iter().map(
+            |looked| json!({"folder": self.directory(looked.folder), "name": looked.name, "exists": looked.found}),
+        );
         json!({
             "request": {"method": self.method.as_str(), "url": self.url, "client": self.client, "headers": pairs(&self.headers)},
             "site": site, "path": self.told.path, "routes": asked, "takes": does,
             "route": self.route().map(|route| route.name.as_str()),
             "file": self.folder().map(|(folder, name)| json!({"folder": folder, "name": name})),
+            "filters": filters.collect::<Vec<Value>>(), "files": files.collect::<Vec<Value>>(),
             "upstream": sent, "outcome": self.outcome(), "failure": self.told.failure,
             "answer": {"status": self.answer.status.as_u16(), "headers": pairs(&self.answer.headers)},
             "options": options.collect::<Vec<Value>>(),

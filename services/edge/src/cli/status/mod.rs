@@ -1,5 +1,6 @@
 //! `monodon-edge status`: what the edge that runs here does right now. Figures are those of its metrics page between two looks.
 
+mod rates;
 mod table;
 
 use super::{Words, with_config, wrong_use};
@@ -84,9 +85,9 @@ fn whole(before: &Look, now: &Look) -> Value {
     json!({
         "edge": now.reloads,
         "connections": now.page.sum("connections", &[]),
-        "sites": table::sites(before, now).iter().map(table::Site::json).collect::<Vec<_>>(),
+        "sites": rates::sites(before, now).iter().map(rates::Site::json).collect::<Vec<_>>(),
         "upstreams": now.upstreams.get("upstreams"),
-        "queues": table::queues(before, now).iter().map(table::Queue::json).collect::<Vec<_>>(),
+        "queues": rates::queues(before, now).iter().map(rates::Queue::json).collect::<Vec<_>>(),
         "certificates": now.certificates.get("certificates"),
     })
 }

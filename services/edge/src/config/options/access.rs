@@ -23,7 +23,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "deny",
         kind: TEXTS,
-        words: "Addresses and networks that get 403, or `all`, but for what `allow` names more exactly.",
+        words: "Addresses and networks that get 403, or `all`, but for what `allow` names more exactly. It comes before redirects to \
+                HTTPS or to `canonical`, maintenance pages and `OPTIONS *`; only a CA's look for an ACME challenge is always answered.",
         ..Setting::NEW
     },
     Setting {

@@ -5,7 +5,7 @@ use crate::config::Cidr;
 use crate::error_pages::{Format, Page, Which};
 use crate::watched::Flag;
 use http::{HeaderValue, StatusCode};
-use monodon_settings::{Kind, Setting};
+use monodon_settings::{Kind, Setting, Values};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -132,14 +132,13 @@ impl Errors {
     fn pages(levels: &mut Levels<'_>) -> Vec<(Which, Arc<Page>)> {
         let mut pages: Vec<(Which, Arc<Page>)> = Vec::new();
         for text in levels.of("error_pages").list("error_pages") {
-            let parsed =
-                text.split_once('=').and_then(|(which, path)| Some((Which::parse(which.trim())?, path.trim())));
-            let Some((which, path)) = parsed.filter(|(_, path)| !path.is_empty()) else {
+            let parsed = split(text).and_then(|(which, path)| Some((Which::parse(which)?, path)));
+            let Some((which, path)) = parsed.filter(|(_, path)| !path.as_os_str().is_empty()) else {
                 let words = format!("expected STATUS=FILE such as 404=/srv/errors/404.html or 5xx=..., got {text:?}");
                 levels.wrong("error_pages", words);
                 continue;
             };
-            match levels.page(Path::new(path)) {
+            match levels.page(path) {
                 Ok(page) if pages.iter().any(|(known, other)| *known == which && other.format == page.format) => {
                     levels.wrong("error_pages", format!("{text:?}: there is a page for that already"));
                 }
@@ -149,6 +148,21 @@ impl Errors {
         }
         pages
     }
+}
+
+/// `404=/srv/errors/404.html`: what for, and the page's file.
+fn split(text: &str) -> Option<(&str, &Path)> {
+    let (which, path) = text.split_once('=')?;
+    Some((which.trim(), Path::new(path.trim())))
+}
+
+/// The pages that these settings name, and those of the tables within.
+pub fn files(values: &Values) -> Vec<PathBuf> {
+    let named = values.keys().any(|key| key == "error_pages").then(|| values.list("error_pages"));
+    let pages = named.unwrap_or_default().iter().filter_map(|text| split(text));
+    let mut files: Vec<PathBuf> = pages.map(|(_, path)| path.to_owned()).collect();
+    files.extend(values.tables().iter().flat_map(|block| self::files(&block.values)));
+    files
 }
 
 impl Maintenance {

@@ -173,19 +173,25 @@ impl Headers {
 
     /// Where the application has said nothing itself.
     pub fn secure(&self, headers: &mut HeaderMap, public: bool) {
-        for (name, value) in self.security.iter() {
-            if let header::Entry::Vacant(place) = headers.entry(name) {
+        self.each(public, &mut |name, value| {
+            if *name == csp::REPORTING_ENDPOINTS {
+                // Beside its own.
+                headers.append(name, value.clone());
+            } else if let header::Entry::Vacant(place) = headers.entry(name) {
                 place.insert(value.clone());
             }
+        });
+    }
+
+    pub fn each(&self, public: bool, say: &mut impl FnMut(&HeaderName, &HeaderValue)) {
+        for (name, value) in self.security.iter() {
+            say(name, value);
         }
         if let Some(reporting) = &self.reporting {
-            headers.append(csp::REPORTING_ENDPOINTS, reporting.clone());
+            say(&csp::REPORTING_ENDPOINTS, reporting);
         }
-        if public
-            && let Some(hsts) = &self.hsts
-            && let header::Entry::Vacant(place) = headers.entry(header::STRICT_TRANSPORT_SECURITY)
-        {
-            place.insert(hsts.clone());
+        if let Some(hsts) = self.hsts.as_ref().filter(|_| public) {
+            say(&header::STRICT_TRANSPORT_SECURITY, hsts);
         }
     }
 }

@@ -9,7 +9,8 @@ pub const SETTINGS: &[Setting] = &[
         key: "limit",
         kind: TEXTS,
         default: "",
-        words: "Names of `[limits]` that hold here. More than they allow is answered 429 with Retry-After.",
+        words: "Names of `[limits]` that hold here. More than they allow is answered 429 with Retry-After. Every request \
+                counts once, one that is redirected to HTTPS or gets a maintenance page, too; not one that `deny` and its like refuse.",
         aliases: &["limit_req"],
         ..Setting::NEW
     },

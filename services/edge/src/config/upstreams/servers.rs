@@ -2,6 +2,7 @@
 
 use super::super::UpstreamAddress;
 use super::super::load::Reader;
+use super::Scheme;
 use monodon_settings::{Address, parse_duration};
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     pub address: UpstreamAddress,
+    /// How it is spoken to, where that stands before its address.
+    pub scheme: Option<Scheme>,
     pub weight: u32,
     /// Only where none of the others can be used.
     pub backup: bool,
@@ -27,6 +30,7 @@ impl From<UpstreamAddress> for Server {
     fn from(address: UpstreamAddress) -> Self {
         Self {
             address,
+            scheme: None,
             weight: 1,
             backup: false,
             down: false,
@@ -43,12 +47,13 @@ impl Server {
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut words = text.split_ascii_whitespace();
         let address = words.next().unwrap_or_default();
+        let (scheme, address) = Scheme::split(address)?;
         let address: Address = address.parse().map_err(|wrong| {
             format!(
-                "expected an address such as node:3000, 10.0.0.1:80 or unix:/run/app.sock, got {address:?}: {wrong}"
+                "expected an address such as node:3000, https://node, 10.0.0.1:80 or unix:/run/app.sock, got {address:?}: {wrong}"
             )
         })?;
-        let mut server = Self::from(Reader::address(address)?);
+        let mut server = Self { scheme, ..Self::from(Reader::address(address)?) };
         for word in words {
             server.word(word)?;
         }
@@ -96,6 +101,7 @@ mod tests {
             Server::parse(words),
             Ok(Server {
                 address,
+                scheme: None,
                 weight: 3,
                 backup: true,
                 down: true,

@@ -1,11 +1,12 @@
 //! The head of an answer, and how its body will be framed (RFC 9112 6.3).
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use monodon_http1::{Version, encode};
 
 use crate::body::Body;
+use crate::headers::line;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Send {
@@ -30,22 +31,21 @@ pub fn head(out: &mut Vec<u8>, response: &Response<Body>, asked: Asked) -> (Send
     let (status, headers) = (response.status(), response.headers());
     let send = framing(response, asked);
     let upgrade = status == StatusCode::SWITCHING_PROTOCOLS;
-    let keep = asked.keep && send != Send::UntilClose && !says_close(headers);
-
     // RFC 9112 2.3: our own version, also to a 1.0 client.
     encode::status_line(out, Version::Http11, status.as_u16(), None);
+    let (mut close, mut dated) = (false, false);
     for (name, value) in headers {
+        close |= *name == header::CONNECTION && says_close(value);
+        dated |= *name == header::DATE;
         if !is_ours(name) || (upgrade && name == header::UPGRADE) {
-            // Both types hold only what may be written.
-            out.extend_from_slice(name.as_str().as_bytes());
-            out.extend_from_slice(b": ");
-            out.extend_from_slice(value.as_bytes());
-            out.extend_from_slice(b"\r\n");
+            line(out, name, value.as_bytes());
         }
     }
-    if !headers.contains_key(header::DATE) {
+    response.body().say(out);
+    if !dated {
         encode::date(out);
     }
+    let keep = asked.keep && send != Send::UntilClose && !close;
     match send {
         Send::Length(length) => encode::content_length(out, length),
         Send::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
@@ -85,9 +85,8 @@ fn length_field(headers: &HeaderMap) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-fn says_close(headers: &HeaderMap) -> bool {
-    let options = headers.get_all(header::CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    options.flat_map(|value| value.split(',')).any(|option| option.trim().eq_ignore_ascii_case("close"))
+fn says_close(value: &HeaderValue) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 /// Fields that belong to this connection: what stands in the response is about another.

@@ -17,10 +17,7 @@ pub use send::Upload;
 use super::connect::Stream;
 use bytes::{Bytes, BytesMut};
 use monodon_http1::Answer;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
 use std::time::Instant;
-use tokio::io::{AsyncRead, ReadBuf};
 
 pub struct Wire {
     stream: Stream,
@@ -60,6 +57,8 @@ pub struct Wire {
 pub enum Fault {
     /// Nothing of the request was sent: it may be, elsewhere, whatever it is.
     Unsent,
+    /// The upstream says that it has not looked at it.
+    Refused,
     /// The connection ended before the answer did.
     Ended,
     /// The rule that the answer breaks.
@@ -141,12 +140,7 @@ impl Wire {
     /// Whether an idle connection is still one: neither ended nor with bytes that nobody has asked for. Costs no system call where the
     /// runtime has seen nothing happen on it.
     pub fn is_open(&mut self) -> bool {
-        let mut byte = [0];
-        let mut buf = ReadBuf::new(&mut byte);
-        let cx = &mut Context::from_waker(Waker::noop());
-        !self.ended
-            && self.buf.is_empty()
-            && matches!(Pin::new(&mut self.stream).poll_read(cx, &mut buf), Poll::Pending)
+        !self.ended && self.buf.is_empty() && self.stream.has_nothing()
     }
 
     /// As [`Self::is_open`], by asking the kernel: what has happened since the runtime last looked is seen too.

@@ -45,6 +45,10 @@ impl Wire {
                 return self.fault(Fault::Upload(error));
             }
             if !self.buf.is_empty() {
+                // RFC 9112, section 9.2: what is there before anything was asked answers nobody.
+                if !self.begun {
+                    return self.fault(Fault::Unsent);
+                }
                 match self.answer.parse(&self.buf, self.to_head, &LIMITS) {
                     Ok(true) if self.answer.is_interim() => {
                         self.interim = self.interim.saturating_add(1);

@@ -72,7 +72,7 @@ impl Wire {
 
     /// Writes as much as goes now. It never fails: who answers early and closes (401, 413) makes the writing fail while his answer is
     /// there to be read, so the reading side decides.
-    pub(super) fn send(&mut self, cx: &mut Context<'_>) {
+    pub fn send(&mut self, cx: &mut Context<'_>) {
         while !self.deaf && !self.flushed {
             let head = self.out.get(self.written..).unwrap_or_default();
             let stream = Pin::new(&mut self.stream);

@@ -283,3 +283,83 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Said<B> {
         http_body::SizeHint::with_exact(self.left)
     }
 }
+
+/// What an upstream says before it is asked is nobody's answer, though the request that then cannot be written finds it there.
+#[tokio::test]
+async fn an_answer_that_nobody_asked_for_is_not_taken_for_one() {
+    for unasked in
+        ["HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nothers", "HTTP/1.1 408 Late\r\n\r\n", "HTTP/1.1 103 x\r\n\r\n"]
+    {
+        let (mut wire, mut server) = answered(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 100, false).await;
+        wire.take_head(Head::read).unwrap();
+        wire.rest();
+        server.write_all(unasked.as_bytes()).await.unwrap();
+        socket2::SockRef::from(&server).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(server);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        wire.begin(b"POST / HTTP/1.1\r\n\r\n".to_vec(), Upload::Done, false);
+        let result = poll_fn(|cx| wire.poll_head(cx)).await;
+        assert!(matches!(result, Err(Fault::Unsent)), "{unasked:?}: {result:?}");
+    }
+}
+
+/// A client's and a server's end of TLS over a socket, each in this task, so that nothing is read that the test does not read.
+async fn tls_pair() -> (Wire, tokio_rustls::server::TlsStream<TcpStream>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(vec!["app".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let secret = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let server = rustls::ServerConfig::builder_with_provider(crate::tls::config::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], secret)
+        .unwrap();
+    let settings = crate::config::UpstreamTls { server_name: "app".into(), ..Default::default() };
+    let client = crate::upstream::tls::Tls::new(&settings, false).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let stream = Stream::Tcp(TcpStream::connect(listener.local_addr().unwrap()).await.unwrap());
+    let accepted = listener.accept().await.unwrap().0;
+    // What follows the tickets does not wait until they are acknowledged.
+    accepted.set_nodelay(true).unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::new(server));
+    let (client, server) = tokio::join!(client.connect(stream), acceptor.accept(accepted));
+    (Wire::new(Stream::Tls(Box::new(client.unwrap()))), server.unwrap())
+}
+
+/// What lies unread on an idle TLS connection: session tickets are no news, an end or an answer is.
+#[tokio::test]
+async fn the_end_of_an_idle_tls_connection_is_seen_before_it_is_used() {
+    for end in ["nothing", "close_notify", "close", "reset", "an answer"] {
+        // The server's tickets have come with the handshake, and nobody has read them.
+        let (mut wire, mut server) = tls_pair().await;
+        assert!(wire.is_open_now() && wire.is_open_now(), "{end}");
+        match end {
+            "close_notify" => server.shutdown().await.unwrap(),
+            "close" => drop(server.into_inner().0),
+            "reset" => {
+                let (stream, _) = server.into_inner();
+                socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+            "an answer" => {
+                server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+                server.flush().await.unwrap();
+            }
+            _ => {
+                // It serves on.
+                wire.begin(b"GET / HTTP/1.1\r\n\r\n".to_vec(), Upload::Done, false);
+                let serve = async {
+                    server.read_exact(&mut [0; 18]).await.unwrap();
+                    server.write_all(b"HTTP/1.1 204 No\r\n\r\n").await.unwrap();
+                    server.flush().await.unwrap();
+                };
+                let (answer, ()) = tokio::join!(poll_fn(|cx| wire.poll_head(cx)), serve);
+                answer.unwrap();
+                wire.take_head(Head::read).unwrap();
+                assert!(wire.is_reusable() && wire.is_open_now());
+                continue;
+            }
+        }
+        // The runtime has not looked yet; the kernel knows.
+        assert!(!wire.is_open_now(), "{end}");
+    }
+}
