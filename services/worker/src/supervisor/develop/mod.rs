@@ -44,7 +44,6 @@ impl Herd {
         let names: Vec<String> = files.iter().map(|file| self.short(file)).collect();
         let (named, more) = names.split_at(names.len().min(3));
         let others = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
-        tracing::info!("{}{others} changed: restarting", named.join(", "));
         files.iter().for_each(|file| forget_compiled(file));
         match load(&self.start.arguments, &self.start.python, &self.start.folder) {
             Ok(Loaded { config, exports, .. }) => {
@@ -54,6 +53,8 @@ impl Herd {
             Err(problems) => tracing::error!("the configuration is wrong, the old one stays: {problems}"),
         }
         self.restart();
+        // Not before it is so: who reads this and asks again meets the new code.
+        tracing::info!("{}{others} changed: restarting", named.join(", "));
     }
 
     fn restart(&mut self) {
