@@ -218,3 +218,41 @@ fn uploads_are_taken_in_whole_unless_the_route_says_otherwise() {
     assert!(seen(b"helloworld").contains("content-length: 10"));
     assert_eq!(client.answer().unwrap().text(), "ok");
 }
+
+/// An event stream that begins before its request has ended: both ways go as they come, and it ends with its client.
+#[test]
+fn a_stream_is_passed_on_both_ways() {
+    let (tell, told) = mpsc::channel::<Option<String>>();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut part = [0; 4096];
+            let mut answered = false;
+            while let Ok(read @ 1..) = std::io::Read::read(&mut stream, &mut part) {
+                if !std::mem::replace(&mut answered, true) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").unwrap();
+                }
+                stream.write_all(b"data: more\n\n").unwrap();
+                tell.send(Some(String::from_utf8_lossy(&part[..read]).into_owned())).unwrap();
+            }
+            // The edge's own look at whether somebody is there has said nothing.
+            if answered {
+                tell.send(None).unwrap();
+            }
+        }
+    });
+    let edge = Setup::default().plain().file(&format!("upstream = ['{address}']\nrequest_buffering = false\n")).start();
+    let mut client = Connection::plain(edge.http).unwrap();
+    client.send("POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    told.recv_timeout(common::PATIENCE).unwrap().unwrap();
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
+    assert_eq!(client.chunk().unwrap(), b"data: more\n\n");
+    for part in ["5\r\nhello\r\n", "0\r\n\r\n"] {
+        client.send(part).unwrap();
+        assert_eq!(told.recv_timeout(common::PATIENCE).unwrap().unwrap(), part);
+        assert_eq!(client.chunk().unwrap(), b"data: more\n\n");
+    }
+    drop(client);
+    assert_eq!(told.recv_timeout(common::PATIENCE).unwrap(), None, "the application hears that nobody reads any more");
+}

@@ -71,9 +71,15 @@ fn bodies_share_the_spool_and_give_it_back() {
 }
 
 /// A client that reads nothing before it has sent everything, an application that answers as it reads, and no room for the answer
-/// between them: the upload goes on all the same.
+/// between them: the upload goes on all the same, whether the answer would be buffered or passed on.
 #[test]
 fn an_answer_that_finds_no_room_does_not_hold_its_upload_up() {
+    for buffering in [true, false] {
+        answered_while_it_is_sent(buffering);
+    }
+}
+
+fn answered_while_it_is_sent(buffering: bool) {
     // More than all the kernel's buffers on the way take.
     const SIZE: usize = 192 << 20;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -98,7 +104,8 @@ fn an_answer_that_finds_no_room_does_not_hold_its_upload_up() {
     let edge = Setup::default()
         .plain()
         .file(&format!(
-            "upstream = ['{address}']\nrequest_buffering = false\nbody_limit = '1GB'\nspool_limit = 0\nbuffer_memory = '64KB'\n"
+            "upstream = ['{address}']\nrequest_buffering = false\nbuffering = {buffering}\nbody_limit = '1GB'\nspool_limit = 0\n\
+             buffer_memory = '64KB'\n"
         ))
         .start();
     let mut connection = Connection::plain(edge.http).unwrap();

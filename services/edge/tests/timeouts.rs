@@ -88,6 +88,32 @@ fn of_the_upstream_by_route() {
     assert_eq!(get(edge.http, "/events/short", &[]).text(), "data: 1\n\ndata: 2\n\n");
 }
 
+/// Of a request that is passed on as it comes: while its client lets both of us wait, the upstream's time has not begun.
+#[test]
+fn a_client_that_pauses_is_no_fault_of_the_upstream() {
+    let upstream = slow();
+    let edge = edge(
+        &upstream,
+        "request_buffering = false\nfirst_byte_timeout = '300ms'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'\n\
+         body_timeout = '1s'\n[[site.route]]\npath = '/patient'\nupstream = 'default'\n\
+         [[site.route]]\npath = '/head'\nupstream = 'default'\n",
+    );
+    let post = |path: &str| {
+        let mut connection = Connection::plain(edge.http).unwrap();
+        connection.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")).unwrap();
+        connection
+    };
+    let (mut silent, mut patient, mut late) = (post("/"), post("/patient"), post("/head"));
+    assert_eq!(silent.answer().unwrap().status, 408);
+    assert_eq!(edge.access_line(|line| line["status"] == 408)["reason"], "timeout_body");
+    for connection in [&mut patient, &mut late] {
+        connection.send("llo").unwrap();
+    }
+    assert_eq!(patient.answer().unwrap().text(), "hello");
+    // From then on it counts.
+    assert_eq!(late.answer().unwrap().status, 504);
+}
+
 #[test]
 fn of_the_whole_request() {
     let upstream = slow();

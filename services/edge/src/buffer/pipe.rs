@@ -165,8 +165,18 @@ impl Writer {
         .await;
     }
 
+    /// Ready once the client has left.
+    pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.borrow_mut();
+        if state.gone {
+            return Poll::Ready(());
+        }
+        state.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// The client has taken all there is.
-    async fn emptiness(&self) {
+    pub async fn emptiness(&self) {
         poll_fn(|cx| {
             let mut state = self.state.borrow_mut();
             if state.gone || (state.held == 0 && state.file_is_drained()) {

@@ -106,6 +106,14 @@ impl Connection {
         }
     }
 
+    /// Whether no more of the request is to be sent from here.
+    pub fn has_sent(&self) -> bool {
+        match &self.link {
+            Link::One(wire) => wire.has_sent(),
+            Link::Two(_) => true,
+        }
+    }
+
     /// The next part of the answer's body; `None` at its end.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
         either!(mut self, link => link.poll_frame(cx))
@@ -120,9 +128,18 @@ impl Connection {
         either!(self, link => link.is_done())
     }
 
-    /// When a part of a big request body was last taken; `None` where there was none.
-    pub fn moved(&self) -> Option<Instant> {
-        either!(self, link => link.moved())
+    /// Ready when the other end has let us wait for `limit`, since the timer was set or since it took a part of a big request body.
+    /// While the rest of that is still to come to us, it is not the other end that is waited for.
+    pub fn poll_late(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
+        while self.timer.poll(cx).is_ready() {
+            let moved = either!(self, link => if link.wants_more() { Some(Instant::now()) } else { link.moved() });
+            let left = moved.map_or(Duration::ZERO, |moved| limit.saturating_sub(moved.elapsed()));
+            if left.is_zero() {
+                return Poll::Ready(());
+            }
+            self.timer.set(left);
+        }
+        Poll::Pending
     }
 
     /// The body of a request of which nothing was sent.

@@ -100,6 +100,8 @@ enum State {
 #[derive(Default)]
 struct Watch {
     moved: Cell<Option<Instant>>,
+    /// All that came of it has been taken.
+    hungry: Cell<bool>,
     failed: RefCell<Option<BodyError>>,
 }
 
@@ -178,6 +180,11 @@ impl Exchange {
         self.upload.moved.get()
     }
 
+    /// Whether what is still to be sent has yet to come from the client.
+    pub fn wants_more(&self) -> bool {
+        self.upload.hungry.get()
+    }
+
     pub fn left(&self) -> Option<u64> {
         match &self.state {
             State::Body(body) => body.size_hint().exact(),
@@ -235,7 +242,9 @@ impl http_body::Body for Sent {
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        let frame = ready!(self.upload.poll(cx));
+        let frame = self.upload.poll(cx);
+        self.watch.hungry.set(frame.is_pending());
+        let frame = ready!(frame);
         self.watch.moved.set(Some(Instant::now()));
         Poll::Ready(frame.map(|frame| match frame {
             Ok(frame) => {

@@ -83,15 +83,7 @@ impl InFlight {
             if let Poll::Ready(result) = connection.poll_head(cx) {
                 return Poll::Ready(Some(result));
             }
-            while connection.timer.poll(cx).is_ready() {
-                // While a big body is still being sent the wait has not begun.
-                let left = connection.moved().map_or(Duration::ZERO, |moved| limit.saturating_sub(moved.elapsed()));
-                if left.is_zero() {
-                    return Poll::Ready(None);
-                }
-                connection.timer.set(left);
-            }
-            Poll::Pending
+            connection.poll_late(cx, limit).map(|()| None)
         })
         .await;
         self.stage = Stage::Over;
@@ -174,6 +166,9 @@ impl InFlight {
         }
         if head.streams || !buffering.on {
             let body = match self.held.take() {
+                Some((permit, connection)) if !connection.has_sent() => {
+                    response::live_both_ways(&self.pool, permit, connection, buffering.memory)
+                }
                 Some((permit, connection)) => response::live(&self.pool, permit, connection),
                 None => Body::empty(),
             };

@@ -1,4 +1,5 @@
-//! A response's body on its way from the upstream: streamed as it is, or pumped into the buffer by a task.
+//! A response's body on its way from the upstream: streamed as it is, or pumped into the buffer by a task. One that is streamed while
+//! its request is still being sent is pumped, too: its client may read nothing before it has sent everything.
 
 use super::address::{Address, Kind, Permit};
 use super::connect::Connection;
@@ -116,47 +117,70 @@ pub fn pump(
     memory: usize,
     read: Duration,
 ) -> Body {
-    let length = connection.left().map(|left| left + parts.len() as u64);
-    let (writer, reader) = pipe(&pool.shared.spool, memory, length);
-    let working = pool.drain.working();
-    let pool = pool.clone();
-    tokio::task::spawn_local(async move {
-        let _working = working;
-        let mut pump = Pump { pool, connection, writer, drained: 0, left: None, read };
-        let end = pump.run(parts).await;
-        if end.is_ok() {
-            pump.pool.put(permit.address(), pump.connection);
-        } else {
-            drop(pump.connection);
-        }
-        drop(permit);
-        pump.writer.finish(end);
-    });
-    Body::stream(reader)
+    let address = permit.address().clone();
+    let working = Some(pool.drain.working());
+    Pump::start(pool, (address, connection), (Some(permit), working), parts, memory, Some(read))
+}
+
+/// Passes an answer's body on as it comes, and its request's meanwhile.
+pub fn live_both_ways(pool: &Rc<Pool>, permit: Permit, connection: Connection, memory: usize) -> Body {
+    let address = permit.address().clone();
+    let permit = Some(permit).filter(|_| address.kind() == Kind::Foreign);
+    Pump::start(pool, (address, connection), permit, Parts::default(), memory, None)
 }
 
 struct Pump {
-    pool: Rc<Pool>,
     connection: Connection,
     writer: Writer,
     drained: u64,
     left: Option<Instant>,
-    /// For each further part: the worker ends a request that takes longer.
-    read: Duration,
+    /// For each further part: the worker ends a request that takes longer. `None`: of a stream, which may be silent, ends with its
+    /// client, and is buffered only while its request is being sent.
+    read: Option<Duration>,
 }
 
 impl Pump {
+    /// `held` is let go when the connection is.
+    fn start(
+        pool: &Rc<Pool>,
+        (address, mut connection): (Arc<Address>, Connection),
+        held: impl Sized + 'static,
+        parts: Parts,
+        memory: usize,
+        read: Option<Duration>,
+    ) -> Body {
+        let length = connection.left().map(|left| left + parts.len() as u64);
+        let (writer, reader) = pipe(&pool.shared.spool, memory, length);
+        let pool = pool.clone();
+        connection.timer.clear();
+        tokio::task::spawn_local(async move {
+            let mut pump = Self { connection, writer, drained: 0, left: None, read };
+            let end = pump.run(parts).await;
+            if end.is_ok() {
+                pool.put(&address, pump.connection);
+            } else {
+                drop(pump.connection);
+            }
+            drop(held);
+            pump.writer.finish(end);
+        });
+        Body::stream(reader)
+    }
+
     async fn run(&mut self, parts: Parts) -> Result<(), BodyError> {
         self.pass(parts.first).await?;
         for part in parts.more {
             self.pass(part).await?;
         }
         loop {
-            let connection = &mut self.connection;
-            connection.timer.set(self.read);
-            let frame = poll_fn(|cx| match connection.poll_frame(cx) {
-                Poll::Ready(frame) => Poll::Ready(Ok(frame)),
-                Poll::Pending => connection.timer.poll(cx).map(|()| Err(BodyError::TooSlow)),
+            let Self { connection, writer, read, .. } = self;
+            if let Some(read) = *read {
+                connection.timer.set(read);
+            }
+            let frame = poll_fn(|cx| match (connection.poll_frame(cx), *read) {
+                (Poll::Ready(frame), _) => Poll::Ready(Ok(frame)),
+                (Poll::Pending, Some(read)) => connection.poll_late(cx, read).map(|()| Err(BodyError::TooSlow)),
+                (Poll::Pending, None) => writer.poll_gone(cx).map(|()| Err(BodyError::Gone)),
             });
             match frame.await? {
                 None => return Ok(()),
@@ -178,12 +202,15 @@ impl Pump {
             self.drained += data.len() as u64;
             // An answer that trickles for ever holds its permit no longer than one part may take.
             let left = *self.left.get_or_insert_with(Instant::now);
-            if self.drained > DRAIN || left.elapsed() > self.read {
+            if self.drained > DRAIN || self.read.is_none_or(|read| left.elapsed() > read) {
                 return Err(BodyError::Gone);
             }
         }
+        let Self { writer, connection, read, .. } = self;
+        if read.is_none() && connection.has_sent() {
+            writer.emptiness().await;
+        }
         // Its client may read nothing before it has sent everything: the upload goes on while the answer waits for it.
-        let Self { writer, connection, .. } = self;
         let mut writing = pin!(writer.write(data));
         poll_fn(|cx| {
             connection.send_on(cx);

@@ -34,8 +34,8 @@ pub const SETTINGS: &[Setting] = &[
         ..wait(
             "first_byte_timeout",
             "35s",
-            "For the first byte of the upstream's answer; longer than the worker's `timeout`, which should strike first. In a site or a \
-             route it counts before the upstream's own.",
+            "For the first byte of the upstream's answer, from when the request has been sent; longer than the worker's `timeout`, \
+             which should strike first. In a site or a route it counts before the upstream's own.",
         )
     },
     wait(

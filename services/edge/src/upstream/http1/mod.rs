@@ -45,6 +45,8 @@ pub struct Wire {
     ended: bool,
     /// When a part of a big body was last taken.
     moved: Option<Instant>,
+    /// All that came of the body has been written.
+    hungry: bool,
     answer: Answer,
     to_head: bool,
     interim: u8,
@@ -84,6 +86,7 @@ impl Wire {
             reset: false,
             ended: false,
             moved: None,
+            hungry: false,
             answer: Answer::new(),
             to_head: false,
             interim: 0,
@@ -102,6 +105,7 @@ impl Wire {
         self.begun = false;
         self.reset = false;
         self.moved = None;
+        self.hungry = false;
         self.to_head = to_head;
         self.interim = 0;
         self.keep = false;
@@ -117,6 +121,11 @@ impl Wire {
     /// When a part of a big body was last taken; `None` where there was none.
     pub fn moved(&self) -> Option<Instant> {
         self.moved
+    }
+
+    /// Whether what is still to be sent has yet to come from the client.
+    pub fn wants_more(&self) -> bool {
+        self.hungry && !self.deaf
     }
 
     /// Whether another request may follow: all of this one was sent, its answer was read to its end, and not a byte more came.

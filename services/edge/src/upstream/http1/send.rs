@@ -70,9 +70,15 @@ impl Wire {
         matches!(self.upload, Upload::Done) && self.flushed
     }
 
+    /// Whether no more of it is to be written: all was, or the other end takes no more.
+    pub fn has_sent(&self) -> bool {
+        self.deaf || self.is_sent()
+    }
+
     /// Writes as much as goes now. It never fails: who answers early and closes (401, 413) makes the writing fail while his answer is
     /// there to be read, so the reading side decides.
     pub fn send(&mut self, cx: &mut Context<'_>) {
+        self.hungry = false;
         while !self.deaf && !self.flushed {
             let head = self.out.get(self.written..).unwrap_or_default();
             let stream = Pin::new(&mut self.stream);
@@ -86,6 +92,7 @@ impl Wire {
                 },
                 ([], []) => {
                     if self.next_part(cx).is_pending() {
+                        self.hungry = true;
                         // What is there goes out meanwhile.
                         let _ = Pin::new(&mut self.stream).poll_flush(cx);
                         return;
@@ -149,6 +156,7 @@ impl Wire {
             None if self.owed.is_some_and(|owed| owed > 0) => self.break_off(BodyError::Gone),
             None => {
                 self.upload = Upload::Done;
+                self.moved = Some(Instant::now());
                 if chunked {
                     self.out.extend_from_slice(encode::LAST_CHUNK);
                 }
