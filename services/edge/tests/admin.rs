@@ -191,6 +191,12 @@ fn a_server_is_drained_and_put_back() {
     };
     common::until("both serve", || both() == (true, true));
     let address = one.address.to_string();
+    // What readiness says of it.
+    let ready = || {
+        let told: Value = serde_json::from_slice(&edge.admin("/readyz").body).unwrap();
+        let all = told["checks"]["upstream:address"].as_array().unwrap();
+        all.iter().find(|one| one["componentId"] == address.as_str()).unwrap().clone()
+    };
     let (code, text) = ask("drain", "node", &address);
     assert!(code == Some(0) && text.contains("is drained"), "{text}");
     assert_eq!((both(), state().as_str()), ((false, true), "draining"));
@@ -199,8 +205,13 @@ fn a_server_is_drained_and_put_back() {
     assert!(binary().arg("reload").arg("--state").arg(&edge.state).status().unwrap().success());
     assert_eq!((both(), state().as_str()), ((false, true), "draining"));
     // With all of them drained nothing is served, and at once.
+    let up = format!("monodon_edge_upstream_up{{upstream=\"node\",address=\"{address}\"}}");
+    assert_eq!((ready()["status"].as_str(), edge.metric(&up)), (Some("pass"), 1.0));
     let other = two.address.to_string();
     assert_eq!(ask("drain", "node", &other).0, Some(0));
+    let told = ready();
+    assert!(told["status"] == "warn" && told["output"].as_str().unwrap().contains("every other server"), "{told}");
+    assert_eq!(edge.metric(&up), 0.0);
     assert_eq!(get(edge.http, "/", &[]).status, 503);
     assert_eq!(
         edge.metric("monodon_edge_http_request_errors_total{site=\"_default\",reason=\"upstream_drained\"}"),

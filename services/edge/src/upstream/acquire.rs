@@ -64,6 +64,7 @@ impl Pool {
         match refused {
             Refused::Full => UpstreamError::QueueFull,
             Refused::Timeout => UpstreamError::QueueTimeout,
+            Refused::Drained => UpstreamError::Drained,
         }
     }
 
@@ -82,7 +83,11 @@ impl Pool {
 
     /// Right after the start a name may not have been resolved yet: that is worth a moment.
     async fn addresses(&self) -> Result<(), UpstreamError> {
-        let known = || !self.list.borrow_mut().load().all.is_empty();
+        let known = || {
+            let mut cache = self.list.borrow_mut();
+            let list = cache.load();
+            !list.all.is_empty() || list.is_drained()
+        };
         let began = Instant::now();
         while !known() {
             if began.elapsed() >= self.shared.settings.connect {

@@ -93,11 +93,13 @@ impl Lane {
 
     /// A request of it was not served.
     pub fn shed(&self, refused: Refused) {
-        match refused {
+        let count = match refused {
             Refused::Full => &self.meter.full,
             Refused::Timeout => &self.meter.timeout,
-        }
-        .fetch_add(1, Ordering::Relaxed);
+            // No fault of its bulkhead.
+            Refused::Drained => return,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
     }
 
     fn held(self: &Arc<Self>, place: Option<Place>, number: Option<u64>) -> Held {

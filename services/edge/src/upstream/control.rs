@@ -197,6 +197,7 @@ impl Shared {
             stays
         });
         let mut changed = inner.known.len() != before;
+        let mut emptied = Vec::new();
         for (target, server) in targets {
             let role = self.role(target, server);
             let empties = |address: &Address| address.role.drain || self.live.drained.has(&address.label);
@@ -204,7 +205,11 @@ impl Shared {
                 if known.address.role != role {
                     changed = true;
                     let address = known.address.in_role(role);
-                    address.health.drain(empties(&address));
+                    if empties(&address) {
+                        emptied.push(address.health.clone());
+                    } else {
+                        address.health.drain(false);
+                    }
                     known.address = Arc::new(address);
                 }
                 continue;
@@ -222,6 +227,12 @@ impl Shared {
         }
         if changed {
             self.publish(&inner);
+        }
+        // Not before those are known who take their requests.
+        if !emptied.is_empty() {
+            emptied.iter().for_each(|health| health.drain(true));
+            self.live.queue.list.load().weigh();
+            self.live.queue.pass();
         }
     }
 
@@ -247,8 +258,10 @@ impl Shared {
     pub(super) fn publish(&self, inner: &Inner) {
         let all = inner.known.iter().map(|known| known.address.clone()).collect();
         let ready = inner.known.iter().filter(|known| known.ready()).map(|known| known.address.clone()).collect();
-        self.live.queue.list.store(Arc::new(List::new(all, ready, self.settings.health.panic_threshold)));
-        // A new address brings free permits.
+        let mut list = List::new(all, ready, self.settings.health.panic_threshold);
+        list.awaits_names = !self.names().is_empty();
+        self.live.queue.list.store(Arc::new(list));
+        // A new address brings free permits; and where the last has left, nobody is to wait.
         self.live.queue.pass();
     }
 }

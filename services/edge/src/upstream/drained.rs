@@ -42,7 +42,7 @@ impl Shared {
             address.health.drain(drained);
         }
         known.weigh();
-        // What waits may have found its slot.
+        // What waits may have found its slot, or nobody to wait for.
         self.live.queue.pass();
         if changed {
             tracing::info!(upstream = self.name(), address = label, drained, "an address was drained or put back");

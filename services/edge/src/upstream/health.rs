@@ -76,12 +76,12 @@ impl Health {
         self.flags() & flag != 0
     }
 
-    /// By the operator's word.
+    /// By the operator's word. SeqCst: either who begins to wait sees it, or the queue is seen to have somebody who waits.
     pub fn drain(&self, drained: bool) {
         if drained {
-            self.flags.fetch_or(DRAINING, Ordering::Relaxed);
+            self.flags.fetch_or(DRAINING, Ordering::SeqCst);
         } else {
-            self.flags.fetch_and(!DRAINING, Ordering::Relaxed);
+            self.flags.fetch_and(!DRAINING, Ordering::SeqCst);
         }
     }
 

@@ -15,6 +15,8 @@ pub struct List {
     threshold: u32,
     /// Too many fail: none is left out.
     panics: AtomicBool,
+    /// Names are looked up: where there is no address, one may come.
+    pub awaits_names: bool,
     /// They do not all have the same weight at all times.
     pub weighted: bool,
 }
@@ -25,7 +27,7 @@ impl List {
         let first = weights.next();
         let weighted = weights.any(|weight| Some(weight) != first)
             || all.iter().any(|address| !address.role.rules.slow_start.is_zero());
-        let list = Self { all, ready, threshold, panics: AtomicBool::new(false), weighted };
+        let list = Self { all, ready, threshold, panics: AtomicBool::new(false), awaits_names: false, weighted };
         list.weigh();
         list
     }
@@ -74,9 +76,9 @@ impl List {
         })
     }
 
-    /// Nobody is served but clients that belong to an address.
+    /// Nobody is served but clients that belong to an address: by the operator's word, every address is drained or `down`.
     pub fn is_drained(&self) -> bool {
-        !self.all.is_empty() && is_drained(&self.all)
+        is_drained(&self.all) && !(self.all.is_empty() && self.awaits_names)
     }
 
     /// An address that a request belongs to, if it can be used: a client's own even while it is emptied.

@@ -61,6 +61,8 @@ impl Shard {
         match refused {
             Refused::Full => add(&self.full, 1),
             Refused::Timeout => add(&self.timeout, 1),
+            // Those that came after them are not counted here either.
+            Refused::Drained => {}
         }
     }
 

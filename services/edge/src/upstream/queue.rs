@@ -43,6 +43,8 @@ struct Waiter {
 pub enum Refused {
     Full,
     Timeout,
+    /// Nobody is left who could serve it.
+    Drained,
 }
 
 impl Queue {
@@ -100,12 +102,12 @@ impl Queue {
         let _place = Place { queue: self, choosy };
         let (sender, receiver) = oneshot::channel();
         self.enter(wanted, number, sender);
-        // A permit may have come back between our last look and our entry.
+        // A permit may have come back between our last look and our entry, or the last address been drained.
         self.pass();
         match tokio::time::timeout(timeout, receiver).await {
             Ok(Ok(permit)) => Ok(permit),
-            // The sender is only dropped with the queue itself.
-            Ok(Err(_)) | Err(_) => Err(Refused::Timeout),
+            Ok(Err(_)) => Err(Refused::Drained),
+            Err(_) => Err(Refused::Timeout),
         }
     }
 
@@ -129,12 +131,15 @@ impl Queue {
         waiters.insert(place, waiter);
     }
 
-    /// Give free permits to those who wait longest.
+    /// Give free permits to those who wait longest; refuse those for whom there will be none.
     pub fn pass(&self) {
         if self.waiting() == 0 {
             return;
         }
         let list = self.list.load();
+        if list.is_drained() {
+            self.refuse(&list);
+        }
         // While all is busy, which is when there is a queue, no lock is taken for finding that out. (Who is drained is no
         // candidate, but may be wanted.)
         while self.choosy.load(Ordering::SeqCst) > 0 || list.candidates().any(|address| address.is_free()) {
@@ -148,6 +153,14 @@ impl Queue {
                 None => return,
             }
         }
+    }
+
+    /// Nobody is served any more but who wants an address that can still be used.
+    fn refuse(&self, list: &List) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let hopeless = lines.iter_mut().filter(|line| line.wanted.and_then(|id| list.usable(id)).is_none());
+        // That their senders are dropped is what they are told by.
+        hopeless.for_each(|line| line.waiters.clear());
     }
 }
 

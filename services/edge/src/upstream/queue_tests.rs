@@ -157,3 +157,37 @@ fn a_full_queue_refuses() {
         assert_eq!(queue.wait(Duration::from_millis(1), None, None).await.err(), Some(Refused::Timeout));
     });
 }
+
+#[test]
+fn where_all_are_drained_only_those_wait_who_belong_to_one() {
+    let (queue, addresses) = queue(&[1, 1]);
+    run(async {
+        let held: Vec<_> = addresses.iter().map(|address| address.take().unwrap()).collect();
+        let order = Order::default();
+        let own = wait(&queue, 7, Some(addresses[1].id), &order);
+        let others: Vec<_> = [None, Some(99)]
+            .into_iter()
+            .map(|wanted| {
+                let queue = queue.clone();
+                tokio::task::spawn_local(async move { queue.wait(LONG, wanted, None).await.err() })
+            })
+            .collect();
+        settle().await;
+        assert_eq!(queue.waiting(), 3);
+        addresses[0].health.drain(true);
+        queue.pass();
+        settle().await;
+        assert_eq!(queue.waiting(), 3, "the other will be free again");
+        addresses[1].health.drain(true);
+        queue.pass();
+        for other in others {
+            assert_eq!(other.await.unwrap(), Some(Refused::Drained));
+        }
+        assert_eq!(queue.waiting(), 1);
+        assert_eq!(queue.wait(LONG, None, None).await.err(), Some(Refused::Drained), "nor does anybody begin to wait");
+        drop(held);
+        settle().await;
+        assert_eq!(*order.borrow(), [7]);
+        own.abort();
+    });
+}

@@ -101,6 +101,12 @@ impl Shared {
         let mut all: Vec<_> =
             inner.known.iter().map(|known| AddressState::of(&known.address, known.reason.as_ref())).collect();
         drop(inner);
+        // That one is drained is no trouble while others take its requests.
+        if self.live.queue.list.load().is_drained() {
+            for one in all.iter_mut().filter(|one| one.state == State::Draining) {
+                one.reason = Some("drained, and so is every other server of the upstream: requests are refused".into());
+            }
+        }
         for server in self.settings.servers.iter().filter(|server| server.down) {
             all.push(AddressState {
                 address: server.address.to_string(),

@@ -2,8 +2,9 @@
 
 use crate::fake::Fake;
 use crate::health::Names;
-use crate::kit::{Kit, until, until_async};
+use crate::kit::{Kit, server, until, until_async};
 use monodon_edge::config::{MaxSlots, ProxyProtocol, Server, UpstreamAddress, UpstreamCheck};
+use monodon_edge::upstream::UpstreamError;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -203,5 +204,40 @@ fn an_upstream_that_is_configured_no_more_follows_the_dns_while_requests_have_it
         assert!(!manager.is_finished());
         drop(thread);
         until("nobody looks after it any more", || manager.is_finished()).await;
+    });
+}
+
+#[test]
+fn those_who_wait_are_refused_when_the_last_server_is_drained_or_down() {
+    let fake = Fake::slotted(1, 1);
+    let before = Kit::with(&[fake.address], |config| config.timeouts.queue = Duration::from_secs(60));
+    before.run(async |thread| {
+        thread.learn().await;
+        let held = thread.start("/gate");
+        until("it is at work", || fake.seen("/gate").len() == 1).await;
+        let waiting = async || {
+            let waiting: Vec<_> = (0..3).map(|_| thread.start("/hello")).collect();
+            until("they wait", || before.metrics().contains("monodon_edge_queue_depth{upstream=\"default\"} 3")).await;
+            waiting
+        };
+        let refused = async |waiting: Vec<tokio::task::JoinHandle<_>>| {
+            for one in waiting {
+                let answer: Result<http::Response<_>, _> =
+                    tokio::time::timeout(Duration::from_secs(20), one).await.expect("long before its time").unwrap();
+                assert!(matches!(answer, Err(UpstreamError::Drained)));
+            }
+        };
+        let drained = waiting().await;
+        before.shared.drain(&fake.address.to_string(), true).unwrap();
+        refused(drained).await;
+        before.shared.drain(&fake.address.to_string(), false).unwrap();
+        let left = waiting().await;
+        let after = before.reloaded(&[], |config| {
+            config.upstream.servers = vec![Server { down: true, ..server(fake.address) }];
+        });
+        refused(left).await;
+        assert!(matches!(after.thread().get("/hello").await, Err(UpstreamError::Drained)));
+        fake.state.gate.add_permits(1);
+        assert_eq!(held.await.unwrap().unwrap().status(), 200, "what had been sent is answered");
     });
 }
