@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Connection, Edge, Setup, Upstream, binary, get, until};
+use common::{Connection, Edge, Setup, Upstream, get, until};
 use std::time::Duration;
 
 fn edge(text: &str) -> Edge {
@@ -282,11 +282,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ("[[site]]\nlog_sample = '200%'", "edge.toml:2: log_sample: expected a percentage"),
         ("slow_log = 'late'", "edge.toml:1: slow_log: expected a duration"),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("edge.toml"), format!("{text}\n")).unwrap();
-        let output = binary().args(["check", "--config", "edge.toml"]).current_dir(folder.path()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{text}");
+        let said = common::problems(&format!("{text}\n"));
         assert!(said.contains(told), "{told:?} is not in {said}");
     }
 }

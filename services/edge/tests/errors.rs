@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Answer, Setup, Upstream, binary, get, until};
+use common::{Answer, Setup, Upstream, get, until};
 use std::fs;
 use std::path::Path;
 
@@ -24,10 +24,7 @@ fn dead() -> String {
 
 /// What the edge says of such a file, without the folders.
 fn refused(text: &str) -> String {
-    let folder = folder(&[("edge.toml", text), ("page.html", "x"), ("page.php", "x")]);
-    let output = binary().args(["check", "--config", "edge.toml"]).current_dir(folder.path()).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    common::problems_in(folder(&[("page.html", "x"), ("page.php", "x")]).path(), text)
 }
 
 #[test]

@@ -254,15 +254,6 @@ fn precompressed_siblings() {
     common::until("a sibling has come", || ask("/assets/app.js", "zstd").text() == "zstd");
 }
 
-fn problem(text: &str) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("edge.toml");
-    std::fs::write(&file, text).unwrap();
-    let output = common::binary().args(["check", "--config"]).arg(&file).output().unwrap();
-    assert_eq!(output.status.code(), Some(2), "{text}");
-    String::from_utf8_lossy(&output.stderr).replace(&*Path::new(&file).to_string_lossy(), "edge.toml")
-}
-
 #[test]
 fn wrong_settings_are_told_with_their_place() {
     for (route, wrong) in [
@@ -288,7 +279,7 @@ fn wrong_settings_are_told_with_their_place() {
         ("path = '/'\nroot = '/x'\nautoindex = 'x'", "edge.toml:5: autoindex: expected true or false"),
     ] {
         let text = format!("[[site]]\n[[site.route]]\n{route}\n");
-        let told = problem(&text);
+        let told = common::problems(&text);
         assert!(told.contains(wrong), "{wrong:?} is not in {told}");
     }
 }

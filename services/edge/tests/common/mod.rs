@@ -45,6 +45,20 @@ pub fn binary() -> Command {
     command
 }
 
+/// What `check` says of such an `edge.toml`, which it has to refuse, without its folder.
+pub fn problems(text: &str) -> String {
+    problems_in(tempfile::tempdir().unwrap().path(), text)
+}
+
+/// The same, with other files beside it.
+pub fn problems_in(folder: &Path, text: &str) -> String {
+    std::fs::write(folder.join("edge.toml"), text).unwrap();
+    let output = binary().args(["check", "--config", "edge.toml"]).current_dir(folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{text}: {said}");
+    said
+}
+
 /// What to start; the defaults are HTTP and HTTPS on free ports and one thread.
 pub struct Setup {
     args: Vec<String>,
