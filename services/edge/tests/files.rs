@@ -5,7 +5,6 @@ mod common;
 
 use common::client::request;
 use common::{Edge, Setup, Upstream, get, write};
-use std::path::Path;
 
 struct Site {
     edge: Edge,
