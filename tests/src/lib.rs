@@ -5,6 +5,9 @@
 
 pub mod browser;
 pub mod load;
+/// The edge's own tests take theirs by the same rule, and at the same time.
+#[path = "../../services/edge/tests/common/ports.rs"]
+mod ports;
 pub mod raw;
 pub mod stack;
 

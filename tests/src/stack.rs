@@ -1,11 +1,11 @@
 //! A compose project of a test's own: up on free ports, driven through `docker compose`, down when the test process ends.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 
+pub use crate::ports::free_port;
 use crate::{browser::Browser, root};
 
 pub struct Stack {
@@ -235,12 +235,6 @@ fn command(
     }
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     command
-}
-
-/// A port that was free a moment ago.
-#[must_use]
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 #[must_use]

@@ -128,7 +128,7 @@ fn a_name_whose_dns_fails_holds_up_no_other() {
 fn where_the_first_way_has_failed_the_second_is_http_on_port_80() {
     let place = Place::new(&[NAME]);
     // Nothing answers where the CA would look by TLS.
-    let pebble = Pebble::start(place.folder(), &Wish { tls_port: pebble::free_port(), ..wish(&place) });
+    let pebble = Pebble::start(place.folder(), &Wish { tls_port: common::free_port(), ..wish(&place) });
     let root = pebble.issued_root();
     let records = place.records(&pebble.directory, NAME);
     records.prepare().unwrap();

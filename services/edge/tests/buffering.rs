@@ -6,7 +6,7 @@ mod common;
 #[path = "upstream/fake.rs"]
 mod fake;
 
-use common::{Connection, Edge, Setup, Upstream, get, until};
+use common::{Connection, Edge, Setup, Upstream, get, ports, until};
 use fake::{Fake, pattern};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -4,7 +4,7 @@
 mod common;
 
 use common::upstream::reply;
-use common::{Connection, Edge, Setup, Upstream, get};
+use common::{Connection, Edge, Setup, Upstream, get, until};
 use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -93,8 +93,10 @@ fn the_client_gets_what_it_takes() {
     }
     let none = get(edge.http, "/page", &[]);
     assert_eq!((none.header("content-encoding"), none.text()), (None, page()));
-    assert!(edge.metric("monodon_edge_compressed_responses_total{encoding=\"gzip\"}") >= 2.0);
-    assert!(edge.metric("monodon_edge_compression_bytes_total{encoding=\"gzip\",direction=\"in\"}") >= 6000.0);
+    until("they are counted", || {
+        edge.metric("monodon_edge_compressed_responses_total{encoding=\"gzip\"}") >= 2.0
+            && edge.metric("monodon_edge_compression_bytes_total{encoding=\"gzip\",direction=\"in\"}") >= 6000.0
+    });
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod common;
 #[path = "upstream/fake.rs"]
 mod fake;
 
-use common::{Connection, Edge, Setup, Upstream, get, until, write};
+use common::{Connection, Edge, Setup, Upstream, get, ports, until, write};
 use fake::pattern;
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};

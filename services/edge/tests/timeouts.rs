@@ -68,11 +68,11 @@ fn of_the_upstream_by_route() {
     let edge = edge(
         &upstream,
         "[[site]]\n\
-         [[site.route]]\npath = '/head/short'\nupstream = 'default'\nfirst_byte_timeout = '300ms'\n\
-         [[site.route]]\npath = '/part/short'\nupstream = 'default'\nread_timeout = '300ms'\n\
-         [[site.route]]\npath = '/pump/short'\nupstream = 'default'\nread_timeout = '300ms'\n\
-         [[site.route]]\npath = '/events/short'\nupstream = 'default'\nread_timeout = '300ms'\n\
-         [[site.route]]\npath = '/part/first'\nupstream = 'default'\nfirst_byte_timeout = '300ms'\nread_timeout = '30s'\n\
+         [[site.route]]\npath = '/head/short'\nupstream = 'default'\nfirst_byte_timeout = '1s'\n\
+         [[site.route]]\npath = '/part/short'\nupstream = 'default'\nread_timeout = '1s'\n\
+         [[site.route]]\npath = '/pump/short'\nupstream = 'default'\nread_timeout = '1s'\n\
+         [[site.route]]\npath = '/events/short'\nupstream = 'default'\nread_timeout = '1s'\n\
+         [[site.route]]\npath = '/part/first'\nupstream = 'default'\nfirst_byte_timeout = '1s'\nread_timeout = '30s'\n\
          [[site.route]]\npath = '/'\nupstream = 'default'\n",
     );
     assert_eq!(get(edge.http, "/head/short", &[]).status, 504);
@@ -119,7 +119,7 @@ fn of_the_whole_request() {
     let upstream = slow();
     let edge = edge(
         &upstream,
-        "request_timeout = '500ms'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'\n\
+        "request_timeout = '1s'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'\n\
          [[site.route]]\npath = '/head/long'\nupstream = 'default'\nrequest_timeout = 0\n",
     );
     assert_eq!(get(edge.http, "/head", &[]).status, 504);
@@ -139,7 +139,7 @@ fn of_the_whole_request() {
 #[test]
 fn of_the_whole_request_in_http2() {
     let upstream = slow();
-    let edge = Setup::default().args(upstream.flag()).args(["--request-timeout", "500ms"]).start();
+    let edge = Setup::default().args(upstream.flag()).args(["--request-timeout", "1s"]).start();
     let mut client = Frames::open(&edge, &edge.ca());
     let path = |path| block(&[frames::GET[0], frames::GET[1], frames::GET[2], (":path", path)]);
     // Until it has answered once, nobody knows how many at a time the application takes.

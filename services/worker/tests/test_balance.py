@@ -71,11 +71,25 @@ def pinned(one, count):
     return home, mine[:count]
 
 
+def holding(one, count):
+    """A process, the request that keeps it, and further connections of it."""
+
+    def attempt():
+        home, (slow, *others) = pinned(one, count)
+        held = Held(one, slow)
+        if held.begun() == home:
+            return home, held, others
+        # It had answered, but had not got to run since, and so another took this one for it.
+        held.let_go()
+        for client in (slow, *others):
+            client.socket.close()
+
+    return until(attempt, "a process that is held")
+
+
 def test_connections_of_a_busy_process_are_answered_by_its_siblings(worker):
     one = worker(APP, "--workers", "3")
-    home, (slow, *others) = pinned(one, 6)
-    held = Held(one, slow)
-    assert held.begun() == home
+    home, held, others = holding(one, 6)
     for client in others:
         assert pid(client.get("/")) != home
     # They stay there, and are answered again; a body comes along too.
@@ -91,9 +105,7 @@ def test_connections_of_a_busy_process_are_answered_by_its_siblings(worker):
 
 def test_when_all_are_busy_the_first_that_is_free_answers(worker):
     one = worker(APP, "--workers", "2")
-    home, (slow, waiting) = pinned(one, 2)
-    first = Held(one, slow)
-    assert first.begun() == home
+    home, first, (waiting,) = holding(one, 2)
     second = Held(one, Client(one.address))
     assert second.begun() != home
     waiting.ask("/")
@@ -115,9 +127,7 @@ def test_a_new_connection_does_not_wait_for_a_busy_process(worker):
 
 def test_an_answer_that_ends_with_the_connection_ends_although_the_busy_process_has_it_open(worker):
     one = worker(APP, "--workers", "2")
-    home, (slow, *others) = pinned(one, 3)
-    held = Held(one, slow)
-    held.begun()
+    home, held, others = holding(one, 3)
     answer = others[0].get("/", "Connection: close")
     assert pid(answer) != home
     assert others[0].is_closed()

@@ -136,6 +136,8 @@ def test_a_number_of_workers_that_changes_is_told_with_the_one_before(hooked):
     until(lambda: len(one.pids()) == 2, "the second process")
     one.signal(signal.SIGTTOU)
     until(lambda: len(one.pids()) == 1, "one process")
+    # The zygote hears of it beside the process that leaves.
+    until(lambda: len(one.events("nworkers_changed")) == 3, "the words")
     changes = [(event["new"], event["old"], event["num"]) for event in one.events("nworkers_changed")]
     assert changes == [(1, None, 1), (2, 1, 2), (1, 2, 1)]
 
@@ -163,7 +165,7 @@ def test_a_reload_calls_the_hooks_in_a_new_zygote_that_hears_of_all_processes(ho
     assert before != after and not fresh & old
     until(lambda: len(one.events("child_exit")) == 2, "child_exit")
     until(lambda: len(one.events("when_ready")) == 2, "when_ready")
-    assert not alive(before)
+    until(lambda: not alive(before), "the end of the zygote before it")
     events = one.events()[count:]
     assert names(events)[:3] == ["nworkers_changed", "on_starting", "on_reload"]
     arbiter = ("nworkers_changed", "on_starting", "on_reload", "when_ready", "pre_fork")

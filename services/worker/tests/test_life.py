@@ -8,6 +8,8 @@ import sys
 
 import pytest
 from conftest import HELLO, Load, alive, until
+from raw import Client
+from test_balance import APP, Held
 from test_supervisor import SLOW, in_background
 
 
@@ -18,13 +20,12 @@ def run(worker, *words):
 
 
 def test_dump_prints_the_stacks_of_a_process_that_is_in_c(worker):
-    one = worker(SLOW, "--workers", "1")
-    answer = in_background(one, "/sleep/a?3")
-    until((one.folder / "a.in").exists, "the request")
-    (pid,) = one.pids()
+    one = worker(APP, "--workers", "1")
+    held = Held(one, Client(one.address))
+    pid = held.begun()
     out = run(one, "dump", str(pid))
     assert out.returncode == 0, out.stderr
-    assert f"process {pid} (worker 0, busy, GET /sleep/a?3 for" in out.stdout
+    assert f"process {pid} (worker 0, busy, GET /hold/{held.name} for" in out.stdout
     assert "in application" in out.stdout
     # Without a number it is every process; the zygote may be asked too.
     assert "in application" in run(one, "dump").stdout
@@ -33,7 +34,7 @@ def test_dump_prints_the_stacks_of_a_process_that_is_in_c(worker):
     assert not one.said("Python stacks") and "in application" not in one.err()
     wrong = run(one, "dump", "1")
     assert wrong.returncode == 1 and "no process of this worker" in wrong.stderr
-    assert answer()[0] == 200
+    assert held.let_go().status == 200
 
 
 def test_dump_says_when_a_process_does_not_answer(worker):
@@ -46,7 +47,7 @@ def test_dump_says_when_a_process_does_not_answer(worker):
 
 
 def test_a_request_that_hangs_beside_others_is_the_one_that_is_named(worker):
-    one = worker(SLOW, "--workers", "1", "--threads", "2", "--timeout", "1s")
+    one = worker(SLOW, "--workers", "1", "--threads", "2", "--timeout", "3s")
     slow = in_background(one, "/sleep/slow?20")
     until((one.folder / "slow.in").exists, "the request")
     for _ in range(5):
@@ -56,14 +57,17 @@ def test_a_request_that_hangs_beside_others_is_the_one_that_is_named(worker):
 
 
 def test_after_a_hung_request_its_siblings_get_the_graceful_time_not_the_timeout(worker):
-    one = worker(SLOW, "--workers", "1", "--threads", "2", "--timeout", "2s", "--graceful-timeout", "0s")
+    one = worker(SLOW, "--workers", "1", "--threads", "2", "--timeout", "4s", "--graceful-timeout", "0s")
     (pid,) = one.pids()
-    hung = in_background(one, "/sleep/hung?20")
-    until((one.folder / "hung.in").exists, "the request")
+    hung = in_background(one, "/sleep/hung?60")
+    # The other one begins when half of that one's time is over: it has as much left when that one's is up.
+    until(lambda: one.metric("monodon_worker_process_current_request_age_seconds") > 2, "its age")
+    beside = in_background(one, "/sleep/beside?60")
+    until((one.folder / "beside.in").exists, "the other request")
     assert hung()[0] == 504
-    # It would be done within the timeout, but not within the graceful time.
-    assert isinstance(in_background(one, "/sleep/beside?1")(), OSError)
-    assert not alive(pid)
+    # Its own timeout would be a 504 too: it ends earlier, without an answer.
+    assert isinstance(beside(), OSError)
+    until(lambda: not alive(pid), "the end of the process")
 
 
 GREEDY = """

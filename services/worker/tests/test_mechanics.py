@@ -10,6 +10,7 @@ import sys
 import pytest
 from conftest import HELLO, alive, parent_of, until
 from raw import Client
+from test_upgrade import answers
 
 ONE = ("--workers", "1")
 ROOT = os.geteuid() == 0
@@ -183,7 +184,7 @@ def test_daemon(start, tmp_path):
     try:
         assert os.getsid(pid) == pid
         assert os.readlink(f"/proc/{pid}/fd/1") == "/dev/null"
-        until(lambda: os.path.exists(one.control) and one.pids(), "its processes")
+        until(lambda: (answers(one) or {}).get("processes") and one.pids(), "its processes")
         with Client(str(tmp_path / "s")) as client:
             assert client.get("/").status == 200
     finally:

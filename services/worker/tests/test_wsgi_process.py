@@ -112,14 +112,18 @@ def test_a_connection_in_use_is_handed_over_after_its_answer(two):
 
 def test_connections_spread_over_the_processes(two):
     one = two()
-    clients = [Client(one.address) for _ in range(20)]
-    for client in clients:
-        client.ask("/pid")
-    found = [client.answer().body for client in clients]
-    assert min(found.count(pid) for pid in set(found)) >= 8
-    assert len(set(found)) == 2
-    for client in clients:
-        client.socket.close()
+
+    def spread():
+        clients = [Client(one.address) for _ in range(20)]
+        for client in clients:
+            client.ask("/pid")
+        found = [client.answer().body for client in clients]
+        for client in clients:
+            client.socket.close()
+        return len(set(found)) == 2 and min(found.count(pid) for pid in set(found)) >= 8
+
+    # A process that does not get to run for five milliseconds leaves its share to the other, whoever's fault that is.
+    until(spread, "an even spread")
 
 
 def test_a_request_that_killed_its_process_is_not_served_again(two):

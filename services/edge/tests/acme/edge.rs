@@ -1,7 +1,7 @@
 //! An edge whose place outlives it: the same ports and the same state through several processes.
 
-use crate::common::{Connection, binary, client};
-use crate::pebble::{Process, free_port, wait_for};
+use crate::common::{Connection, binary, client, free_port};
+use crate::pebble::{Process, wait_for};
 use monodon_edge::acme::records::{Records, authority_folder};
 use std::fs;
 use std::net::SocketAddr;

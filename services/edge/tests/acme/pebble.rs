@@ -1,10 +1,10 @@
 //! A real CA to test against: Pebble, Let's Encrypt's test server, and its DNS, each a process of its own.
 
-use crate::common::Connection;
+use crate::common::{Connection, free_port};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -42,15 +42,6 @@ pub struct Wish {
     pub refused_nonces: u32,
     /// In seconds.
     pub lifetime: u64,
-}
-
-/// A port that nothing listens on, from outside the range that outgoing connections take theirs from: it must still be
-/// free when a process started later binds it.
-pub fn free_port() -> u16 {
-    wait_for("a free port", || {
-        let port = fastrand::u16(10_000..32_000);
-        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
-    })
 }
 
 /// Waits for what must come.

@@ -6,16 +6,18 @@
 pub mod client;
 pub mod frames;
 pub mod house;
+pub mod ports;
 pub mod upstream;
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub use client::{Answer, Connection, get};
+pub use ports::free_port;
 pub use upstream::Upstream;
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -29,11 +31,6 @@ pub struct Edge {
     pub state: PathBuf,
     lines: Arc<Mutex<Vec<String>>>,
     _dir: tempfile::TempDir,
-}
-
-/// A port that was free a moment ago.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 pub fn binary() -> Command {
@@ -219,6 +216,20 @@ impl Edge {
         let page = self.admin("/metrics").text();
         let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         value.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until a series has this value: a request is counted when its answer has ended, and by then the client has it.
+    pub fn counts(&self, series: &str, value: f64) {
+        let mut last = 0.0;
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            last = self.metric(series);
+            if last == value {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("{series} is {last}, not {value}");
     }
 
     /// The internal CA's certificate, in a file.

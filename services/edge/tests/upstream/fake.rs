@@ -1,6 +1,7 @@
 //! An application server in miniature that speaks raw HTTP/1: processes with slots, each connection accepted by one of
 //! them, and paths that misbehave as asked. It counts what the edge must not do to it.
 
+use crate::ports::free_port;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -86,7 +87,8 @@ impl Fake {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async move {
-                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                // Its own until the test ends: when it is gone, nobody else answers there.
+                let listener = TcpListener::bind(("127.0.0.1", free_port())).await.unwrap();
                 tell.send(listener.local_addr().unwrap()).unwrap();
                 tokio::select! {
                     () = accept(listener, shared) => {}

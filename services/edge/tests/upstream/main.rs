@@ -7,6 +7,8 @@ mod bulkheads;
 mod fake;
 mod health;
 mod kit;
+#[path = "../common/ports.rs"]
+mod ports;
 mod refusals;
 mod reloads;
 mod retries;

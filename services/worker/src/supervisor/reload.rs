@@ -145,7 +145,6 @@ impl Herd {
 
     fn reload_done(&mut self) {
         let Some(mut reload) = self.reload.take() else { return };
-        tracing::info!(generation = self.generation, "reloaded");
         if reload.config.bind != self.config.bind {
             tracing::info!("listening on {}", self.listeners.addresses().join(", "));
         }
@@ -155,6 +154,8 @@ impl Herd {
         let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         self.shared.reloaded.store(since.as_secs(), Relaxed);
         self.shared.set_trouble(None);
+        // Not before it is so.
+        tracing::info!(generation = self.generation, "reloaded");
         if std::mem::take(&mut self.reload_again) {
             self.reload(None);
             if let Some(next) = &mut self.reload {

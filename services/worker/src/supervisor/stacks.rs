@@ -99,13 +99,13 @@ impl Herd {
         if let Some(process) = self.processes.values_mut().find(|process| process.stacks == writer) {
             if process.reason == Some(Reason::BootError) {
                 let words = process.traceback.take().unwrap_or_default();
-                process.traceback = Some(format!("{text}\n{words}"));
+                process.traceback = Some(format!("{text}\n{words}; above is where it was"));
                 return;
             }
         } else if let Some(zygote) = self.zygotes.iter_mut().find(|zygote| zygote.stacks == writer)
             && let Some(words) = &mut zygote.late
         {
-            *words = format!("{text}\n{words}");
+            *words = format!("{text}\n{words}; above is where it was");
             return;
         }
         tracing::error!("the Python stacks of {heading}\n{text}");

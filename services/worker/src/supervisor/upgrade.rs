@@ -168,8 +168,8 @@ impl Herd {
     /// From now on, what this one's processes hold when they leave goes to the new one's.
     pub(super) fn successor_serves(&mut self, pid: u32) {
         if self.upgrade.successor == Some(pid) {
-            tracing::info!(pid, "the new supervisor serves; SIGTERM ends this one");
             self.shared.board.set_heir(true);
+            tracing::info!(pid, "the new supervisor serves; SIGTERM ends this one");
         }
     }
 

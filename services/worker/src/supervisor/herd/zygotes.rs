@@ -185,5 +185,5 @@ impl Herd {
 
 pub fn too_slow(config: &crate::config::Config) -> String {
     let limit = config.boot_timeout.as_secs_f64();
-    format!("importing the application took longer than boot_timeout ({limit} s); above is where it was")
+    format!("importing the application took longer than boot_timeout ({limit} s)")
 }
