@@ -59,6 +59,23 @@ fn basic(credentials: &str) -> String {
     format!("Authorization: Basic {text}")
 }
 
+/// Editors on Windows put a byte order mark at a file's beginning: it is no part of the first name.
+#[test]
+fn a_file_of_users_may_begin_with_a_byte_order_mark() {
+    let upstream = Upstream::saying("hello");
+    let users = Users::new(&[]);
+    let hash = |password: &str| bcrypt::hash(password, 4).unwrap();
+    users.replace(&format!("\u{feff}alice:{}\r\nbob:{}\r\n", hash("one"), hash("two")));
+    let edge = edge(&format!(
+        "upstream = ['{}']\nbasic_auth = 'x'\nbasic_auth_users = '{}'\n",
+        upstream.address,
+        users.path().display()
+    ));
+    for credentials in ["alice:one", "bob:two"] {
+        assert_eq!(get(edge.http, "/", &[&basic(credentials)]).status, 200, "{credentials}");
+    }
+}
+
 #[test]
 fn names_and_passwords() {
     let upstream = Upstream::saying("hello");

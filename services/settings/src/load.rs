@@ -275,7 +275,12 @@ fn read_layer(layer: Vec<Given>, problems: &mut Problems) -> Vec<Found> {
             Raw::Inside(path) => {
                 let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read {path}: {error}"));
                 inside = Some(PathBuf::from(path));
-                text.and_then(|text| setting.kind.read(text.trim_end_matches(['\r', '\n']), setting.secret)).map(Some)
+                let read = text.and_then(|text| {
+                    // Neither the mark at its beginning nor the end of its line is meant.
+                    let text = text.trim_start_matches('\u{feff}').trim_end_matches(['\r', '\n']);
+                    setting.kind.read(text, setting.secret)
+                });
+                read.map(Some)
             }
             Raw::Wrong => Ok(None),
         };

@@ -458,6 +458,16 @@ fn what_is_mistyped_is_not_missing_as_well() {
     assert!(told.contains("edge.toml:1"), "a file that is none says nothing: {told}");
 }
 
+/// Editors on Windows put one there, and nobody sees it.
+#[test]
+fn a_byte_order_mark_is_no_part_of_what_a_file_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("password");
+    std::fs::write(&secret, "\u{feff}hunter2\r\n").unwrap();
+    let values = load(&[], &[], Some(&format!("\u{feff}status_password_file = {secret:?}\r\n"))).unwrap();
+    assert_eq!(values.text("status_password"), "hunter2");
+}
+
 #[test]
 fn files_that_settings_name_are_known() {
     let folder = tempfile::tempdir().unwrap();

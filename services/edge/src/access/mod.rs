@@ -5,6 +5,7 @@ mod basic;
 pub mod credentials;
 mod forward_auth;
 pub mod introduction;
+pub mod methods;
 mod networks;
 mod real_ip;
 pub mod scanners;
@@ -38,8 +39,7 @@ pub fn check(options: &Options, client: IpAddr, method: &Method, path: &str, poi
         }
         unknown &= !(auth.any && allowed);
     }
-    // TRACE would repeat to a page's script what the script may not read (RFC 9110, section 9.3.8).
-    if *method == Method::TRACE || rules.methods.as_ref().is_some_and(|methods| !methods.all.contains(method)) {
+    if !methods::lets_in(options, method) {
         return Err(Failure::METHOD);
     }
     // What an application keeps may be called as what scanners ask for.

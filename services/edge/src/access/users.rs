@@ -83,7 +83,8 @@ impl Known {
     fn parse(text: &str) -> Result<Self, String> {
         let mut known = Self::default();
         known.mark.copy_from_slice(digest::digest(&digest::SHA256, text.as_bytes()).as_ref());
-        for (place, line) in text.lines().enumerate() {
+        // A byte order mark would be part of the first name, and nobody would see it.
+        for (place, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
             let line = line.trim_end();
             if line.is_empty() || line.starts_with('#') {
                 continue;

@@ -17,6 +17,11 @@ fn every_slip_is_told_with_its_place() {
             "[[site]]\n[[site.route]]\npath = '/'\nclose = true\nallow_methods = ['get']",
             "edge.toml:5: allow_methods: expected methods such as GET, got \"get\"",
         ),
+        ("allow_methods = ['GET', 'TRACE']", "edge.toml:1: allow_methods: TRACE is never let in; leave it out"),
+        (
+            "[[site]]\n[[site.route]]\npath = '/'\nclose = true\nmethods = ['CONNECT']",
+            "edge.toml:5: methods: CONNECT is never let in; leave it out",
+        ),
         (
             "deny_paths = ['a', '(']\n[[site]]\n[[site.route]]\npath = '/'\nclose = true",
             "edge.toml:1: deny_paths: \"(\" is no regular expression: error: unclosed group",

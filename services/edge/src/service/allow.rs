@@ -2,7 +2,9 @@
 
 use super::Failure;
 use super::dispatch::Asked;
-use crate::config::Options;
+use super::place::Place;
+use crate::access::methods::lets_in;
+use crate::config::{Action, Options, Try};
 use crate::router;
 use http::request::Parts;
 use http::{HeaderValue, Method};
@@ -17,9 +19,33 @@ struct Taken(HeaderValue);
 /// Files are read.
 pub fn of_files(failure: Failure, parts: &mut Parts, options: &Options) -> Failure {
     if failure == Failure::METHOD {
-        keep(parts, [&Method::GET, &Method::HEAD].into_iter().filter(|method| let_in(options, method)));
+        keep(parts, [&Method::GET, &Method::HEAD].into_iter().filter(|method| lets_in(options, method)));
     }
     failure
+}
+
+/// Of a place whose rules did not let the method in: of the methods that they would, those that it takes.
+pub fn of_place(
+    failure: Failure,
+    asked: &Asked<'_>,
+    place: &Place<'_>,
+    parts: &mut Parts,
+    options: &Options,
+) -> Failure {
+    match place {
+        Place::Folder { .. } => of_files(failure, parts, options),
+        Place::Route { route, .. } => match &route.action {
+            Action::Files(tree) if !matches!(tree.tries.last(), Some(Try::Upstream(_) | Try::Path(_))) => {
+                of_files(failure, parts, options)
+            }
+            _ => failure,
+        },
+        Place::Nothing if failure == Failure::METHOD => {
+            of_routes(asked, parts);
+            failure
+        }
+        _ => failure,
+    }
 }
 
 /// Of a path that nothing takes: the routes that would, with another method.
@@ -27,7 +53,7 @@ pub fn of_routes(asked: &Asked<'_>, parts: &mut Parts) -> Failure {
     let mut methods: Vec<&Method> = Vec::new();
     for route in asked.site.routes.iter().filter(|route| !route.internal) {
         let fits = |method: &Method| router::fit(&route.when, asked.path, method, &parts.headers).is_ok();
-        let own = route.when.methods.iter().filter(|method| fits(method) && let_in(&route.options, method));
+        let own = route.when.methods.iter().filter(|method| fits(method) && lets_in(&route.options, method));
         methods.extend(own);
     }
     if methods.is_empty() {
@@ -41,10 +67,6 @@ pub fn header(parts: &Parts, options: &Options) -> HeaderValue {
     let rules = || options.access.methods.as_ref().map(|methods| methods.allow.clone());
     let taken = parts.extensions.get::<Taken>().map(|Taken(value)| value.clone());
     taken.or_else(rules).unwrap_or(HeaderValue::from_static(ANY))
-}
-
-fn let_in(options: &Options, method: &Method) -> bool {
-    options.access.methods.as_ref().is_none_or(|methods| methods.all.contains(method))
 }
 
 fn keep<'a>(parts: &mut Parts, methods: impl Iterator<Item = &'a Method>) {

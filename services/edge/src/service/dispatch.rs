@@ -77,7 +77,12 @@ pub async fn dispatch(
             tracing::warn!(path = asked.path, "the application pointed to where no internal route is");
             return Err(Failure::ACCEL);
         }
-        let unknown = filters::rules(&asked, parts, record, said.is_some()).await?;
+        let unknown = match filters::rules(&asked, parts, record, said.is_some()).await {
+            Ok(unknown) => unknown,
+            // What nobody asks for himself tells nothing of itself.
+            Err(failure) if hidden || hop > 0 => return Err(failure),
+            Err(failure) => return Err(allow::of_place(failure, &asked, &place, parts, record.options())),
+        };
         // Before a password is asked for.
         if hop == 0
             && let Some(answer) = canonical::redirect(&asked, record)?

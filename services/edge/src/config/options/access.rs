@@ -1,7 +1,7 @@
 //! Who may ask what: addresses, methods, paths.
 
 use super::Levels;
-use crate::access::{Networks, scanners};
+use crate::access::{self, Networks, scanners};
 use crate::config::Cidr;
 use http::{HeaderValue, Method};
 use monodon_settings::{Kind, Setting};
@@ -30,8 +30,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         key: "allow_methods",
         kind: TEXTS,
-        words: "The methods that are let in (`GET` lets in `HEAD`); others get 405. None: all. (`methods` of a route chooses the \
-                route; this refuses.)",
+        words: "The methods that are let in (`GET` lets in `HEAD`); others get 405. None: all but `TRACE` and `CONNECT`, which never \
+                are. (`methods` of a route chooses the route; this refuses.)",
         aliases: &["limit_except"],
         ..Setting::NEW
     },
@@ -125,16 +125,9 @@ fn cidrs(levels: &mut Levels<'_>, key: &str, texts: &[String]) -> Vec<Cidr> {
 }
 
 fn methods(levels: &mut Levels<'_>) -> Option<Arc<Methods>> {
-    let texts = levels.of("allow_methods").list("allow_methods");
-    let mut all: Vec<Method> = Vec::new();
-    for text in texts {
-        match Method::from_bytes(text.as_bytes()) {
-            Ok(method) if text.bytes().all(|byte| byte.is_ascii_uppercase()) => all.push(method),
-            _ => levels.wrong("allow_methods", format!("expected methods such as GET, got {text:?}")),
-        }
-    }
-    if all.contains(&Method::GET) && !all.contains(&Method::HEAD) {
-        all.push(Method::HEAD);
+    let (all, wrong) = access::methods::parse(levels.of("allow_methods").list("allow_methods"));
+    for words in wrong {
+        levels.wrong("allow_methods", words);
     }
     let names: Vec<&str> = all.iter().map(Method::as_str).collect();
     let allow = HeaderValue::from_str(&names.join(", ")).ok()?;

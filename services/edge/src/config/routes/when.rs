@@ -1,5 +1,6 @@
 //! Which requests a route takes.
 
+use crate::access;
 use crate::config::load::Reader;
 use crate::config::sites::{TEXTS, setting};
 use crate::path;
@@ -103,19 +104,9 @@ impl Reader<'_> {
     }
 
     pub(super) fn methods(&mut self, values: &Values) -> Vec<Method> {
-        let mut methods = Vec::new();
-        for text in values.list("methods") {
-            match Method::from_bytes(text.as_bytes()) {
-                Ok(method) if text.bytes().all(|byte| byte.is_ascii_uppercase()) => methods.push(method),
-                _ => {
-                    self.problems
-                        .push(values.problem("methods", format!("expected methods such as GET, got {text:?}")));
-                }
-            }
-        }
-        // Applications answer HEAD as GET: it must not get round what a route asks of GET.
-        if methods.contains(&Method::GET) && !methods.contains(&Method::HEAD) {
-            methods.push(Method::HEAD);
+        let (methods, wrong) = access::methods::parse(values.list("methods"));
+        for words in wrong {
+            self.problems.push(values.problem("methods", words));
         }
         methods
     }
