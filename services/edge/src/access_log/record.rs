@@ -66,7 +66,7 @@ pub struct Record {
 
 impl Record {
     /// Counts the request as begun.
-    pub fn begin(self) -> Box<Self> {
+    pub fn begin(self: Box<Self>) -> Box<Self> {
         self.conn.requests.set(self.conn.requests.get() + 1);
         let in_flight = self.conn.in_flight.get();
         self.conn.in_flight.set(in_flight + 1);
@@ -79,7 +79,7 @@ impl Record {
         if let Some(site) = metrics.site(self.site) {
             site.in_flight.add(1);
         }
-        Box::new(self)
+        self
     }
 
     pub fn fail(&mut self, reason: Reason, exact: &'static str) {

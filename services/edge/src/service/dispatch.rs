@@ -103,7 +103,7 @@ pub async fn dispatch(
         }
         let unknown = unknown && !matches!(place, Place::StatusPage { .. });
         let seen = filters::Seen::of(parts, record);
-        let target = match in_time(&asked, place, unknown, parts, body, record, said).await? {
+        let target = match in_time(&asked, &place, unknown, parts, body, record, said).await? {
             Step::Refused(answer) => return Ok(answer),
             Step::Again(target, rest) => {
                 body = rest;
@@ -150,7 +150,7 @@ pub async fn dispatch(
 /// Finds out who it is and acts, within the time that the whole request may take.
 async fn in_time(
     asked: &Asked<'_>,
-    place: Place<'_>,
+    place: &Place<'_>,
     unknown: bool,
     parts: &mut Parts,
     body: Body,
@@ -158,18 +158,18 @@ async fn in_time(
     said: Said<'_>,
 ) -> Result<Step, Failure> {
     match record.options().timeouts.request.map(|limit| record.begun + limit) {
-        None => known(asked, place, unknown, parts, body, record, said).await,
+        None => act(asked, place, unknown, parts, body, record, said).await,
         Some(deadline) => {
             // On the heap: few have a deadline, and all would pay for the room.
-            let acting = Box::pin(known(asked, place, unknown, parts, body, record, said));
+            let acting = Box::pin(act(asked, place, unknown, parts, body, record, said));
             tokio::time::timeout_at(deadline.into(), acting).await.unwrap_or(Err(Failure::LATE))
         }
     }
 }
 
-async fn known(
+async fn act(
     asked: &Asked<'_>,
-    place: Place<'_>,
+    place: &Place<'_>,
     unknown: bool,
     parts: &mut Parts,
     body: Body,
@@ -182,18 +182,7 @@ async fn known(
     {
         return Ok(Step::Refused(answer));
     }
-    act(asked, place, parts, body, record, said).await
-}
-
-async fn act(
-    asked: &Asked<'_>,
-    place: Place<'_>,
-    parts: &mut Parts,
-    body: Body,
-    record: &mut Record,
-    said: Said<'_>,
-) -> Result<Step, Failure> {
-    let answer = match place {
+    let answer = match *place {
         Place::CspReports => Box::pin(csp_report::receive(asked, parts, body, record)).await,
         Place::StatusPage { page, upstream, rest } => {
             status_page::authorise(page, &parts.headers)?;
@@ -203,7 +192,7 @@ async fn act(
             status_page::rewrite(parts, rest);
             to_upstream(upstream, asked, parts, body, record).await
         }
-        Place::Route { route, captures, .. } => {
+        Place::Route { route, ref captures, .. } => {
             return act_of_route(asked, &route.action, captures.as_ref(), parts, body, record, said).await;
         }
         Place::Folder { index, name } => {

@@ -85,8 +85,12 @@ where
         let mut idle = Idle::new(self.thread.drain.clone());
         loop {
             let next = match self.incoming(&mut idle).await {
-                // On the heap, and only while a request is in hand: this state is large, and most connections are idle.
-                Incoming::Head(head) => Box::pin(self.request(head)).await,
+                Incoming::Head(head) => {
+                    // On the heap, and only while a request is in hand: this state is large, and most connections are idle. The
+                    // room comes first, so that it is made where it stays: `Box::pin` would copy all of its kilobytes there.
+                    let room = Box::new_uninit();
+                    Box::into_pin(Box::write(room, self.request(head))).await
+                }
                 Incoming::Refused(refused, head) => {
                     let next = Box::pin(self.refuse(&refused, &head)).await;
                     scratch::return_head(head);
