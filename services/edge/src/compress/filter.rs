@@ -15,14 +15,6 @@ use std::sync::Arc;
 /// Bodies up to this length that are there as a whole are compressed at once, so that their length can be told.
 const AT_ONCE: u64 = 64 << 10;
 
-/// Fields that are about exactly these bytes (RFC 9530, RFC 9110 section 8.8.3's like).
-const DIGESTS: [HeaderName; 4] = [
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("repr-digest"),
-    HeaderName::from_static("digest"),
-    HeaderName::from_static("content-md5"),
-];
-
 /// What has to be known of the request.
 pub struct Seen {
     accept: Accept,
@@ -35,8 +27,8 @@ impl Seen {
         if compress.codings.is_empty() {
             return Self { accept: Accept::NOTHING, private: false };
         }
-        let has = |name: HeaderName| parts.headers.contains_key(name);
-        let private = !compress.private && (has(header::COOKIE) || has(header::AUTHORIZATION));
+        let secret = |name: &HeaderName| matches!(*name, header::COOKIE | header::AUTHORIZATION);
+        let private = !compress.private && parts.headers.keys().any(secret);
         Self { accept: super::accepted(&parts.headers), private }
     }
 }
@@ -49,14 +41,22 @@ pub fn apply(
     response: Response<Body>,
     metrics: &Arc<Shard>,
 ) -> Response<Body> {
-    if compress.codings.is_empty() || seen.private || !may_be(compress, seen, method, &response) {
+    if compress.codings.is_empty() || seen.private || !has_whole_body(response.status()) {
         return response;
     }
+    let said = Said::of(response.headers());
+    if !said.may_be(compress, seen, method, &response) {
+        return response;
+    }
+    let varies = said.varies;
+    let coding = seen.accept.choose(&compress.codings);
+    let mut response = response;
+    if !varies {
+        // A line of its own beside the application's: nothing has to be put together.
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    let Some(coding) = coding else { return response };
     let (mut head, body) = response.into_parts();
-    vary(&mut head.headers);
-    let Some(coding) = seen.accept.choose(&compress.codings) else {
-        return Response::from_parts(head, body);
-    };
     if method == Method::HEAD {
         // As GET's, but for the length, which only the work would tell (RFC 9110, section 9.3.2).
         say(&mut head, coding);
@@ -70,27 +70,50 @@ pub fn apply(
     }
 }
 
-/// By what the answer itself says, not by what this client takes: another client may get it otherwise.
-fn may_be(compress: &Compress, seen: &Seen, method: &Method, response: &Response<Body>) -> bool {
-    let headers = response.headers();
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return false };
-    if !compress.types.has(content_type.as_bytes()) || !has_whole_body(response.status()) {
-        return false;
+/// What an answer's fields say of compressing it: read in one pass, for every look-up by name would hash it.
+#[derive(Default)]
+struct Said<'a> {
+    content_type: Option<&'a HeaderValue>,
+    length: Option<u64>,
+    /// In a coding already, a part, about exactly these bytes, or not to be touched.
+    fixed: bool,
+    sets_cookie: bool,
+    /// That Accept-Encoding chooses.
+    varies: bool,
+}
+
+impl<'a> Said<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut said = Self::default();
+        for (name, value) in headers {
+            match *name {
+                header::CONTENT_TYPE => said.content_type = said.content_type.or(Some(value)),
+                header::CONTENT_LENGTH => said.length = value.to_str().ok().and_then(|text| text.parse().ok()),
+                header::CONTENT_ENCODING | header::CONTENT_RANGE => said.fixed = true,
+                header::CACHE_CONTROL => said.fixed |= lists(value, b"no-transform"),
+                header::SET_COOKIE => said.sets_cookie = true,
+                header::VARY => said.varies |= lists(value, b"accept-encoding") || lists(value, b"*"),
+                // RFC 9530, and its forerunners.
+                _ => said.fixed |= matches!(name.as_str(), "content-digest" | "repr-digest" | "digest" | "content-md5"),
+            }
+        }
+        said
     }
-    let told = || headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok();
-    let length = response.body().size_hint().exact();
-    // Of a HEAD's answer the body tells nothing, unless it is there to be left out.
-    let length = if method == Method::HEAD { length.filter(|length| *length > 0).or_else(told) } else { length };
-    let long = match length {
-        // Where identity is refused, even the shortest is better compressed.
-        Some(length) => length >= compress.min_length || (length > 0 && seen.accept.refuses_identity()),
-        None => method != Method::HEAD,
-    };
-    long && !headers.contains_key(header::CONTENT_ENCODING)
-        && !headers.contains_key(header::CONTENT_RANGE)
-        && !DIGESTS.iter().any(|name| headers.contains_key(name))
-        && !lists(headers, header::CACHE_CONTROL, "no-transform")
-        && (compress.private || !headers.contains_key(header::SET_COOKIE))
+
+    /// By what the answer itself says, not by what this client takes: another client may get it otherwise.
+    fn may_be(&self, compress: &Compress, seen: &Seen, method: &Method, response: &Response<Body>) -> bool {
+        let length = response.body().size_hint().exact();
+        // Of a HEAD's answer the body tells nothing, unless it is there to be left out.
+        let length = if method == Method::HEAD { length.filter(|length| *length > 0).or(self.length) } else { length };
+        let long = match length {
+            // Where identity is refused, even the shortest is better compressed.
+            Some(length) => length >= compress.min_length || (length > 0 && seen.accept.refuses_identity()),
+            None => method != Method::HEAD,
+        };
+        long && !self.fixed
+            && (compress.private || !self.sets_cookie)
+            && self.content_type.is_some_and(|content_type| compress.types.has(content_type.as_bytes()))
+    }
 }
 
 fn has_whole_body(status: StatusCode) -> bool {
@@ -98,20 +121,8 @@ fn has_whole_body(status: StatusCode) -> bool {
 }
 
 /// A comma-separated list's member, without its case.
-fn lists(headers: &HeaderMap, name: HeaderName, member: &str) -> bool {
-    headers.get_all(name).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|part| part.trim_ascii().eq_ignore_ascii_case(member.as_bytes()))
-    })
-}
-
-/// Once, and a line of its own beside the application's: nothing has to be put together.
-fn vary(headers: &mut HeaderMap) {
-    if !lists(headers, header::VARY, "accept-encoding") && !lists(headers, header::VARY, "*") {
-        headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    }
+fn lists(value: &HeaderValue, member: &[u8]) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(member))
 }
 
 /// The headers of a compressed answer.

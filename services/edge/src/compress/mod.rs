@@ -15,7 +15,8 @@ use http::{HeaderMap, HeaderValue, header};
 
 /// What a request's Accept-Encoding says.
 pub fn accepted(headers: &HeaderMap) -> Accept {
-    if !headers.contains_key(header::ACCEPT_ENCODING) {
+    // Found by looking along them: to hash a name takes longer.
+    if !headers.keys().any(|name| *name == header::ACCEPT_ENCODING) {
         return Accept::NOTHING;
     }
     Accept::parse(headers.get_all(header::ACCEPT_ENCODING).iter().map(HeaderValue::as_bytes))

@@ -8,7 +8,7 @@ pub mod forward;
 pub mod identity;
 
 use crate::config::Options;
-use http::header::{self, HeaderName};
+use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,17 +24,12 @@ pub fn finish(headers: &mut HeaderMap, id: &HeaderValue, public: bool, options: 
 
 /// Whether an answer already says something of what [`finish`] says.
 pub fn says_some(headers: &HeaderMap, options: &Options) -> bool {
-    let security = &options.headers.security;
-    headers.keys().any(|name| {
-        *name == X_REQUEST_ID
-            || *name == header::STRICT_TRANSPORT_SECURITY
-            || security.iter().any(|(ours, _)| ours == name)
-    })
+    headers.keys().any(|name| options.headers.has(name))
 }
 
 /// What [`finish`] says, as lines to stand behind an answer's fields, of which none may [say the same](says_some).
 pub fn write(out: &mut Vec<u8>, id: &HeaderValue, public: bool, options: &Options) {
-    options.headers.each(public, &mut |name, value| line(out, name, value.as_bytes()));
+    options.headers.write(out, public);
     line(out, &X_REQUEST_ID, id.as_bytes());
 }
 

@@ -154,6 +154,6 @@ fn what_is_written_behind_an_answer_is_what_would_be_among_its_fields() {
             assert!(says_some(&own, &options), "{name}: the application's own would stand beside ours");
         }
     }
-    let other = [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))].into_iter().collect();
+    let other = [(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"))].into_iter().collect();
     assert!(!says_some(&other, &options));
 }

@@ -8,7 +8,7 @@ use crate::compress::Coding;
 use crate::config::options::files::{Expires, Files as Options};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -19,6 +19,8 @@ pub struct Entity {
     /// The path within its folder.
     pub name: Box<str>,
     pub headers: HeaderMap,
+    /// The same with Vary, once somebody has asked for it: a map that takes one more must grow.
+    varying: OnceCell<HeaderMap>,
     pub etag: String,
     /// Whole seconds, as the header says it.
     pub modified: SystemTime,
@@ -123,6 +125,7 @@ impl Entity {
         Self {
             name: about.name.into(),
             headers,
+            varying: OnceCell::new(),
             etag,
             modified,
             length,
@@ -133,6 +136,18 @@ impl Entity {
             content,
             options: address(about.options),
         }
+    }
+
+    /// What goes with its content; `varies` where Accept-Encoding chooses it.
+    pub fn fields(&self, varies: bool) -> &HeaderMap {
+        if !varies {
+            return &self.headers;
+        }
+        self.varying.get_or_init(|| {
+            let mut headers = self.headers.clone();
+            headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+            headers
+        })
     }
 
     pub fn is(&self, metadata: &Metadata) -> bool {

@@ -57,14 +57,11 @@ fn ranges_of(wanted: &Wanted<'_>, fresh: bool, length: u64) -> Ranges {
 
 /// What goes with its content.
 fn fields(wanted: &Wanted<'_>, entity: &Entity, varies: bool) -> HeaderMap {
-    let mut headers = entity.headers.clone();
+    let mut headers = entity.fields(varies).clone();
     match entity.expires {
         Expires::Off => {}
         Expires::Epoch => drop(headers.insert(header::EXPIRES, EPOCH)),
         Expires::In(time) => set(&mut headers, header::EXPIRES, &httpdate::fmt_http_date(SystemTime::now() + time)),
-    }
-    if varies {
-        headers.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     }
     for name in wanted.said.iter().flat_map(|said| SAID.iter().filter(|name| said.contains_key(*name))) {
         if let Some(value) = wanted.said.and_then(|said| said.get(name)) {

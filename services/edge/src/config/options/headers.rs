@@ -2,7 +2,7 @@
 
 use super::Levels;
 use crate::headers::change::{Change, Changes, Direction, Verb};
-use crate::headers::csp;
+use crate::headers::{X_REQUEST_ID, csp, line};
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue};
 use monodon_settings::{HIDDEN, Kind, Setting};
@@ -103,6 +103,9 @@ pub struct Headers {
     pub reporting: Option<HeaderValue>,
     pub request: Changes,
     pub response: Changes,
+    /// `security` and `reporting` as an answer's head has them, and the lengths of all names that we say: a bit each.
+    lines: Arc<[u8]>,
+    lengths: u64,
 }
 
 impl Default for Headers {
@@ -113,13 +116,8 @@ impl Default for Headers {
             (header::REFERRER_POLICY, HeaderValue::from_static("same-origin")),
             (PERMISSIONS_POLICY, HeaderValue::from_static(PERMISSIONS)),
         ];
-        Self {
-            security: Arc::new(security),
-            hsts: Some(HeaderValue::from_static("max-age=31536000")),
-            reporting: None,
-            request: Changes::default(),
-            response: Changes::default(),
-        }
+        let hsts = Some(HeaderValue::from_static("max-age=31536000"));
+        Self::new(security.into(), hsts, None, Changes::default(), Changes::default())
     }
 }
 
@@ -162,38 +160,69 @@ impl Headers {
                 Err(words) => levels.wrong(key, words),
             }
         }
-        Self {
-            security: security.into(),
-            hsts,
-            reporting: report_path.filter(|_| reports).and_then(csp::endpoints),
-            request: changes(levels, Direction::Request),
-            response: changes(levels, Direction::Response),
+        let reporting = report_path.filter(|_| reports).and_then(csp::endpoints);
+        let request = changes(levels, Direction::Request);
+        Self::new(security, hsts, reporting, request, changes(levels, Direction::Response))
+    }
+
+    fn new(
+        security: Vec<(HeaderName, HeaderValue)>,
+        hsts: Option<HeaderValue>,
+        reporting: Option<HeaderValue>,
+        request: Changes,
+        response: Changes,
+    ) -> Self {
+        let mut lines = Vec::new();
+        for (name, value) in &security {
+            line(&mut lines, name, value.as_bytes());
+        }
+        if let Some(reporting) = &reporting {
+            line(&mut lines, &csp::REPORTING_ENDPOINTS, reporting.as_bytes());
+        }
+        let always = length_bit(&X_REQUEST_ID) | length_bit(&header::STRICT_TRANSPORT_SECURITY);
+        let lengths = security.iter().fold(always, |lengths, (name, _)| lengths | length_bit(name));
+        Self { security: security.into(), hsts, reporting, request, response, lines: lines.into(), lengths }
+    }
+
+    /// Whether all answers have this field, where nobody else says it.
+    pub fn has(&self, name: &HeaderName) -> bool {
+        // Most names are told by their length from all of ours.
+        self.lengths & length_bit(name) != 0
+            && (*name == X_REQUEST_ID
+                || *name == header::STRICT_TRANSPORT_SECURITY
+                || self.security.iter().any(|(ours, _)| ours == name))
+    }
+
+    /// The same as [`secure`](Self::secure), as lines behind fields that say nothing of it.
+    pub fn write(&self, out: &mut Vec<u8>, public: bool) {
+        out.extend_from_slice(&self.lines);
+        if let Some(hsts) = self.hsts.as_ref().filter(|_| public) {
+            line(out, &header::STRICT_TRANSPORT_SECURITY, hsts.as_bytes());
         }
     }
 
     /// Where the application has said nothing itself.
     pub fn secure(&self, headers: &mut HeaderMap, public: bool) {
-        self.each(public, &mut |name, value| {
-            if *name == csp::REPORTING_ENDPOINTS {
-                // Beside its own.
-                headers.append(name, value.clone());
-            } else if let header::Entry::Vacant(place) = headers.entry(name) {
+        let mut say = |name: &HeaderName, value: &HeaderValue| {
+            if let header::Entry::Vacant(place) = headers.entry(name) {
                 place.insert(value.clone());
             }
-        });
-    }
-
-    pub fn each(&self, public: bool, say: &mut impl FnMut(&HeaderName, &HeaderValue)) {
+        };
         for (name, value) in self.security.iter() {
             say(name, value);
-        }
-        if let Some(reporting) = &self.reporting {
-            say(&csp::REPORTING_ENDPOINTS, reporting);
         }
         if let Some(hsts) = self.hsts.as_ref().filter(|_| public) {
             say(&header::STRICT_TRANSPORT_SECURITY, hsts);
         }
+        if let Some(reporting) = &self.reporting {
+            // Beside its own.
+            headers.append(csp::REPORTING_ENDPOINTS, reporting.clone());
+        }
     }
+}
+
+fn length_bit(name: &HeaderName) -> u64 {
+    1 << name.as_str().len().min(63)
 }
 
 /// A header's value, or `off`.
