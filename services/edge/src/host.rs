@@ -25,7 +25,8 @@ pub fn of<'a>(uri: &'a Uri, headers: &'a HeaderMap, strict: bool) -> Result<Host
     if fields.next().is_some() {
         return Err(Wrong::Malformed);
     }
-    let field = field.map(|value| value.to_str().map_err(|_| Wrong::Malformed)).transpose()?;
+    // What may stand in it is for `parse` to say.
+    let field = field.map(|value| std::str::from_utf8(value.as_bytes()).map_err(|_| Wrong::Malformed)).transpose()?;
     let text = match (uri.authority(), field) {
         (Some(authority), Some(field)) if strict && !authority.as_str().eq_ignore_ascii_case(field) => {
             return Err(Wrong::Disagrees);
@@ -45,28 +46,29 @@ fn parse(text: &str) -> Option<std::borrow::Cow<'_, str>> {
         name.get(1..end)?.parse::<std::net::Ipv6Addr>().ok()?;
         (name, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
     } else {
-        match text.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
+        match memchr::memchr(b':', text.as_bytes()).and_then(|at| text.split_at_checked(at)) {
+            Some((name, port)) => (name, port.strip_prefix(':')),
             None => (text, None),
         }
     };
     if let Some(port) = port
         && !port.is_empty()
-        && !(port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0))
+        // A number may begin with a plus, a port not.
+        && (port.starts_with('+') || !port.parse::<u16>().is_ok_and(|port| port != 0))
     {
         return None;
     }
     // A trailing dot names the same host.
     let name = name.strip_suffix('.').unwrap_or(name);
-    let fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let bracketed = name.starts_with('[');
-    if name.is_empty()
-        || name.len() > 253
-        || (!bracketed && (!name.bytes().all(fine) || name.starts_with('.') || name.contains("..")))
-    {
+    let bytes = name.as_bytes();
+    let fine = |byte: u8| byte.is_ascii_alphanumeric() | matches!(byte, b'-' | b'.' | b'_');
+    let empty_label = || name.starts_with('.') || bytes.windows(2).any(|pair| pair == b"..");
+    // All bytes are looked at: stopping at the first odd one, the compiler could not take many at a time.
+    let all_fine = || bytes.iter().fold(true, |good, byte| good & fine(*byte));
+    if name.is_empty() || name.len() > 253 || (!name.starts_with('[') && (!all_fine() || empty_label())) {
         return None;
     }
-    Some(if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    Some(if bytes.iter().fold(false, |found, byte| found | byte.is_ascii_uppercase()) {
         name.to_ascii_lowercase().into()
     } else {
         name.into()

@@ -25,17 +25,9 @@ pub fn normalise(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
         return Err(Ambiguous::Relative);
     }
     // Nearly every path is plain already.
-    let mut previous = 0;
-    let plain = bytes.iter().all(|&byte| {
-        let odd = byte == b'%'
-            || byte == b'\\'
-            || byte < 0x20
-            || byte == 0x7f
-            || (previous == b'/' && matches!(byte, b'/' | b'.'));
-        previous = byte;
-        !odd
-    });
-    if plain {
+    let odd = |byte: u8| (byte == b'%') | (byte == b'\\') | (byte < 0x20) | (byte == 0x7f);
+    let pair = |pair: &[u8]| matches!(pair, [b'/', b'/' | b'.']);
+    if !bytes.iter().fold(false, |found, byte| found | odd(*byte)) && !bytes.windows(2).any(pair) {
         return Ok(Cow::Borrowed(path));
     }
     let decoded = decode(bytes)?;

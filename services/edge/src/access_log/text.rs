@@ -37,6 +37,16 @@ pub fn field(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     string(out, value);
 }
 
+/// A string of our own making, which has nothing that JSON would have escaped.
+pub fn plain(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+    debug_assert!(!has_odd(value), "{key} {value:?}");
+    out.reserve(key.len() + value.len() + 2);
+    out.extend_from_slice(key.as_bytes());
+    out.push(b'"');
+    out.extend_from_slice(value);
+    out.push(b'"');
+}
+
 /// A JSON string of bytes from anywhere.
 pub fn string(out: &mut Vec<u8>, bytes: &[u8]) {
     out.push(b'"');

@@ -48,7 +48,7 @@ pub fn origin(config: &Config, conn: &ConnInfo, headers: &HeaderMap) -> Origin {
     }
     let mut parents = headers.get_all(TRACEPARENT).iter();
     if let (Some(parent), None) = (parents.next().filter(|parent| acceptable_traceparent(parent)), parents.next()) {
-        origin.identity.traceparent = parent.clone();
+        origin.identity.continues(parent.clone());
     }
     if let Some(client) = proxies.real_ip.client(headers, &proxies.trusted) {
         origin.client_ip = client;
@@ -183,7 +183,7 @@ fn continued(headers: &mut HeaderMap, conn: &ConnInfo, origin: &Origin) -> Optio
     let begun = !chain.is_empty();
     chain.extend_from_slice(conn.address.as_bytes());
     // The state of a trace that is not continued means nothing.
-    if headers.get(TRACEPARENT) != Some(&origin.identity.traceparent) {
+    if headers.get(TRACEPARENT).is_none_or(|parent| parent.as_bytes() != origin.identity.traceparent()) {
         headers.remove(TRACESTATE);
     }
     for name in [X_FORWARDED_FOR, X_REAL_IP, X_REQUEST_ID, TRACEPARENT] {
@@ -212,7 +212,7 @@ impl Told<'_> {
             say(X_FORWARDED_PORT, itoa::Buffer::new().format(public.unwrap_or(conn.local.port())).as_bytes());
         }
         say(X_REQUEST_ID, origin.identity.id.as_bytes());
-        say(TRACEPARENT, origin.identity.traceparent.as_bytes());
+        say(TRACEPARENT, origin.identity.traceparent());
         if !believed(&X_REQUEST_START) {
             let microseconds = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64;
             let mut start = Vec::with_capacity(24);

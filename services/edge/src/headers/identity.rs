@@ -1,6 +1,5 @@
-//! A request's identity: `X-Request-ID` and `traceparent`, made from one random number and one allocation.
+//! A request's identity: `X-Request-ID` and `traceparent`, made from one random number.
 
-use bytes::Bytes;
 use fastrand::Rng;
 use http::HeaderValue;
 use std::cell::RefCell;
@@ -10,7 +9,9 @@ pub struct Identity {
     /// 32 hexadecimal digits, or what a trusted proxy said.
     pub id: HeaderValue,
     /// <https://www.w3.org/TR/trace-context/>: the trace is the request's id.
-    pub traceparent: HeaderValue,
+    own: [u8; 55],
+    /// What a trusted proxy said of it.
+    said: Option<HeaderValue>,
 }
 
 thread_local! {
@@ -19,33 +20,38 @@ thread_local! {
 }
 
 impl Identity {
+    pub fn traceparent(&self) -> &[u8] {
+        self.said.as_ref().map_or(&self.own, HeaderValue::as_bytes)
+    }
+
+    /// Continues the trace that a trusted proxy names.
+    pub fn continues(&mut self, traceparent: HeaderValue) {
+        self.said = Some(traceparent);
+    }
+
     /// The trace, where it is another than the request's id: only where somebody else has named one of them.
-    pub fn foreign_trace(&self) -> Option<&HeaderValue> {
-        let own = self.traceparent.as_bytes().get(3..35) == Some(self.id.as_bytes());
-        (!own).then_some(&self.traceparent)
+    pub fn foreign_trace(&self) -> Option<HeaderValue> {
+        let own = self.traceparent().get(3..35) == Some(self.id.as_bytes());
+        if own { None } else { HeaderValue::from_bytes(self.traceparent()).ok() }
     }
 
     pub fn generate() -> Self {
         let (trace, span) = RNG.with_borrow_mut(|rng| (rng.u128(1..), rng.u64(1..)));
-        let mut text = Vec::with_capacity(55);
-        text.extend_from_slice(b"00-");
-        hex(&mut text, &trace.to_be_bytes());
-        text.push(b'-');
-        hex(&mut text, &span.to_be_bytes());
-        text.extend_from_slice(b"-01");
-        let text = Bytes::from(text);
-        let value = |bytes: Bytes| {
-            HeaderValue::from_maybe_shared(bytes).unwrap_or_else(|_| unreachable!("hexadecimal digits and dashes"))
-        };
-        Self { id: value(text.slice(3..35)), traceparent: value(text) }
+        let mut own = *b"00-00000000000000000000000000000000-0000000000000000-01";
+        let [_, _, _, digits @ .., _, _, _] = &mut own;
+        let (id, rest) = digits.split_at_mut(32);
+        hex(id, &trace.to_be_bytes());
+        hex(rest.split_at_mut(1).1, &span.to_be_bytes());
+        let id = HeaderValue::from_bytes(id).unwrap_or_else(|_| unreachable!("hexadecimal digits"));
+        Self { id, own, said: None }
     }
 }
 
 /// Byte by byte: shifting a whole `u128` for each digit costs five times as much.
-fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' + half - 10 };
-    for byte in bytes {
-        out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+fn hex(out: &mut [u8], bytes: &[u8]) {
+    let digit = |half: u8| half + if half < 10 { b'0' } else { b'a' - 10 };
+    for (pair, byte) in out.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
     }
 }
 
@@ -100,6 +106,8 @@ mod tests {
             assert_eq!(acceptable_traceparent(&HeaderValue::try_from(&text).unwrap()), fine, "{text}");
         }
         let own = Identity::generate();
-        assert!(acceptable_traceparent(&own.traceparent) && own.foreign_trace().is_none());
+        let parent = HeaderValue::from_bytes(own.traceparent()).unwrap();
+        assert!(acceptable_traceparent(&parent) && own.foreign_trace().is_none());
+        assert_eq!(parent.as_bytes().get(3..35), Some(own.id.as_bytes()));
     }
 }

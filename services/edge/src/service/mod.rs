@@ -132,7 +132,9 @@ fn begin(
         }
     }
     let format = view.snapshot.config.log.line.format();
-    Record {
+    // Made where it stays.
+    let room = Box::new_uninit();
+    let record = Record {
         thread: thread.clone(),
         conn: conn.clone(),
         begun: Instant::now(),
@@ -148,7 +150,7 @@ fn begin(
         agent: agent.cloned(),
         referer: referer.cloned(),
         log_query: view.snapshot.config.log.query,
-        traceparent: origin.identity.foreign_trace().cloned(),
+        traceparent: origin.identity.foreign_trace(),
         asked: format.map(|format| format.of_request(&parts.headers)).unwrap_or_default(),
         answered: Vec::new(),
         upstream: None,
@@ -170,8 +172,8 @@ fn begin(
         quota: None,
         known: None,
         unsaid: None,
-    }
-    .begin()
+    };
+    Box::write(room, record).begin()
 }
 
 /// Whose request it is, by its host.
