@@ -5,13 +5,30 @@ mod common;
 
 use common::upstream::reply;
 use common::{Connection, Edge, Setup, Upstream, binary, get, until, write};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 
 fn reload(edge: &Edge) -> (Option<i32>, String) {
     let output = binary().arg("reload").arg("--state").arg(&edge.state).output().unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// However it dies, what it held in memory, keys among it, is not written to a file.
+#[test]
+fn no_core_is_left() {
+    let mut limit = getrlimit(Resource::Core);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Core, limit).unwrap();
+    let mut edge = Setup::default().start();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", edge.pid())).unwrap();
+    let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().next(), Some("0"), "{core}");
+    edge.signal("ABRT");
+    let status = edge.wait();
+    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false));
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod changes;
 mod control;
 mod listeners;
 mod reload;
+mod resources;
 mod stop;
 
 pub use reload::{Cause, Reloads};
@@ -48,32 +49,12 @@ pub fn run(loaded: Loaded, args: Vec<OsString>) -> ExitCode {
     }
 }
 
-/// A request behind a proxy holds two descriptors, and the usual soft limit of 1,024 is there for programs that use `select`. The hard limit is
-/// what the operator means (as nginx's `worker_rlimit_nofile`, but without having to be told).
-fn raise_descriptor_limit(wanted: u64) {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    let (soft, hard) = (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX));
-    if soft < hard {
-        limit.current = limit.maximum;
-        if let Err(error) = setrlimit(Resource::Nofile, limit) {
-            tracing::warn!(%error, soft, "the limit of open files cannot be raised");
-        }
-    }
-    if hard < wanted {
-        tracing::warn!(
-            limit = hard,
-            wanted,
-            "fewer files may be open than connections_limit would need: raise `nofile`"
-        );
-    }
-}
-
 fn start(loaded: Loaded, args: Vec<OsString>) -> Result<(), String> {
     // It was read a moment ago; whatever is younger than that is read again.
     let loaded_at = micros().saturating_sub(Duration::from_secs(1).as_micros() as u64);
     let Loaded { config, values } = loaded;
-    raise_descriptor_limit(2 * config.limits.connections as u64);
+    resources::leave_no_core();
+    resources::raise_descriptor_limit(2 * config.limits.connections as u64);
     let threads = config.listen.threads;
     let (mut listeners, doors) = Listeners::new(threads);
     let bound = listeners.bind(&config.listen)?;
