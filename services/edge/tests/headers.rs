@@ -47,6 +47,7 @@ fn a_strangers_word_does_not_count() {
     {
         assert_eq!(seen.header(gone), None, "{gone}");
     }
+    assert_eq!(edge.metric("monodon_edge_http_request_headers_dropped_total"), 1.0, "X_Real_IP");
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub fn origin(config: &Config, conn: &ConnInfo, headers: &HeaderMap) -> Origin {
 enum Fate {
     Keep,
     Drop,
+    /// For how it is written alone.
+    DropFolded,
     /// Only a trusted proxy may say it.
     Believe,
 }
@@ -69,7 +71,7 @@ enum Fate {
 fn fate(name: &str) -> Fate {
     // WSGI folds `-`, `_` and in some servers `.` to one: `X_Real_IP` would overwrite what we say.
     if memchr::memchr2(b'_', b'.', name.as_bytes()).is_some() {
-        return Fate::Drop;
+        return Fate::DropFolded;
     }
     match name {
         // RFC 9110, section 7.6.1; `proxy` is HTTP_PROXY in CGI's world (CVE-2016-5385).
@@ -122,6 +124,8 @@ pub struct Told<'a> {
     started: SystemTime,
     /// `X-Forwarded-For` where trusted proxies have begun it.
     chain: Option<Vec<u8>>,
+    /// Names that were dropped because an application could take them for others.
+    pub folded: u64,
 }
 
 /// Takes away what the client may not say: a name listed in `Connection` cannot reach what we say behind it, and of the names
@@ -134,7 +138,7 @@ pub fn prepare<'a>(
     started: SystemTime,
 ) -> Told<'a> {
     let headers = &mut parts.headers;
-    let (mut connection, mut upgrade) = (false, false);
+    let (mut connection, mut upgrade, mut folded) = (false, false, 0);
     let mut goes = |name: &&HeaderName| match **name {
         header::CONNECTION => {
             connection = true;
@@ -149,6 +153,10 @@ pub fn prepare<'a>(
                 (**name == config.proxies.real_ip.field() && !origin.trusted) || config.reserved.contains(*name)
             }
             Fate::Drop => true,
+            Fate::DropFolded => {
+                folded += 1;
+                true
+            }
             Fate::Believe => !origin.trusted,
         },
     };
@@ -170,7 +178,7 @@ pub fn prepare<'a>(
         headers.insert(header::HOST, host);
     }
     let chain = if origin.trusted { continued(headers, conn, origin) } else { None };
-    Told { config, conn, origin, started, chain }
+    Told { config, conn, origin, started, chain, folded }
 }
 
 /// Takes out of a trusted proxy's headers what we say anew; gives the chain of addresses that it has begun, with its own behind it.
@@ -266,8 +274,8 @@ mod tests {
         for (name, expected) in [
             ("accept", Fate::Keep),
             ("x-csrftoken", Fate::Keep),
-            ("x_real_ip", Fate::Drop),
-            ("x.real.ip", Fate::Drop),
+            ("x_real_ip", Fate::DropFolded),
+            ("x.real.ip", Fate::DropFolded),
             ("x-forwarded-for", Fate::Believe),
             ("x-forwarded-prefix", Fate::Believe),
             ("x-accel-redirect", Fate::Drop),

@@ -33,6 +33,8 @@ pub struct Shard {
     pub handshake_failures: [Cell64; TLS_FAILURES.len()],
     pub handshake_seconds: Histogram,
     pub static_cache_bytes: Cell64,
+    /// Names of request headers that an application could take for others.
+    pub headers_folded: Cell64,
     pub compression: Compression,
     /// By the directive and whether it was enforced.
     pub csp_reports: Table<64>,
@@ -122,6 +124,7 @@ impl Default for Shard {
             handshake_failures: Default::default(),
             handshake_seconds: Histogram::default(),
             static_cache_bytes: Cell64::default(),
+            headers_folded: Cell64::default(),
             compression: Compression::default(),
             csp_reports: Table::default(),
             csp_rejected: Default::default(),

@@ -35,6 +35,7 @@ pub(super) async fn to_upstream(
     }
     let (outgoing, passed) = take_in(asked, parts, body, record).await?;
     let told = forward::prepare(parts, config, conn, origin, record.started);
+    record.thread.metrics.headers_folded.add(told.folded);
     aim::tell_prefix(parts);
     let changes = &record.options().headers.request;
     let anonymous = record.known.is_none() && !record.options().auth.is_on();

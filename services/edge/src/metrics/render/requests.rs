@@ -51,6 +51,9 @@ pub fn render(sum: &Sum<'_>, out: &mut String) {
         let reason = Reason::ALL.get((key & 0xff) as usize).map_or("_other", |reason| reason.word());
         family.sample(&[("site", sum.site(key >> 8)), ("reason", reason)], value);
     }
+    let help = "Names of request headers that did not go to an upstream because they have `_` or `.`.";
+    let mut family = Family::counter(out, "monodon_edge_http_request_headers_dropped_total", help);
+    family.sample(&[], sum.of(|shard| shard.headers_folded.get()));
     routes(sum, out);
 }
 
