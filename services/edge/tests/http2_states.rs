@@ -9,6 +9,7 @@ use common::house::Takes::{Connection, Status};
 use common::house::{House, get, post};
 use common::upstream::reply;
 use common::{Setup, Upstream};
+use std::sync::{Arc, Mutex};
 
 fn setting(id: u16, value: u32) -> Vec<u8> {
     [&id.to_be_bytes()[..], &value.to_be_bytes()].concat()
@@ -187,4 +188,61 @@ fn words_that_answer_nothing() {
     client.write(GOAWAY, 0, 0, &[0; 8]);
     drop(client);
     assert_eq!(house.upstream.seen().len(), 2);
+}
+
+/// RFC 9113, section 6.9: who sends more than its window has room for. Nothing of the bodies is taken in while somebody is still asked
+/// whether the requests may pass, so that the windows stay as they were said at the beginning.
+#[test]
+fn bodies_beyond_the_edge_s_windows_are_refused() {
+    // What the edge says: of a stream, and of a connection.
+    const STREAM: usize = 256 << 10;
+    const STREAMS: u32 = 4;
+    let gate = Arc::new(Mutex::new(()));
+    let shared = gate.clone();
+    let sso = Upstream::start(move |_, stream| {
+        drop(shared.lock());
+        reply(stream, 204, &[], "")
+    });
+    let upstream = Upstream::saying("hello");
+    let edge = Setup::default()
+        .file(&format!(
+            "[upstreams.app]\nservers = ['{}']\n[upstreams.sso]\nservers = ['{}']\n[[site]]\n\
+             [[site.route]]\npath = '/'\nupstream = 'app'\n\
+             [[site.route]]\npath = '/held'\nupstream = 'app'\nforward_auth = 'sso/verify'\nforward_auth_timeout = '60s'\n",
+            upstream.address, sso.address
+        ))
+        .start();
+    let ca = edge.ca();
+    let held = [POST[0], POST[1], POST[2], (":path", "/held")];
+    let begin = |stream: u32| frame(HEADERS, END_HEADERS, stream, &block(&held));
+    let full = |stream: u32| frame(DATA, 0, stream, &[b'x'; 16 << 10]).repeat(STREAM / (16 << 10));
+    // The windows that the edge sets count from when its SETTINGS are known to be taken, and its word on the connection's is there.
+    let open = || {
+        let mut client = Frames::open(&edge, &ca);
+        client.until(|frame| frame.kind == SETTINGS && frame.flags & ACK == 0).expect("SETTINGS");
+        client.write(SETTINGS, ACK, 0, b"");
+        client.until(|frame| frame.kind == WINDOW_UPDATE && frame.stream == 0).expect("WINDOW_UPDATE");
+        client
+    };
+    let closed = gate.lock().unwrap();
+
+    let mut client = open();
+    client.send(&[begin(1), full(1)].concat()).unwrap();
+    // It is at its bound, and the connection serves others.
+    assert_eq!(client.ask(3, &block(&GET)), 200);
+    client.write(DATA, 0, 1, b"x");
+    let end = client.until(|frame| matches!(frame.kind, RST_STREAM | GOAWAY)).expect("a word");
+    assert_eq!((end.kind, end.stream, end.code()), (RST_STREAM, 1, FLOW_CONTROL_ERROR));
+    assert_eq!(client.ask(5, &block(&GET)), 200, "the connection goes on");
+
+    let mut client = open();
+    for stream in (0..STREAMS).map(|number| 2 * number + 1) {
+        client.send(&[begin(stream), full(stream)].concat()).unwrap();
+    }
+    assert_eq!(client.ask(9, &block(&GET)), 200);
+    client.send(&[begin(11), frame(DATA, 0, 11, b"x")].concat()).unwrap();
+    assert_eq!(client.goaway(), Some(FLOW_CONTROL_ERROR));
+    drop(closed);
+    let held = [GET[0], held[1], held[2], held[3]];
+    assert_eq!(Frames::open(&edge, &ca).ask(1, &block(&held)), 200, "who waited at the gate goes through");
 }
