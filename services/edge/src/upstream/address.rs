@@ -60,6 +60,8 @@ pub struct Role {
     pub token: Option<[u8; 16]>,
 }
 
+/// A handle on a server: what it can do and how it does is one for all handles.
+#[derive(Clone)]
 pub struct Address {
     pub id: u64,
     pub target: Target,
@@ -92,16 +94,7 @@ impl Address {
     pub fn in_role(&self, role: Role) -> Self {
         let health =
             if role.rules == self.role.rules { self.health.clone() } else { Arc::new(Health::new(role.rules, false)) };
-        Self {
-            id: self.id,
-            target: self.target.clone(),
-            label: self.label.clone(),
-            role,
-            health,
-            seed: self.seed,
-            capacity: self.capacity.clone(),
-            queue: self.queue.clone(),
-        }
+        Self { role, health, ..self.clone() }
     }
 
     pub fn kind(&self) -> Kind {

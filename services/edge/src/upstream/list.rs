@@ -2,6 +2,7 @@
 
 use super::address::Address;
 use super::health::{DOWN, DRAINING, EJECTED};
+use arc_swap::{ArcSwap, Cache};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,8 +14,8 @@ pub struct List {
     pub ready: Vec<Arc<Address>>,
     /// Percent of failing addresses beyond which none is left out.
     threshold: u32,
-    /// Too many fail: none is left out.
-    panics: AtomicBool,
+    /// Too many fail: none is left out. One for all threads.
+    panics: Arc<AtomicBool>,
     /// Names are looked up: where there is no address, one may come.
     pub awaits_names: bool,
     /// They do not all have the same weight at all times.
@@ -27,9 +28,20 @@ impl List {
         let first = weights.next();
         let weighted = weights.any(|weight| Some(weight) != first)
             || all.iter().any(|address| !address.role.rules.slow_start.is_zero());
-        let list = Self { all, ready, threshold, panics: AtomicBool::new(false), awaits_names: false, weighted };
+        let list = Self { all, ready, threshold, panics: Arc::default(), awaits_names: false, weighted };
         list.weigh();
         list
+    }
+
+    /// For one thread: the same servers, by [handles](Address) of its own.
+    fn own(&self) -> Self {
+        let all: Vec<_> = self.all.iter().map(|address| Arc::new(Address::clone(address))).collect();
+        let ready = self.ready.iter().map(|ready| {
+            let known = all.iter().find(|address| address.id == ready.id);
+            known.cloned().unwrap_or_else(|| Arc::new(Address::clone(ready)))
+        });
+        let ready = ready.collect();
+        Self { all, ready, panics: self.panics.clone(), ..*self }
     }
 
     /// Whether so many fail that none is to be left out; to be asked whenever one is, or comes back.
@@ -92,6 +104,31 @@ impl List {
     }
 }
 
+/// The list as one data thread has it. Each request counts as one that holds its address: were it the published one, all threads
+/// would write that count, in a line of cache that all of them read.
+pub struct Own {
+    published: Cache<Arc<ArcSwap<List>>, Arc<List>>,
+    of: Arc<List>,
+    own: List,
+}
+
+impl Own {
+    pub fn new(published: &Arc<ArcSwap<List>>) -> Self {
+        let of = published.load_full();
+        Self { published: Cache::new(published.clone()), own: of.own(), of }
+    }
+
+    /// The list of now.
+    pub fn load(&mut self) -> &List {
+        let published = self.published.load();
+        if !Arc::ptr_eq(published, &self.of) {
+            self.of = published.clone();
+            self.own = self.of.own();
+        }
+        &self.own
+    }
+}
+
 fn is_drained(addresses: &[Arc<Address>]) -> bool {
     addresses.iter().all(|address| address.health.has(DRAINING))
 }
@@ -118,6 +155,28 @@ mod tests {
             list.all[at].fail(Fail::Error);
         }
         list.weigh();
+    }
+
+    #[test]
+    fn a_thread_counts_its_references_by_itself_and_requests_together_with_all() {
+        let published = Arc::new(ArcSwap::from_pointee(list(&[role(), role()])));
+        let (mut one, mut other) = (Own::new(&published), Own::new(&published));
+        let address = published.load().all[0].clone();
+        let references = Arc::strong_count(&address);
+        let permit = one.load().all[0].take().unwrap();
+        assert_eq!(Arc::strong_count(&address), references);
+        // One at a time, of one that nobody knows.
+        assert_eq!(address.busy(), 1);
+        assert!(other.load().all[0].take().is_none());
+        drop(permit);
+        assert!(other.load().all[0].take().is_some());
+        // What one finds out, all know; and a list that is published anew reaches them.
+        eject(one.load(), 0);
+        assert_eq!((ids(one.load()), ids(other.load())), (vec![2], vec![2]));
+        eject(one.load(), 1);
+        assert!(other.load().panics() && published.load().panics());
+        published.store(Arc::new(list(&[role()])));
+        assert_eq!(ids(other.load()), [1]);
     }
 
     #[test]

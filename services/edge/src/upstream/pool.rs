@@ -8,7 +8,7 @@ use super::connect::{Connection, Ends, Link};
 use super::http1::Wire;
 use super::http2;
 use super::inflight::{self, InFlight};
-use super::list::List;
+use super::list::Own;
 use super::queue::Queue;
 use super::{Shared, UpstreamError};
 use crate::drain::Drain;
@@ -32,7 +32,7 @@ pub struct Pool {
     pub shared: Arc<Shared>,
     pub shard: Arc<super::metrics::Shard>,
     pub drain: Drain,
-    pub(super) list: RefCell<arc_swap::Cache<Arc<arc_swap::ArcSwap<List>>, Arc<List>>>,
+    pub(super) list: RefCell<Own>,
     idle: RefCell<Vec<(u64, Vec<Connection>)>>,
     /// Of HTTP/2: the address, when a request was last put on it, the connection.
     sessions: RefCell<Vec<(u64, Instant, http2::Session)>>,
@@ -59,7 +59,7 @@ pub struct Lease {
 impl Pool {
     pub fn new(shared: Arc<Shared>, drain: Drain) -> Rc<Self> {
         let shard = shared.live.metrics.shard();
-        let list = RefCell::new(arc_swap::Cache::new(shared.live.queue.list.clone()));
+        let list = RefCell::new(Own::new(&shared.live.queue.list));
         let budget = shared.settings.balancing.retry_budget;
         Rc::new(Self {
             shared,
@@ -247,7 +247,8 @@ impl Pool {
 
     fn let_go(&self) {
         self.now.set(Instant::now());
-        let list = self.list.borrow_mut().load().clone();
+        let mut own = self.list.borrow_mut();
+        let list = own.load();
         let idle = self.shared.settings.idle;
         self.idle.borrow_mut().retain_mut(|(id, connections)| {
             if list.is_ready(*id) {
