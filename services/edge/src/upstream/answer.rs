@@ -61,6 +61,9 @@ impl Head {
         let mut head = Self::new(status, answer.fields.len());
         let mut listed = Vec::new();
         for field in &answer.fields {
+            if head.is_for_us(field.name.of(bytes), field.value.of(bytes)) {
+                continue;
+            }
             let name = HeaderName::from_bytes(field.name.of(bytes)).map_err(|_| "field_name")?;
             let range = field.value.start as usize..field.value.end as usize;
             let value = HeaderValue::from_maybe_shared(bytes.slice(range)).map_err(|_| "control_byte")?;
@@ -71,6 +74,16 @@ impl Head {
         }
         head.websocket = answer.upgrade.is_some_and(|value| value.of(bytes).eq_ignore_ascii_case(b"websocket"));
         Ok(head)
+    }
+
+    /// What nearly every answer of an upstream says to the edge alone needs no place in a map.
+    fn is_for_us(&mut self, name: &[u8], value: &[u8]) -> bool {
+        if name.eq_ignore_ascii_case(PROCESS.as_bytes()) {
+            self.process = ProcessHeader::parse(value);
+            return true;
+        }
+        // It names no other field.
+        name.eq_ignore_ascii_case(b"connection") && matches!(value, b"keep-alive" | b"close")
     }
 
     /// The same of an answer that has been read into a map.
