@@ -3,8 +3,10 @@
 //! SIGTERM → *announced* (readiness fails, listeners still accept, answers say `Connection: close`, HTTP/2 gets
 //! GOAWAY) → after `shutdown_delay` *closing* (listeners are closed, what runs is finished) → the grace period ends.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
@@ -106,6 +108,37 @@ impl Drain {
     }
 }
 
+/// Whether a phase has been reached, for one task that asks with every request: what all threads share is written once a connection
+/// and phase, when the task has itself noted down to be woken.
+pub struct Reached {
+    drain: Drain,
+    phase: Phase,
+    waiting: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Reached {
+    pub fn new(drain: Drain, phase: Phase) -> Self {
+        Self { drain, phase, waiting: None }
+    }
+
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.drain.phase() >= self.phase {
+            return Poll::Ready(());
+        }
+        let noted = self.waiting.is_some();
+        if noted && !self.drain.changes.has_changed().unwrap_or(true) {
+            return Poll::Pending;
+        }
+        // Before it is noted down: what changes after that is news.
+        self.drain.changes.mark_unchanged();
+        let waiting = self.waiting.get_or_insert_with(|| {
+            let (mut drain, phase) = (self.drain.clone(), self.phase);
+            Box::pin(async move { drain.reached(phase).await })
+        });
+        waiting.as_mut().poll(cx)
+    }
+}
+
 impl Drop for Working {
     fn drop(&mut self) {
         if self.0.working.fetch_sub(1, Ordering::AcqRel) == 1 {
@@ -132,5 +165,31 @@ mod tests {
         assert!(tokio::time::timeout(std::time::Duration::from_millis(10), control.finished()).await.is_err());
         drop(working);
         control.finished().await;
+    }
+
+    #[tokio::test]
+    async fn who_asks_again_and_again_is_woken_at_the_phase_and_not_before() {
+        let (control, drain) = channel();
+        let mut reached = Reached::new(drain, Phase::Closing);
+        let wakes = Arc::new(Count::default());
+        let waker = Arc::clone(&wakes).into();
+        let mut ask = || reached.poll(&mut Context::from_waker(&waker));
+        let woken = || wakes.0.load(Ordering::Relaxed);
+        assert!(ask().is_pending() && ask().is_pending());
+        control.enter(Phase::Announced);
+        assert_eq!(woken(), 1);
+        assert!(ask().is_pending() && ask().is_pending());
+        control.enter(Phase::Closing);
+        assert_eq!(woken(), 2);
+        assert!(ask().is_ready() && ask().is_ready());
+    }
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

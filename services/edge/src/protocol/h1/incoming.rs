@@ -2,12 +2,11 @@
 
 use super::request::Refused;
 use super::{AHEAD, Connection, scratch};
-use crate::drain::{Drain, Phase};
+use crate::drain::Reached;
 use http::StatusCode;
 use monodon_http1::{Head, Limits};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -21,43 +20,12 @@ pub enum Incoming {
     Closed,
 }
 
-/// Tells an idle connection that the process drains. Registered once a connection and phase, not once a request: the registration is
-/// shared between cores.
-pub struct Idle {
-    drain: Drain,
-    closing: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    registered: Option<Phase>,
-}
-
-impl Idle {
-    pub fn new(drain: Drain) -> Self {
-        Self { drain, closing: None, registered: None }
-    }
-
-    /// Whether the process closes its idle connections; has the task woken when it begins to.
-    fn closing(&mut self, cx: &mut Context<'_>) -> bool {
-        let phase = self.drain.phase();
-        if phase >= Phase::Closing {
-            return true;
-        }
-        if self.registered != Some(phase) {
-            self.registered = Some(phase);
-            let closing = self.closing.get_or_insert_with(|| {
-                let mut drain = self.drain.clone();
-                Box::pin(async move { drain.reached(Phase::Closing).await })
-            });
-            return closing.as_mut().poll(cx).is_ready();
-        }
-        false
-    }
-}
-
 impl<I> Connection<I>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     /// Reads until a head is whole: `idle_timeout` for its first byte, `head_timeout` for all of it from there.
-    pub(super) async fn incoming(&mut self, idle: &mut Idle) -> Incoming {
+    pub(super) async fn incoming(&mut self, closing: &mut Reached) -> Incoming {
         let view = self.thread.view();
         let config = &view.snapshot.config;
         let limits = Limits {
@@ -96,7 +64,7 @@ where
                     Poll::Ready(Ok(_)) => continue,
                     Poll::Pending => {}
                 }
-                if begun.is_none() && !last_call && idle.closing(cx) {
+                if begun.is_none() && !last_call && closing.poll(cx).is_ready() {
                     last_call = true;
                     timer.set(LAST_CALL);
                 }

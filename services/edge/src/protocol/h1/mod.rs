@@ -20,6 +20,7 @@ mod tests;
 
 use crate::body::Body;
 use crate::connection::ConnInfo;
+use crate::drain::{Phase, Reached};
 use crate::service::{self, Refusal, Thread, Unanswered};
 use crate::streams::Tunnel;
 use crate::timer::Timer;
@@ -34,7 +35,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use incoming::{Idle, Incoming};
+use incoming::Incoming;
 use outgoing::Sent;
 use request::Refused;
 use response::Asked;
@@ -82,9 +83,9 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     async fn run(mut self) {
-        let mut idle = Idle::new(self.thread.drain.clone());
+        let mut closing = Reached::new(self.thread.drain.clone(), Phase::Closing);
         loop {
-            let next = match self.incoming(&mut idle).await {
+            let next = match self.incoming(&mut closing).await {
                 Incoming::Head(head) => {
                     // On the heap, and only while a request is in hand: this state is large, and most connections are idle. The
                     // room comes first, so that it is made where it stays: `Box::pin` would copy all of its kilobytes there.

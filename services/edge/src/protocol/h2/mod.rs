@@ -7,12 +7,12 @@ mod stream;
 mod watch;
 
 use crate::connection::ConnInfo;
-use crate::drain::Phase;
+use crate::drain::{Phase, Reached};
 use crate::service::Thread;
+use crate::timer::Timer;
 use bytes::Bytes;
 use h2::{Ping, PingPong, Reason};
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -55,44 +55,53 @@ where
     };
     let mut alive = Alive { ping: connection.ping_pong(), ..Alive::default() };
 
-    let mut drain = thread.drain.clone();
+    let mut announced = Reached::new(thread.drain.clone(), Phase::Announced);
     let mut draining = false;
     let mut idle_since = Instant::now();
     let (mut last_count, mut taken) = (0, 0);
-    let mut look = pin!(tokio::time::sleep(TICK.min(timeouts.idle)));
+    // The next look is further off than a tick.
+    let mut resting = false;
+    let mut look = Timer::new();
+    look.set(TICK.min(timeouts.idle));
     loop {
-        tokio::select! {
-            accepted = poll_fn(|cx| {
-                let accepted = connection.poll_accept(cx);
+        let event = poll_fn(|cx| {
+            if !draining && announced.poll(cx).is_ready() {
+                return Poll::Ready(Event::Drain);
+            }
+            if look.poll(cx).is_ready() {
+                return Poll::Ready(Event::Look);
+            }
+            match connection.poll_accept(cx) {
                 // Frames that make no request are worked on without a word.
-                let calm = accepted.is_pending() && seen.too_many(limits.h2_glitches);
-                if calm { Poll::Ready(Err(TooMany)) } else { accepted.map(Ok) }
-            }) => match accepted {
-                Err(TooMany) => {}
-                Ok(Some(Ok((request, respond)))) => {
-                    let (thread, conn, seen) = (thread.clone(), conn.clone(), seen.clone());
-                    tokio::task::spawn_local(stream::serve(thread, conn, seen, request, respond));
-                    if look.deadline() > (Instant::now() + TICK).into() {
-                        look.as_mut().reset((Instant::now() + TICK).into());
-                    }
-                    taken += 1;
-                    if taken == limits.keepalive_requests && !draining {
-                        draining = true;
-                        connection.graceful_shutdown();
-                    }
+                Poll::Pending if seen.too_many(limits.h2_glitches) => Poll::Ready(Event::TooMany),
+                accepted => accepted.map(Event::Accepted),
+            }
+        });
+        match event.await {
+            Event::TooMany => {}
+            Event::Accepted(Some(Ok((request, respond)))) => {
+                let (thread, conn, seen) = (thread.clone(), conn.clone(), seen.clone());
+                tokio::task::spawn_local(stream::serve(thread, conn, seen, request, respond));
+                if std::mem::take(&mut resting) {
+                    look.set(TICK);
                 }
-                Ok(Some(Err(error))) => {
-                    thread.metrics.connections.h2_errors.add(1);
-                    return tracing::debug!(peer = %conn.peer, %error, "an HTTP/2 connection broke");
+                taken += 1;
+                if taken == limits.keepalive_requests && !draining {
+                    draining = true;
+                    connection.graceful_shutdown();
                 }
-                Ok(None) => return,
-            },
-            () = drain.reached(Phase::Announced), if !draining => {
+            }
+            Event::Accepted(Some(Err(error))) => {
+                thread.metrics.connections.h2_errors.add(1);
+                return tracing::debug!(peer = %conn.peer, %error, "an HTTP/2 connection broke");
+            }
+            Event::Accepted(None) => return,
+            Event::Drain => {
                 draining = true;
                 idle_since = Instant::now();
                 connection.graceful_shutdown();
             }
-            () = look.as_mut() => {
+            Event::Look => {
                 let now = Instant::now();
                 let busy = conn.in_flight.get() > 0;
                 if busy || conn.requests.get() != last_count {
@@ -113,7 +122,8 @@ where
                     return tracing::debug!(peer = %conn.peer, "an HTTP/2 client does not read or answer; its connection is closed");
                 }
                 let next = if busy || draining { TICK } else { TICK.max(allowed.saturating_sub(idle)) };
-                look.as_mut().reset((now + next.min(timeouts.idle)).into());
+                resting = next > TICK;
+                look.set_at(now.into(), next.min(timeouts.idle));
             }
         }
         thread.metrics.connections.h2_glitches.add(seen.take_all());
@@ -127,8 +137,16 @@ where
     }
 }
 
-/// A connection has used up its patience.
-struct TooMany;
+/// What a connection's task wakes up for.
+enum Event<A> {
+    Accepted(A),
+    /// The process begins to stop.
+    Drain,
+    /// Time to look whether the client is still there.
+    Look,
+    /// The connection has used up its patience.
+    TooMany,
+}
 
 /// Whether a client that is waited for is still there: it is asked when it has been silent.
 #[derive(Default)]
