@@ -10,6 +10,7 @@ pub mod acme;
 pub mod admin;
 pub mod api;
 pub mod body;
+mod boxed;
 pub mod buffer;
 pub mod cli;
 pub mod compress;

@@ -19,6 +19,7 @@ mod writer;
 mod tests;
 
 use crate::body::Body;
+use crate::boxed::boxed;
 use crate::connection::ConnInfo;
 use crate::drain::{Phase, Reached};
 use crate::service::{self, Refusal, Thread, Unanswered};
@@ -86,12 +87,8 @@ where
         let mut closing = Reached::new(self.thread.drain.clone(), Phase::Closing);
         loop {
             let next = match self.incoming(&mut closing).await {
-                Incoming::Head(head) => {
-                    // On the heap, and only while a request is in hand: this state is large, and most connections are idle. The
-                    // room comes first, so that it is made where it stays: `Box::pin` would copy all of its kilobytes there.
-                    let room = Box::new_uninit();
-                    Box::into_pin(Box::write(room, self.request(head))).await
-                }
+                // On the heap, and only while a request is in hand: this state is large, and most connections are idle.
+                Incoming::Head(head) => boxed(|| self.request(head)).await,
                 Incoming::Refused(refused, head) => {
                     let next = Box::pin(self.refuse(&refused, &head)).await;
                     scratch::return_head(head);

@@ -6,6 +6,7 @@
 mod stream;
 mod watch;
 
+use crate::boxed::boxed;
 use crate::connection::ConnInfo;
 use crate::drain::{Phase, Reached};
 use crate::service::Thread;
@@ -81,7 +82,8 @@ where
             Event::TooMany => {}
             Event::Accepted(Some(Ok((request, respond)))) => {
                 let (thread, conn, seen) = (thread.clone(), conn.clone(), seen.clone());
-                tokio::task::spawn_local(stream::serve(thread, conn, seen, request, respond));
+                // In a box: the runtime moves what it is given seven times.
+                tokio::task::spawn_local(boxed(|| stream::serve(thread, conn, seen, request, respond)));
                 if std::mem::take(&mut resting) {
                     look.set(TICK);
                 }

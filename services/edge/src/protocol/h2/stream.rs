@@ -2,6 +2,7 @@
 
 use super::watch::{CANCELLED, Seen};
 use crate::body::{Body, BodyError};
+use crate::boxed::boxed;
 use crate::connection::ConnInfo;
 use crate::protocol::pace::Pace;
 use crate::service::{self, Refusal, Thread, Unanswered};
@@ -18,6 +19,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+const X_REQUEST_ID: &str = "x-request-id";
 /// What is asked of the window for one frame.
 const PART: usize = 16 << 10;
 
@@ -29,7 +31,7 @@ pub async fn serve(
     mut respond: SendResponse<Bytes>,
 ) {
     // On the heap, and only while the answer is made.
-    let mut answering = Box::pin(answer(&thread, &conn, request));
+    let mut answering = boxed(|| answer(&thread, &conn, request));
     let response = poll_fn(|cx| {
         if let Poll::Ready(response) = answering.as_mut().poll(cx) {
             return Poll::Ready(Some(response));
@@ -93,10 +95,14 @@ fn strip(headers: &mut HeaderMap) {
 fn prepare(headers: &mut HeaderMap, body: &Body) {
     // In one pass: to reckon each one's place in the map takes longer.
     let (mut gone, mut date, mut length) = (false, false, false);
-    for name in headers.keys() {
+    for (name, value) in headers.iter_mut() {
         gone |= GONE.contains(name);
         date |= *name == header::DATE;
         length |= *name == header::CONTENT_LENGTH;
+        // RFC 7541, section 7.1.3. An id is never said again: in the table that both ends keep it would only drive out what is.
+        if name == X_REQUEST_ID {
+            value.set_sensitive(true);
+        }
     }
     if gone {
         strip(headers);
