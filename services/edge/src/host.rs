@@ -25,8 +25,7 @@ pub fn of<'a>(uri: &'a Uri, headers: &'a HeaderMap, strict: bool) -> Result<Host
     if fields.next().is_some() {
         return Err(Wrong::Malformed);
     }
-    // What may stand in it is for `parse` to say.
-    let field = field.map(|value| std::str::from_utf8(value.as_bytes()).map_err(|_| Wrong::Malformed)).transpose()?;
+    let field = field.map(|value| value.to_str().map_err(|_| Wrong::Malformed)).transpose()?;
     let text = match (uri.authority(), field) {
         (Some(authority), Some(field)) if strict && !authority.as_str().eq_ignore_ascii_case(field) => {
             return Err(Wrong::Disagrees);

@@ -54,18 +54,19 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Tunnel<I> {
 }
 
 /// Gives an event stream its end; any other answer stays as it is.
-pub fn ends_with_the_edge(response: Response<Body>, record: &Record) -> Response<Body> {
+pub fn ends_with_the_edge(response: &mut Response<Body>, record: &Record) {
     // Most answers have a length, and are not looked at any further.
     if http_body::Body::size_hint(response.body()).exact().is_some() {
-        return response;
+        return;
     }
     let kind = response.headers().get(header::CONTENT_TYPE).map(http::HeaderValue::as_bytes).unwrap_or_default();
     if !kind.get(..17).is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream")) {
-        return response;
+        return;
     }
     let spread = record.view.snapshot.config.timeouts.close_spread;
     let end = Box::pin(record.thread.drain.clone().spread(spread));
-    response.map(|body| Body::stream(Events { body, end, ended: false }))
+    let body = std::mem::replace(response.body_mut(), Body::empty());
+    *response.body_mut() = Body::stream(Events { body, end, ended: false });
 }
 
 struct Events {

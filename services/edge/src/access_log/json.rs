@@ -17,7 +17,7 @@ pub fn line(out: &mut Vec<u8>, clock: &mut Clock, record: &Record, ended: Instan
     if record.traceparent.is_some() {
         plain(out, r#","trace_id":"#, record.trace_id());
     }
-    plain(out, r#","client":"#, record.client.as_bytes());
+    plain(out, r#","client":"#, record.client());
     // A token.
     plain(out, r#","method":"#, record.method.as_str().as_bytes());
     if let Some(host) = &record.host {

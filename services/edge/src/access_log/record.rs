@@ -21,7 +21,8 @@ pub struct Record {
     pub begun: Instant,
     pub started: SystemTime,
     pub id: HeaderValue,
-    pub client: HeaderValue,
+    /// The client's own address, where it is not the connection's.
+    pub client: Option<HeaderValue>,
     pub method: Method,
     pub uri: Uri,
     pub version: Version,
@@ -103,6 +104,10 @@ impl Record {
     pub fn wants_upstream(&self) -> bool {
         let log = &self.view.snapshot.config.log;
         log.line.format().is_some_and(|format| format.upstream) || self.options().log.slow.is_some()
+    }
+
+    pub fn client(&self) -> &[u8] {
+        self.client.as_ref().unwrap_or(&self.conn.address).as_bytes()
     }
 
     pub fn trace_id(&self) -> &[u8] {

@@ -144,7 +144,7 @@ impl Plain {
         };
         let query = record.uri.query().filter(|_| record.log_query);
         match self {
-            Self::RemoteAddr => escaped(out, Some(record.client.as_bytes())),
+            Self::RemoteAddr => escaped(out, Some(record.client())),
             Self::RealPeer => escaped(out, Some(record.conn.address.as_bytes())),
             Self::RemotePort => number(out, "", u64::from(record.conn.peer.port())),
             Self::TimeLocal => {

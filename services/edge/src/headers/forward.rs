@@ -27,8 +27,8 @@ pub struct Origin {
     /// The client's own address: of the connection, or the rightmost that no trusted proxy has. IPv4 where it is mapped
     /// into IPv6. What access rules, limits and logs go by.
     pub client_ip: IpAddr,
-    /// The same as a header's value.
-    pub client: HeaderValue,
+    /// The same as a header's value, where it is not the connection's.
+    pub client: Option<HeaderValue>,
 }
 
 /// Looks at the connection and, if a trusted proxy holds it, at what that says.
@@ -38,7 +38,7 @@ pub fn origin(config: &Config, conn: &ConnInfo, headers: &HeaderMap) -> Origin {
         trusted: proxies.trusted.allows(conn.peer.ip()),
         identity: Identity::generate(),
         client_ip: conn.peer.ip(),
-        client: conn.address.clone(),
+        client: None,
     };
     if !origin.trusted {
         return origin;
@@ -52,7 +52,7 @@ pub fn origin(config: &Config, conn: &ConnInfo, headers: &HeaderMap) -> Origin {
     }
     if let Some(client) = proxies.real_ip.client(headers, &proxies.trusted) {
         origin.client_ip = client;
-        origin.client = address_value(client);
+        origin.client = Some(address_value(client));
     }
     origin
 }
@@ -206,7 +206,7 @@ impl Told<'_> {
         // From nobody else is such a field left.
         let believed = |name: &HeaderName| origin.trusted && headers.contains_key(name);
         say(X_FORWARDED_FOR, self.chain.as_deref().unwrap_or(conn.address.as_bytes()));
-        say(X_REAL_IP, origin.client.as_bytes());
+        say(X_REAL_IP, origin.client.as_ref().unwrap_or(&conn.address).as_bytes());
         if !believed(&X_FORWARDED_PROTO) {
             say(X_FORWARDED_PROTO, conn.scheme().as_bytes());
         }

@@ -101,9 +101,9 @@ pub fn overlay(response: &mut Response<Body>, said: &HeaderMap) {
 }
 
 /// No faster than the application said.
-pub fn limit(response: Response<Body>, rate: Option<u64>) -> Response<Body> {
-    match rate {
-        Some(rate) => response.map(|body| Body::stream(Throttle::new(body, rate))),
-        None => response,
+pub fn limit(response: &mut Response<Body>, rate: Option<u64>) {
+    if let Some(rate) = rate {
+        let body = std::mem::replace(response.body_mut(), Body::empty());
+        *response.body_mut() = Body::stream(Throttle::new(body, rate));
     }
 }

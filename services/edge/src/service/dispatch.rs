@@ -117,7 +117,7 @@ pub async fn dispatch(
                     if let Some(pointed) = &pointed {
                         accel::overlay(&mut response, &pointed.said);
                     }
-                    let response = accel::limit(response, rate.and_then(|accel| accel.limit_rate));
+                    accel::limit(&mut response, rate.and_then(|accel| accel.limit_rate));
                     return Ok(filters::after(&asked, &seen, record, response));
                 };
                 let target = accel::target(&asked, accel).ok_or(Failure::ACCEL)?;
@@ -196,7 +196,7 @@ async fn act(
             return act_of_route(asked, &route.action, captures.as_ref(), parts, body, record, said).await;
         }
         Place::Folder { index, name } => {
-            let wanted = files::wanted(asked, index, name, parts, record.options(), said);
+            let wanted = files::wanted(asked, index, name, parts, record, said);
             let answer = asked.view.files.answer(&wanted).await;
             if !matches!(answer, Err(Failure::METHOD)) {
                 files::looked(record, index, name, !matches!(answer, Err(Failure::NO_FILE)));

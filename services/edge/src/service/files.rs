@@ -5,22 +5,26 @@ use super::aim::{fill, fill_plain, send_below};
 use super::dispatch::{Asked, Said, Step};
 use crate::access_log::Record;
 use crate::body::Body;
-use crate::config::{FileTree, Options, Try};
+use crate::config::{FileTree, Try};
 use crate::static_files::Wanted;
 use crate::template::Template;
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use regex::Captures;
+use std::time::Instant;
 
 pub fn wanted<'a>(
     asked: &'a Asked<'_>,
     folder: usize,
     name: &'a str,
     parts: &'a Parts,
-    options: &'a Options,
+    record: &'a Record,
     said: Said<'a>,
 ) -> Wanted<'a> {
-    Wanted { folder, name, path: asked.path, parts, options: &options.files, compress: &options.compress, said }
+    let options = record.options();
+    // What an application points to it may have written since the request came.
+    let now = if said.is_some() { Instant::now() } else { record.begun };
+    Wanted { folder, name, path: asked.path, parts, options: &options.files, compress: &options.compress, said, now }
 }
 
 pub async fn serve(
@@ -43,7 +47,7 @@ pub async fn serve(
                 None => return bare(asked, place, parts, record, said).await,
             },
         };
-        let wanted = wanted(asked, place, name, parts, record.options(), said);
+        let wanted = wanted(asked, place, name, parts, record, said);
         let answer = files.answer(&wanted).await;
         if !matches!(answer, Err(Failure::METHOD)) {
             looked(record, place, name, !matches!(answer, Err(Failure::NO_FILE)));
@@ -60,7 +64,7 @@ pub async fn serve(
                 if is_folder != matches!(tried, Try::Folder(_)) {
                     continue;
                 }
-                let wanted = wanted(asked, place, name, parts, record.options(), said);
+                let wanted = wanted(asked, place, name, parts, record, said);
                 let answer = files.attempt(&wanted, slash).await?;
                 looked(record, place, name, answer.is_some());
                 if let Some(answer) = answer {
@@ -94,7 +98,7 @@ async fn bare(
     record: &Record,
     said: Option<&HeaderMap>,
 ) -> Result<Step, Failure> {
-    let wanted = wanted(asked, place, "", parts, record.options(), said);
+    let wanted = wanted(asked, place, "", parts, record, said);
     let answer = asked.view.files.attempt(&wanted, true).await?;
     looked(record, place, "", answer.is_some());
     match answer {

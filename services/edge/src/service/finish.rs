@@ -47,7 +47,7 @@ pub(super) fn finish(
         }
         *response.body_mut() = Body::empty();
     }
-    let response = streams::ends_with_the_edge(response, &record);
+    streams::ends_with_the_edge(&mut response, &record);
     let times = &record.options().timeouts;
     let sending = Sending {
         stall: times.send,

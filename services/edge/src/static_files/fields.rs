@@ -40,9 +40,6 @@ pub fn headers(about: &About<'_>, etag: &str, modified: SystemTime) -> (HeaderMa
     set(header::CONTENT_TYPE, &media);
     set(header::ETAG, etag);
     set(header::LAST_MODIFIED, &httpdate::fmt_http_date(modified));
-    if options.max_ranges > 0 {
-        set(header::ACCEPT_RANGES, "bytes");
-    }
     if folder.uploads {
         // What somebody uploaded must not act in the site's name.
         set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -60,6 +57,9 @@ pub fn headers(about: &About<'_>, etag: &str, modified: SystemTime) -> (HeaderMa
     }
     if let Some(coding) = coding {
         headers.insert(header::CONTENT_ENCODING, content_encoding(*coding));
+    }
+    if options.max_ranges > 0 {
+        headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     }
     let (cache_control, expires) = kept(folder, options, name);
     headers.insert(header::CACHE_CONTROL, cache_control);

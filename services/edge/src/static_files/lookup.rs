@@ -91,7 +91,6 @@ impl Files {
     async fn entity(&self, wanted: &Wanted<'_>, name: &str) -> Result<Rc<Entity>, Miss> {
         let place = self.folders.get(wanted.folder).ok_or(Miss::Nothing)?;
         let about = About { folder: place, options: wanted.options, name, coding: None };
-        let now = Instant::now();
         let mut known = self.cache.borrow_mut().get(wanted.folder, name);
         // Two sites may share a folder of the flat settings.
         if let Some(other) = known.take_if(|known| !known.is_under(wanted.options)) {
@@ -100,7 +99,7 @@ impl Files {
             known = Some(entity);
         }
         if let Some(known) = &known
-            && now.duration_since(known.checked.get()) < FRESH
+            && wanted.now < known.checked.get() + FRESH
         {
             return Ok(known.clone());
         }
@@ -159,7 +158,7 @@ impl Files {
 
     /// Once a second at most, like the file itself.
     async fn look_for_siblings(&self, wanted: &Wanted<'_>, entity: &Rc<Entity>) {
-        let now = Instant::now();
+        let now = wanted.now;
         if entity.variants.is_fresh(now, FRESH) {
             return;
         }

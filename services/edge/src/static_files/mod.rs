@@ -35,6 +35,7 @@ use lookup::Found;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// One thread's files.
 pub struct Files {
@@ -69,6 +70,8 @@ pub struct Wanted<'a> {
     pub compress: &'a Compress,
     /// What the application said of the file that it pointed to.
     pub said: Option<&'a HeaderMap>,
+    /// The moment by which what is known of files is fresh: mostly when the request came, which needs no look at the clock.
+    pub now: Instant,
 }
 
 /// Index of `metrics::STATIC_RESULTS`.

@@ -47,7 +47,7 @@ impl Variants {
     }
 
     pub fn is_fresh(&self, now: Instant, fresh: Duration) -> bool {
-        self.looked.get().is_some_and(|looked| now.duration_since(looked) < fresh)
+        self.looked.get().is_some_and(|looked| now < looked + fresh)
     }
 
     pub fn found(&self, now: Instant, siblings: Siblings) {

@@ -185,12 +185,16 @@ impl Headers {
     }
 
     /// Whether all answers have this field, where nobody else says it.
+    #[inline]
     pub fn has(&self, name: &HeaderName) -> bool {
         // Most names are told by their length from all of ours.
-        self.lengths & length_bit(name) != 0
-            && (*name == X_REQUEST_ID
-                || *name == header::STRICT_TRANSPORT_SECURITY
-                || self.security.iter().any(|(ours, _)| ours == name))
+        self.lengths & length_bit(name) != 0 && self.is_one(name.as_str())
+    }
+
+    fn is_one(&self, name: &str) -> bool {
+        name == X_REQUEST_ID.as_str()
+            || name == header::STRICT_TRANSPORT_SECURITY.as_str()
+            || self.security.iter().any(|(ours, _)| ours.as_str() == name)
     }
 
     /// The same as [`secure`](Self::secure), as lines behind fields that say nothing of it.
@@ -221,6 +225,7 @@ impl Headers {
     }
 }
 
+#[inline]
 fn length_bit(name: &HeaderName) -> u64 {
     1 << name.as_str().len().min(63)
 }

@@ -8,8 +8,8 @@ use http::{Method, Request, StatusCode, Uri, Version};
 use monodon_http1::target::{self, Form};
 use monodon_http1::{Head, Reject, Span, Version as Http};
 
-/// Room for the fields that the pipeline adds, so that the map never grows.
-const ADDED: usize = 8;
+/// Room for the fields that the pipeline adds, so that the map seldom grows: what the application is told is written behind them.
+const ADDED: usize = 4;
 
 /// Why a head that the codec has passed is still not a request for us.
 pub struct Refused {
@@ -37,15 +37,22 @@ pub fn build(head: &Head, bytes: &Bytes, body: RequestBody) -> Result<Request<Re
         let name = HeaderName::from_bytes(field.name.of(bytes)).map_err(|_| Reject::FieldName)?;
         headers.try_append(name, value(bytes, field.value)?).map_err(|_| Reject::TooManyFields)?;
     }
-    let parts = target::split(head.target.of(bytes))?;
-    if parts.form == Form::Absolute
-        && let Some(host) = head.host
-    {
-        // RFC 9112 3.2.2: the target's authority replaces Host.
-        headers.insert(HOST, value(bytes, host)?);
-    }
+    let rest = match head.target.of(bytes) {
+        // The codec has looked at it: here is nothing to take apart.
+        path @ [b'/', ..] => path,
+        target => {
+            let parts = target::split(target)?;
+            if parts.form == Form::Absolute
+                && let Some(host) = head.host
+            {
+                // RFC 9112 3.2.2: the target's authority replaces Host.
+                headers.insert(HOST, value(bytes, host)?);
+            }
+            parts.rest
+        }
+    };
     *request.headers_mut() = headers;
-    let path = match parts.rest {
+    let path = match rest {
         b"" => PathAndQuery::from_static("/"),
         // An absolute form without a path: `http://host?query`.
         rest @ [b'?', ..] => PathAndQuery::try_from([b"/", rest].concat()).map_err(|_| Reject::Target)?,
