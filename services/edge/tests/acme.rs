@@ -50,17 +50,23 @@ fn a_certificate_is_issued_while_half_the_nonces_are_refused_and_kept_through_re
     edge.nothing_open_to_others();
 }
 
+/// An edge was killed when this was so, and before it had its certificate: where the test came too late, another is.
+fn killed_when(what: &str, so: impl Fn(&Pebble, &Records) -> bool) -> (Place, Pebble, std::path::PathBuf) {
+    wait_for("a kill in time", || {
+        let place = Place::new(&[NAME]);
+        let pebble = Pebble::start(place.folder(), &wish(&place));
+        let root = pebble.issued_root();
+        let records = place.records(&pebble.directory, NAME);
+        let edge = Edge::start(&place, &pebble.directory, &pebble.roots);
+        wait_for(what, || so(&pebble, &records).then_some(()));
+        edge.kill();
+        records.certificate().unwrap().is_none().then_some((place, pebble, root))
+    })
+}
+
 #[test]
 fn killed_after_ordering_it_goes_on_with_that_order() {
-    let place = Place::new(&[NAME]);
-    let pebble = Pebble::start(place.folder(), &wish(&place));
-    let root = pebble.issued_root();
-    let records = place.records(&pebble.directory, NAME);
-    let edge = Edge::start(&place, &pebble.directory, &pebble.roots);
-    wait_for("the stored order", || records.order().unwrap());
-    edge.kill();
-    assert!(records.certificate().unwrap().is_none(), "killed too late for this test to mean anything");
-
+    let (place, pebble, root) = killed_when("the stored order", |_, records| records.order().unwrap().is_some());
     let edge = Edge::start(&place, &pebble.directory, &pebble.roots);
     wait_for("the certificate", || edge.serves(NAME, &root).then_some(()));
     assert_eq!(pebble.orders(), 1);
@@ -68,15 +74,8 @@ fn killed_after_ordering_it_goes_on_with_that_order() {
 
 #[test]
 fn killed_after_the_ca_has_issued_it_fetches_that_certificate() {
-    let place = Place::new(&[NAME]);
-    let pebble = Pebble::start(place.folder(), &wish(&place));
-    let root = pebble.issued_root();
-    let edge = Edge::start(&place, &pebble.directory, &pebble.roots);
-    wait_for("the CA to issue", || pebble.log().contains("Issued certificate").then_some(()));
-    edge.kill();
-    let records = place.records(&pebble.directory, NAME);
-    assert!(records.certificate().unwrap().is_none(), "killed too late for this test to mean anything");
-
+    let issued = |pebble: &Pebble, _: &Records| pebble.log().contains("Issued certificate");
+    let (place, pebble, root) = killed_when("the CA to issue", issued);
     let edge = Edge::start(&place, &pebble.directory, &pebble.roots);
     wait_for("the certificate", || edge.serves(NAME, &root).then_some(()));
     assert_eq!((pebble.orders(), pebble.log().matches("Issued certificate").count()), (1, 1));

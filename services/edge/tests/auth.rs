@@ -235,6 +235,8 @@ fn authority() -> Upstream {
         "session=none" => reply(stream, 401, &[("WWW-Authenticate", "Bearer realm=\"sso\"")], "sign in"),
         "session=huge" => reply(stream, 403, &[], "x".repeat(70_000)),
         "session=broken" => reply(stream, 500, &[], "oops"),
+        "session=elsewhere" => reply(stream, 404, &[("Remote-User", "alice")], ""),
+        "session=known" => reply(stream, 304, &[("Remote-User", "alice")], ""),
         "session=gone" => false,
         "session=late" => {
             std::thread::sleep(Duration::from_secs(3));
@@ -293,16 +295,30 @@ fn somebody_else_decides() {
     let login = ask("", &[]);
     assert_eq!((login.status, login.header("location")), (302, Some("https://sso.example/?rd=x")));
     assert_eq!(login.header("set-cookie"), Some("a=b"));
-    for (cookie, status) in [("huge", 502), ("broken", 502), ("gone", 502), ("late", 504)] {
+    for (cookie, status) in
+        [("huge", 502), ("broken", 502), ("elsewhere", 502), ("known", 502), ("gone", 502), ("late", 504)]
+    {
         assert_eq!(ask(cookie, &[]).status, status, "{cookie}");
     }
     assert_eq!(upstream.seen().len(), before, "none of these reached the application");
     counted(&edge, "unauthorized", 3.0);
-    counted(&edge, "auth_service", 4.0);
+    counted(&edge, "auth_service", 6.0);
     // Where nobody is asked, a client cannot send the names either, but its own credentials it can.
     assert_eq!(get(edge.http, "/open", &spoofed).status, 200);
     let seen = upstream.last();
     assert_eq!((seen.header("remote-user"), seen.header("authorization")), (None, Some("Bearer mine")));
+}
+
+/// Sign-on services send people back to where they came from.
+#[test]
+fn behind_a_proxy_with_tls_the_address_asked_for_is_that_of_the_client() {
+    let (upstream, authority) = (Upstream::saying("hello"), authority());
+    let edge = edge(&format!("trusted_proxies = ['127.0.0.1']\n{}", forward(&upstream, &authority)));
+    for (proto, url) in [("https", "https://shop.example/a?b"), ("http", "http://shop.example/a?b")] {
+        let proto = format!("X-Forwarded-Proto: {proto}");
+        assert_eq!(get(edge.http, "/a?b", &["Host: shop.example", "Cookie: session=good", &proto]).status, 200);
+        assert_eq!(authority.last().all("x-original-url"), [url]);
+    }
 }
 
 #[test]
@@ -311,7 +327,9 @@ fn bodies_and_other_methods() {
     let edge = edge(&forward(&upstream, &authority));
     let mut connection = Connection::plain(edge.http).unwrap();
     let post = "POST /save HTTP/1.1\r\nHost: shop.example\r\nCookie: session=good\r\nContent-Type: text/plain\r\n\
-                X-Forwarded-Uri: /evil\r\nX-Forwarded-Method: HEAD\r\nIf-None-Match: x\r\nContent-Length: 5\r\n\r\nhello";
+                X-Forwarded-Uri: /evil\r\nX-Forwarded-Method: HEAD\r\nIf-None-Match: x\r\nIf-Match: x\r\n\
+                If-Modified-Since: Sun, 09 Sep 2001 01:46:40 GMT\r\nRange: bytes=0-0\r\nIf-Range: x\r\nAccept-Encoding: gzip\r\n\
+                Content-Length: 5\r\n\r\nhello";
     assert_eq!(connection.ask(post).status, 200);
     let (seen, question) = (upstream.last(), authority.last());
     assert_eq!((seen.line.as_str(), seen.body.as_slice()), ("POST /save HTTP/1.1", &b"hello"[..]));
@@ -323,7 +341,13 @@ fn bodies_and_other_methods() {
         ("host", &["shop.example"]),
         ("content-type", &[]),
         ("content-length", &[]),
+        // What they are about is the page, not the question.
         ("if-none-match", &[]),
+        ("if-match", &[]),
+        ("if-modified-since", &[]),
+        ("range", &[]),
+        ("if-range", &[]),
+        ("accept-encoding", &[]),
     ] {
         assert_eq!(question.all(name), values, "{name}");
     }
@@ -334,6 +358,31 @@ fn bodies_and_other_methods() {
     let head = connection.ask("HEAD / HTTP/1.1\r\nHost: a\r\nCookie: session=bad\r\n\r\n");
     assert_eq!((head.status, head.header("content-length")), (403, Some("7")));
     assert_eq!(connection.ask("GET / HTTP/1.1\r\nHost: a\r\nCookie: session=bad\r\n\r\n").text(), "not you");
+}
+
+/// Whoever is asked is asked for a word, never for a tunnel; the application is, once he has said yes.
+#[test]
+fn who_asks_for_a_websocket_is_asked_who_he_is() {
+    let authority = authority();
+    let upstream = Upstream::start(|_, stream| {
+        let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+        std::io::Write::write_all(stream, head.as_bytes()).is_ok()
+    });
+    let edge = edge(&forward(&upstream, &authority));
+    let ask = |cookie: &str| {
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        let mut client = Connection::plain(edge.http).unwrap();
+        client.ask(format!("GET /socket HTTP/1.1\r\nHost: a\r\nCookie: session={cookie}\r\n{upgrade}\r\n")).status
+    };
+    assert_eq!(ask("bad"), 403);
+    assert!(upstream.seen().is_empty());
+    assert_eq!(ask("good"), 101);
+    for question in authority.seen() {
+        assert_eq!((question.header("upgrade"), question.header("connection")), (None, None), "{question:?}");
+    }
+    assert_eq!(upstream.last().header("upgrade"), Some("websocket"));
+    assert_eq!(upstream.last().all("remote-user"), ["alice"]);
 }
 
 #[test]

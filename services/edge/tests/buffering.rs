@@ -30,9 +30,14 @@ fn hundreds_of_slow_readers_leave_fast_ones_unharmed_and_memory_bounded() {
         stream.write_all(head.as_bytes()).is_ok() && stream.write_all(body).is_ok()
     });
     let address = upstream.address.to_string();
-    let edge = Edge::plain(["--upstream", &address, "--buffer-memory-total", "2MB", "--queue-per-slot", "1000"]);
+    let queue = ["--queue-per-slot", "1000", "--queue-timeout", "5m"];
+    let memory = ["--upstream", &address, "--buffer-memory-total", "2MB"];
+    let edge = Edge::plain(memory.into_iter().chain(queue));
     let mut slow: Vec<_> = (0..READERS).map(|_| ask(&edge, "/big")).collect();
-    until("all have been answered by the application", || upstream.seen().len() == READERS);
+    // Half a gigabyte: a busy machine may take its time, as long as it goes on.
+    for some in (READERS / 10..=READERS).step_by(READERS / 10) {
+        until("all are answered by the application", || upstream.seen().len() >= some);
+    }
     for _ in 0..20 {
         let answer = get(edge.http, "/fast", &[]);
         assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));

@@ -48,8 +48,14 @@ fn application() -> Upstream {
                     format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n", page.len());
                 stream.write_all(head.as_bytes()).is_ok()
             }
-            "/page" => reply(stream, 200, &[HTML, ("ETag", "\"v1\""), ("Vary", "Cookie")], page),
+            "/page" => {
+                let fields = [HTML, ("ETag", "\"v1\""), ("Vary", "Cookie"), ("Accept-Ranges", "bytes")];
+                reply(stream, 200, &fields, page)
+            }
             "/gzipped" => reply(stream, 200, &[HTML, ("Content-Encoding", "gzip")], page),
+            "/part" => reply(stream, 206, &[HTML], page),
+            "/range" => reply(stream, 200, &[HTML, ("Content-Range", "bytes 0-3199/3200")], page),
+            "/digest" => reply(stream, 200, &[HTML, ("Repr-Digest", "sha-256=:AAAA:")], page),
             "/fixed" => reply(stream, 200, &[HTML, ("Cache-Control", "no-transform")], page),
             "/image" => reply(stream, 200, &[("Content-Type", "image/png")], page),
             "/short" => reply(stream, 200, &[HTML], "short"),
@@ -87,6 +93,7 @@ fn the_client_gets_what_it_takes() {
                 assert!(answer.body.len() < 300);
                 assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
                 assert_eq!(answer.header("etag"), Some("W/\"v1\""));
+                assert_eq!(answer.header("accept-ranges"), None, "of bytes that are never the same twice");
             }
         }
         assert_eq!(upstream.last().header("accept-encoding"), Some(asked), "the application may choose first");
@@ -104,7 +111,7 @@ fn what_stays_as_it_is() {
     let upstream = application();
     let edge = Edge::plain(upstream.flag());
     let gzip = "Accept-Encoding: gzip";
-    for path in ["/gzipped", "/fixed", "/image"] {
+    for path in ["/gzipped", "/fixed", "/image", "/part", "/range", "/digest"] {
         let answer = get(edge.http, path, &[gzip]);
         assert_eq!(answer.text(), page(), "{path}: the same bytes");
         assert_eq!(answer.header("vary"), None, "{path}");

@@ -204,6 +204,25 @@ fn bounded_ranges() {
     assert_eq!(get(site.edge.http, "/none/about.html", &[]).header("accept-ranges"), None);
 }
 
+/// As long, and made in the same instant, as tools do it that set all times to the commit's.
+#[test]
+fn a_sibling_of_the_same_length_and_time_has_a_tag_of_its_own() {
+    let site = Site::new("[[site]]\n[[site.route]]\npath = '/'\nroot = 'DIR'\n");
+    let assets = site.dir.path().join("assets");
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    for (name, text) in [("same.css", "plain words"), ("same.css.gz", "other words")] {
+        write(&assets.join(name), text);
+        std::fs::File::options().write(true).open(assets.join(name)).unwrap().set_modified(then).unwrap();
+    }
+    let ask = |fields: &[&str]| get(site.edge.http, "/assets/same.css", fields);
+    let (plain, sibling) = (ask(&[]), ask(&["Accept-Encoding: gzip"]));
+    assert_eq!((plain.text(), sibling.text()), ("plain words".into(), "other words".into()));
+    let tag = format!("If-None-Match: {}", plain.header("etag").unwrap());
+    assert_eq!(ask(&[&tag]).status, 304);
+    let other = ask(&[&tag, "Accept-Encoding: gzip"]);
+    assert_eq!((other.status, other.text().as_str()), (200, "other words"), "not the one that is kept");
+}
+
 #[test]
 fn precompressed_siblings() {
     let site = Site::new(

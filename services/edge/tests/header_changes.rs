@@ -183,3 +183,33 @@ fn security_headers_per_route_and_the_applications_own() {
     }
     assert_eq!(of("/bare", "content-security-policy"), some("default-src 'self'"));
 }
+
+/// A second word on a message's length or its connection is how requests are smuggled.
+#[test]
+fn what_the_edge_alone_may_say_cannot_be_set() {
+    for name in [
+        "Connection",
+        "Transfer-Encoding",
+        "Content-Length",
+        "TE",
+        "Trailer",
+        "Upgrade",
+        "Expect",
+        "Keep-Alive",
+        "Proxy-Connection",
+        "HTTP2-Settings",
+        "X-Monodon-Process",
+        "X-Accel-Redirect",
+    ] {
+        for (key, value) in [
+            ("request_headers_set", format!("{name}: x")),
+            ("request_headers_add", format!("{name}: x")),
+            ("response_headers_set", format!("{name}: x")),
+            ("response_headers_remove", name.to_owned()),
+        ] {
+            let said = common::problems(&format!("{key} = ['{value}']\n"));
+            let told = format!("edge.toml:1: {key}: {} is ", name.to_lowercase());
+            assert!(said.contains(&told), "{told:?} is not in {said}");
+        }
+    }
+}

@@ -65,6 +65,33 @@ fn a_trusted_proxys_word_counts() {
     assert_eq!(line["client"], "6.6.6.6");
 }
 
+/// Only a proxy that is trusted can have taken it over TLS.
+#[test]
+fn nobody_talks_himself_past_the_redirect_to_https() {
+    let upstream = Upstream::saying("hello");
+    let fields = ["Host: localhost", "X-Forwarded-Proto: https"];
+    let edge = Edge::start(upstream.flag());
+    assert_eq!(get(edge.http, "/", &fields).status, 307);
+    assert!(upstream.seen().is_empty());
+    let trusting = ["--trusted-proxies", "127.0.0.1"].map(str::to_owned);
+    let edge = Edge::start([&upstream.flag()[..], &trusting].concat());
+    assert_eq!(get(edge.http, "/", &fields).status, 200);
+}
+
+/// Where a container's ports are published under other numbers.
+#[test]
+fn the_port_that_is_told_is_the_published_one() {
+    let upstream = Upstream::saying("hello");
+    let ports = ["--public-http-port", "8080", "--public-https-port", "8443"].map(str::to_owned);
+    let plain = Edge::plain([&upstream.flag()[..], &ports].concat());
+    get(plain.http, "/", &[]);
+    assert_eq!(upstream.last().all("x-forwarded-port"), ["8080"]);
+    let edge = Edge::start([&upstream.flag()[..], &ports].concat());
+    let mut connection = Connection::tls(edge.https, &edge.ca(), "localhost", &["http/1.1"]).unwrap();
+    assert_eq!(connection.ask("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").status, 200);
+    assert_eq!(upstream.last().all("x-forwarded-port"), ["8443"]);
+}
+
 #[test]
 fn what_connection_names_goes_but_not_what_we_set() {
     let upstream = Upstream::saying("hello");
@@ -84,6 +111,7 @@ fn what_connection_names_goes_but_not_what_we_set() {
 fn answers_get_ours_unless_they_have_their_own() {
     let upstream = Upstream::start(|seen, stream| match seen.path() {
         "/own" => reply(stream, 200, &[("X-Frame-Options", "SAMEORIGIN"), ("Referrer-Policy", "no-referrer")], "x"),
+        "/id" => reply(stream, 200, &[("X-Request-ID", "the application's")], "x"),
         _ => reply(
             stream,
             200,
@@ -111,8 +139,13 @@ fn answers_get_ours_unless_they_have_their_own() {
     let cookies: Vec<_> = answer.headers.iter().filter(|(name, _)| name == "set-cookie").collect();
     assert_eq!(cookies.len(), 2);
     let own = get(edge.http, "/own", &[]);
-    assert_eq!(own.header("x-frame-options"), Some("SAMEORIGIN"));
-    assert_eq!(own.header("referrer-policy"), Some("no-referrer"));
+    // And not ours beside it: of two, browsers take what they like.
+    assert_eq!(own.all("x-frame-options"), ["SAMEORIGIN"]);
+    assert_eq!(own.all("referrer-policy"), ["no-referrer"]);
+    assert_eq!(own.all("x-content-type-options"), ["nosniff"]);
+    let id = get(edge.http, "/id", &[]);
+    assert_eq!(id.all("x-request-id").len(), 1);
+    assert_ne!(id.header("x-request-id"), Some("the application's"), "it would not be found in any log");
     let off = Edge::plain([&upstream.flag()[..], &["--no-security-headers".into()]].concat());
     assert_eq!(get(off.http, "/", &[]).header("x-frame-options"), None);
 }

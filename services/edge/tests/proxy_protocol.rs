@@ -111,6 +111,24 @@ fn what_is_not_a_good_header_closes() {
     assert_eq!(upstream.seen().len(), 0);
 }
 
+/// Proxies add what they know of the client's certificate: that may be much, but not without end.
+#[test]
+fn the_longest_header() {
+    let upstream = Upstream::saying("hello");
+    let edge = plain(&upstream, "127.0.0.1");
+    for (longest, answered) in [(8 << 10, true), ((8 << 10) + 1, false)] {
+        // One additional value, which means nothing.
+        let length = u16::try_from(longest - 52 - 3).unwrap();
+        let value = [&[4], &length.to_be_bytes()[..], &vec![0; usize::from(length)]].concat();
+        let header = binary("2001:db8::9", 51234, &value);
+        assert_eq!(header.len(), longest);
+        let answer = answer(edge.http, &[&header, REQUEST.as_bytes()]);
+        assert_eq!(answer.starts_with("HTTP/1.1 200 "), answered, "{longest}: {answer}");
+    }
+    assert_eq!(upstream.seen().len(), 1);
+    assert_eq!(upstream.last().header("x-real-ip"), Some("2001:db8::9"));
+}
+
 #[test]
 fn nobody_else_may_send_one() {
     let upstream = Upstream::saying("hello");

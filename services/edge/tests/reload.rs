@@ -94,6 +94,23 @@ fn servers_that_move_to_another_upstream_are_no_strangers() {
 }
 
 #[test]
+fn what_is_opened_once_is_not_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edge.toml");
+    let listen = local(free_port());
+    let toml = |more: &str| {
+        format!("http = '{listen}'\n{more}[[site]]\n[[site.route]]\npath = '/'\nrespond = '{}'\n", more.len())
+    };
+    let edge = start(&file, &toml(""));
+    for (more, key) in [("log_level = 'debug'\n", "log_level"), ("access_log = 'x.log'\n", "access_log")] {
+        write(&file, toml(more));
+        let (code, text) = reload(&edge);
+        assert!(code == Some(1) && text.contains(&format!("{key}: cannot change while the edge runs")), "{text}");
+        assert_eq!(get(listen, "/", &[]).text(), "0");
+    }
+}
+
+#[test]
 fn https_is_opened_later() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("edge.toml");

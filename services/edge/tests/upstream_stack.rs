@@ -63,6 +63,20 @@ async fn a_websocket_echoes_through_the_edge() {
     assert!(socket.next().await.unwrap().unwrap().is_close());
 }
 
+/// Nor to anything else that the client has not asked for.
+#[test]
+fn a_101_to_another_protocol_opens_no_tunnel() {
+    let upstream = common::Upstream::start(|_, stream| {
+        let head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n";
+        stream.write_all(head.as_bytes()).is_ok()
+    });
+    let edge = Edge::plain(upstream.flag());
+    let mut client = Connection::plain(edge.http).unwrap();
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    assert_eq!(client.ask(format!("GET / HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n")).status, 502);
+}
+
 #[test]
 fn clients_that_leave_keep_slots_and_fast_ones_are_served() {
     let fake = Fake::slotted(2, 1);

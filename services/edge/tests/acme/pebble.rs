@@ -102,7 +102,8 @@ impl Pebble {
             roots,
         };
         wait_for("Pebble and its DNS to listen", || {
-            TcpStream::connect(("127.0.0.1", directory)).and_then(|_| TcpStream::connect(management)).ok()
+            let directory = SocketAddr::from(([127, 0, 0, 1], directory));
+            [directory, management, own_management].iter().all(|door| TcpStream::connect(door).is_ok()).then_some(())
         });
         own
     }

@@ -228,7 +228,11 @@ fn slow_readers_of_large_answers_hold_no_slot() {
 #[test]
 fn a_crowd_before_the_first_answer_is_not_turned_away() {
     let fake = Fake::foreign();
-    let kit = Kit::with(&[fake.address], |config| config.upstream.queue_per_slot = 1);
+    let kit = Kit::with(&[fake.address], |config| {
+        config.upstream.queue_per_slot = 1;
+        // All of them connect at once.
+        config.timeouts.connect = Duration::from_secs(20);
+    });
     kit.run(async |thread| {
         let requests: Vec<_> = (0..300).map(|_| thread.start("/sleep/1")).collect();
         for request in requests {
