@@ -40,7 +40,8 @@ class Figure:
     take: Callable
     ours: Server
     peer: Server
-    limit: float
+    # None: told for comparison only.
+    limit: float | None = None
     # How the peer's is taken, if otherwise.
     take_of_peer: Callable | None = None
 
@@ -238,6 +239,15 @@ def figures(room):
         edge("monodon edge, two threads", threads=2),
         edge("monodon edge, one thread"),
         1.1,
+    )
+    # What the machine itself makes of it: load, proxy and the server behind have its cores together.
+    (room.path / "nginx2.conf").write_text((room.path / "nginx.conf").read_text().replace("worker_processes 1;", "worker_processes 2;"))
+    yield Figure(
+        "the same of nginx: two processes beside one",
+        "us of CPU a request",
+        lambda server, log, seconds: measure.closed_loop(server, log, 64, seconds).cpu_us,
+        Server("nginx, two processes", TLS + "/fixed", [room.nginx("nginx2.conf")], behind=[fixed]),
+        peer,
     )
 
 

@@ -92,8 +92,8 @@ def figure_sitting(figure, room, options):
             print(f"  {figure.name}: {server.name}: {value:.2f} {figure.unit}", file=sys.stderr, flush=True)
     ours, theirs = (statistics.median(found[server.name]) for server in servers)
     ratio = statistics.median(a / b for a, b in zip(*(found[server.name] for server in servers)))
-    verdict = "met" if ratio <= figure.limit else "MISSED"
-    yield f"| {figure.name} | {figure.unit} | {figure.ours.name} | {ours:.2f} | {ratio:.2f} | ≤ {figure.limit}: {verdict} |"
+    verdict = "" if figure.limit is None else f"≤ {figure.limit}: {'met' if ratio <= figure.limit else 'MISSED'}"
+    yield f"| {figure.name} | {figure.unit} | {figure.ours.name} | {ours:.2f} | {ratio:.2f} | {verdict} |"
     yield f"| | | {figure.peer.name} | {theirs:.2f} | | |"
 
 
