@@ -67,16 +67,12 @@ pub fn content_length(out: &mut Vec<u8>, length: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The whole line `date: Sun, 06 Nov 1994 08:49:37 GMT` and CRLF (RFC 9110 6.6.1).
+/// The whole line `date: Sun, 06 Nov 1994 08:49:37 GMT` and CRLF (RFC 9110 6.6.1), formatted once a second and thread.
 pub fn date(out: &mut Vec<u8>) {
-    date_at(out, SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()));
-}
-
-/// The same for those who know the second, counted from 1970. Formatted once a second and thread.
-pub fn date_at(out: &mut Vec<u8>, second: u64) {
     thread_local! {
         static LINE: RefCell<(u64, Vec<u8>)> = const { RefCell::new((u64::MAX, Vec::new())) };
     }
+    let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     LINE.with_borrow_mut(|(cached, line)| {
         if *cached != second {
             *cached = second;

@@ -4,7 +4,6 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body as _;
 use monodon_http1::{Version, encode};
-use rustix::time::{ClockId, clock_gettime};
 
 use crate::body::Body;
 use crate::headers::line;
@@ -44,9 +43,7 @@ pub fn head(out: &mut Vec<u8>, response: &Response<Body>, asked: Asked) -> (Send
     }
     response.body().say(out);
     if !dated {
-        // A clock that is a few milliseconds behind costs a fifth of one that is not.
-        let now = clock_gettime(ClockId::RealtimeCoarse);
-        encode::date_at(out, u64::try_from(now.tv_sec).unwrap_or(0));
+        encode::date(out);
     }
     let keep = asked.keep && send != Send::UntilClose && !close;
     match send {
