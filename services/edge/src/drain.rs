@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::task::coop;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -125,15 +126,15 @@ impl Reached {
         if self.drain.phase() >= self.phase {
             return Poll::Ready(());
         }
-        let noted = self.waiting.is_some();
-        if noted && !self.drain.changes.has_changed().unwrap_or(true) {
+        // It stands noted down until something begins. From then on it is asked each time: the news of one phase may wake it twice, and
+        // the second time takes it off the list for the next.
+        if self.waiting.is_some() && self.drain.phase() == Phase::Running {
             return Poll::Pending;
         }
-        // Before it is noted down: what changes after that is news.
-        self.drain.changes.mark_unchanged();
         let waiting = self.waiting.get_or_insert_with(|| {
             let (mut drain, phase) = (self.drain.clone(), self.phase);
-            Box::pin(async move { drain.reached(phase).await })
+            // A task that has used up its share of the runtime's time would be sent away without being noted down.
+            Box::pin(coop::unconstrained(async move { drain.reached(phase).await }))
         });
         waiting.as_mut().poll(cx)
     }
@@ -182,6 +183,21 @@ mod tests {
         control.enter(Phase::Closing);
         assert_eq!(woken(), 2);
         assert!(ask().is_ready() && ask().is_ready());
+    }
+
+    #[tokio::test]
+    async fn who_has_used_up_its_time_is_noted_down_too() {
+        let (control, drain) = channel();
+        let mut reached = Reached::new(drain, Phase::Closing);
+        let wakes = Arc::new(Count::default());
+        let waker = Arc::clone(&wakes).into();
+        while coop::has_budget_remaining() {
+            coop::consume_budget().await;
+        }
+        assert!(reached.poll(&mut Context::from_waker(&waker)).is_pending());
+        let before = wakes.0.load(Ordering::Relaxed);
+        control.enter(Phase::Closing);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), before + 1);
     }
 
     #[derive(Default)]

@@ -22,8 +22,8 @@ pub fn wanted<'a>(
     said: Said<'a>,
 ) -> Wanted<'a> {
     let options = record.options();
-    // What an application points to it may have written since the request came.
-    let now = if said.is_some() { Instant::now() } else { record.begun };
+    // Not when the request came: it may have waited for its turn, and an application writes what it points to.
+    let now = Instant::now();
     Wanted { folder, name, path: asked.path, parts, options: &options.files, compress: &options.compress, said, now }
 }
 

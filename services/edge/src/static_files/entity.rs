@@ -15,6 +15,9 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+/// What its name and the two maps of its fields take, about.
+const FIELDS: usize = 3 << 10;
+
 pub struct Entity {
     /// The path within its folder.
     pub name: Box<str>,
@@ -174,7 +177,7 @@ impl Entity {
     /// Bytes it holds in memory.
     pub fn weight(&self) -> usize {
         let own = match &self.content {
-            Content::Memory(bytes) => bytes.len() + 512,
+            Content::Memory(bytes) => bytes.len() + FIELDS,
             // Of descriptors there are fewer than bytes.
             Content::Disk(_) => 256 << 10,
         };
