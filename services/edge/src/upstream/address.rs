@@ -2,7 +2,7 @@
 //! through atomics.
 
 use super::capacity::{ANY, Capacity};
-use super::health::{DOWN, Health, Rules};
+use super::health::{DOWN, DRAINING, Health, Rules};
 use super::process::Process;
 use super::queue::Queue;
 use crate::config::{Balance, FailOn};
@@ -90,10 +90,13 @@ impl Address {
     }
 
     /// The same server where the configuration says something else of it: requests that are there go on counting, and idle
-    /// connections are good.
+    /// connections are good. By other rules its failures are counted anew; who is drained stays so until he is put back.
     pub fn in_role(&self, role: Role) -> Self {
-        let health =
-            if role.rules == self.role.rules { self.health.clone() } else { Arc::new(Health::new(role.rules, false)) };
+        let health = if role.rules == self.role.rules {
+            self.health.clone()
+        } else {
+            Arc::new(Health::new(role.rules, self.health.has(DRAINING)))
+        };
         Self { role, health, ..self.clone() }
     }
 

@@ -208,6 +208,29 @@ fn an_upstream_that_is_configured_no_more_follows_the_dns_while_requests_have_it
 }
 
 #[test]
+fn no_reload_gives_who_waits_to_a_server_that_was_drained() {
+    let (emptied, other) = (Fake::slotted(1, 1), Fake::slotted(1, 1));
+    let both = [emptied.address, other.address];
+    let before = Kit::new(&both);
+    before.run(async |thread| {
+        thread.learn().await;
+        thread.learn().await;
+        before.shared.drain(&emptied.address.to_string(), true).unwrap();
+        let there = thread.start("/gate");
+        until("it is there", || other.seen("/gate").len() == 1).await;
+        let waits = thread.start("/hello");
+        until("it waits", || before.metrics().contains("queue_depth{upstream=\"default\"} 1")).await;
+        let sent = emptied.seen("/hello").len();
+        // Its failures are counted anew.
+        let _after = before.reloaded(&both, |config| config.upstream.health.fail_timeout = Duration::from_secs(77));
+        other.state.gate.add_permits(1);
+        there.await.unwrap().unwrap();
+        assert_eq!(waits.await.unwrap().unwrap().status(), 200);
+        assert_eq!(emptied.seen("/hello").len(), sent);
+    });
+}
+
+#[test]
 fn those_who_wait_are_refused_when_the_last_server_is_drained_or_down() {
     let fake = Fake::slotted(1, 1);
     let before = Kit::with(&[fake.address], |config| config.timeouts.queue = Duration::from_secs(60));
