@@ -183,7 +183,8 @@ fn what_is_slow_is_told_with_where_the_time_went() {
     let upstream = upstream();
     let edge = edge(&format!(
         "upstream = ['{}']\nslow_log = '1s'\nlog_requests = false\n[[site]]\n[[site.route]]\npath = '/never/'\n\
-         upstream = 'default'\nslow_log = '0s'\n[[site.route]]\npath = '/'\nname = 'rest'\nupstream = 'default'\n",
+         upstream = 'default'\nslow_log = '0s'\n[[site.route]]\npath = '/quick'\nupstream = 'default'\nslow_log = '10s'\n\
+         [[site.route]]\npath = '/'\nname = 'rest'\nupstream = 'default'\n",
         upstream.address
     ));
     for path in ["/never/slow", "/quick", "/slow"] {

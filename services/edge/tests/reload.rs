@@ -275,7 +275,11 @@ fn a_changed_file_is_noticed_and_a_wrong_one_is_not_taken() {
             "http = \"{http}\"\nreload_on_change = true\n[[site]]\n[[site.route]]\npath = \"/\"\nrespond = \"{text}\"\n"
         )
     };
-    let edge = start(&file, &toml("one"));
+    // Not written in the moment in which it is read: such a file is read again, for it might have changed since.
+    write(&file, toml("one"));
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::options().write(true).open(&file).unwrap().set_modified(old).unwrap();
+    let edge = Setup::default().no_http().plain().args(["--config", file.to_str().unwrap()]).start();
     let says = |text: &str| get(http, "/", &[]).text() == text;
     assert!(says("one"));
     write(&file, toml("two"));

@@ -5,42 +5,42 @@ mod common;
 
 use common::frames::{self, Frames, block};
 use common::{Connection, Edge, Setup, Upstream, get, until};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
-
-fn head(stream: &mut TcpStream, fields: &str) {
-    let _ = stream.write_all(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes());
-}
 
 fn say(stream: &mut TcpStream, text: &str) {
     let _ = stream.write_all(text.as_bytes());
 }
 
-/// An application that is slow in the way that its path says; a second is long before the timeouts set here.
+/// An application that is slow in the way that its path says: for two seconds, with `/first` in it for seven, and with
+/// `/short` until the edge has had enough. Who is to be served in time gets seconds for what takes no time at all.
 fn slow() -> Upstream {
     Upstream::start(|seen, stream| {
-        let wait = || std::thread::sleep(Duration::from_secs(2));
-        match seen.path() {
-            path if path.starts_with("/head") => wait(),
+        let path = seen.path();
+        let wait = |stream: &mut TcpStream| match path {
+            path if path.contains("/short") => {
+                let _until_it_is_left = stream.read(&mut [0]);
+            }
+            path => std::thread::sleep(Duration::from_secs(if path.contains("/first") { 7 } else { 2 })),
+        };
+        match path {
+            path if path.starts_with("/head") => wait(stream),
             path if path.starts_with("/part") => {
-                head(stream, "Content-Length: 10\r\n");
-                say(stream, "hello");
-                wait();
+                say(stream, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+                wait(stream);
                 say(stream, "hello");
                 return true;
             }
             path if path.starts_with("/pump") => {
-                head(stream, "Transfer-Encoding: chunked\r\n");
-                say(stream, "5\r\nhello\r\n");
-                wait();
+                say(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+                wait(stream);
                 say(stream, "0\r\n\r\n");
                 return true;
             }
             path if path.starts_with("/events") => {
-                head(stream, "Content-Type: text/event-stream\r\n");
-                say(stream, "data: 1\n\n");
-                wait();
+                say(stream, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+                wait(stream);
                 say(stream, "data: 2\n\n");
                 return false;
             }
@@ -71,8 +71,8 @@ fn of_the_upstream_by_route() {
          [[site.route]]\npath = '/head/short'\nupstream = 'default'\nfirst_byte_timeout = '1s'\n\
          [[site.route]]\npath = '/part/short'\nupstream = 'default'\nread_timeout = '1s'\n\
          [[site.route]]\npath = '/pump/short'\nupstream = 'default'\nread_timeout = '1s'\n\
-         [[site.route]]\npath = '/events/short'\nupstream = 'default'\nread_timeout = '1s'\n\
-         [[site.route]]\npath = '/part/first'\nupstream = 'default'\nfirst_byte_timeout = '1s'\nread_timeout = '30s'\n\
+         [[site.route]]\npath = '/events/silent'\nupstream = 'default'\nread_timeout = '1s'\n\
+         [[site.route]]\npath = '/part/first'\nupstream = 'default'\nfirst_byte_timeout = '5s'\nread_timeout = '30s'\n\
          [[site.route]]\npath = '/'\nupstream = 'default'\n",
     );
     assert_eq!(get(edge.http, "/head/short", &[]).status, 504);
@@ -85,7 +85,7 @@ fn of_the_upstream_by_route() {
     assert!(rest.ends_with(b"hello\r\n"), "cut off, and seen to be: {}", String::from_utf8_lossy(&rest));
     assert_eq!(get(edge.http, "/pump", &[]).text(), "hello");
     // An event stream may be silent.
-    assert_eq!(get(edge.http, "/events/short", &[]).text(), "data: 1\n\ndata: 2\n\n");
+    assert_eq!(get(edge.http, "/events/silent", &[]).text(), "data: 1\n\ndata: 2\n\n");
 }
 
 /// Of a request that is passed on as it comes: while its client lets both of us wait, the upstream's time has not begun.
@@ -95,7 +95,7 @@ fn a_client_that_pauses_is_no_fault_of_the_upstream() {
     let edge = edge(
         &upstream,
         "request_buffering = false\nfirst_byte_timeout = '300ms'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'\n\
-         body_timeout = '1s'\n[[site.route]]\npath = '/patient'\nupstream = 'default'\n\
+         body_timeout = '7s'\n[[site.route]]\npath = '/patient'\nupstream = 'default'\nfirst_byte_timeout = '5s'\n\
          [[site.route]]\npath = '/head'\nupstream = 'default'\n",
     );
     let post = |path: &str| {
@@ -103,7 +103,8 @@ fn a_client_that_pauses_is_no_fault_of_the_upstream() {
         connection.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe")).unwrap();
         connection
     };
-    let (mut silent, mut patient, mut late) = (post("/"), post("/patient"), post("/head"));
+    let (mut silent, mut patient, mut late) = (post("/"), post("/patient"), post("/head/short"));
+    // That takes longer than the upstream of either of the others may.
     assert_eq!(silent.answer().unwrap().status, 408);
     assert_eq!(edge.access_line(|line| line["status"] == 408)["reason"], "timeout_body");
     for connection in [&mut patient, &mut late] {
@@ -114,38 +115,42 @@ fn a_client_that_pauses_is_no_fault_of_the_upstream() {
     assert_eq!(late.answer().unwrap().status, 504);
 }
 
+/// Beside a second for all others: whose answer is to begin within its time has more.
+const OF_THE_WHOLE: &str = "[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'\nrequest_timeout = '30s'\n\
+    [[site.route]]\npath = '/head/short'\nupstream = 'default'\n\
+    [[site.route]]\npath = '/head/long'\nupstream = 'default'\nrequest_timeout = 0\n\
+    [[site.route]]\npath = '/body'\nupstream = 'default'\n\
+    [[site.route]]\npath = '/events/short'\nupstream = 'default'\nrequest_timeout = '5s'\n";
+
 #[test]
 fn of_the_whole_request() {
     let upstream = slow();
-    let edge = edge(
-        &upstream,
-        "request_timeout = '1s'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'default'\n\
-         [[site.route]]\npath = '/head/long'\nupstream = 'default'\nrequest_timeout = 0\n",
-    );
-    assert_eq!(get(edge.http, "/head", &[]).status, 504);
+    let edge = edge(&upstream, &format!("request_timeout = '1s'\n{OF_THE_WHOLE}"));
+    assert_eq!(get(edge.http, "/head/short", &[]).status, 504);
     assert_eq!(edge.access_line(|line| line["status"] == 504)["reason"], "timeout_request");
     assert_eq!(get(edge.http, "/head/long", &[]).status, 200);
     assert_eq!(get(edge.http, "/", &[]).status, 200);
-    let (mut connection, head) = ask(&edge, "/events");
+    let (mut connection, head) = ask(&edge, "/events/short");
     assert!(head.starts_with("HTTP/1.1 200"));
     let rest = String::from_utf8(connection.read_to_end()).unwrap();
     assert!(rest.contains("data: 1") && !rest.contains("data: 2") && !rest.ends_with("0\r\n\r\n"), "{rest}");
     // A body that does not come, either.
     let mut connection = Connection::plain(edge.http).unwrap();
-    connection.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe").unwrap();
+    connection.send("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhe").unwrap();
     assert_eq!(connection.answer().unwrap().status, 504);
 }
 
 #[test]
 fn of_the_whole_request_in_http2() {
     let upstream = slow();
-    let edge = Setup::default().args(upstream.flag()).args(["--request-timeout", "1s"]).start();
+    let file = format!("upstream = ['{}']\n{OF_THE_WHOLE}", upstream.address);
+    let edge = Setup::default().file(&file).args(["--request-timeout", "1s"]).start();
     let mut client = Frames::open(&edge, &edge.ca());
     let path = |path| block(&[frames::GET[0], frames::GET[1], frames::GET[2], (":path", path)]);
     // Until it has answered once, nobody knows how many at a time the application takes.
     assert_eq!(client.ask(1, &path("/")), 200);
-    assert_eq!(client.ask(3, &path("/head")), 504);
-    assert_eq!(client.ask(7, &path("/events")), 200);
+    assert_eq!(client.ask(3, &path("/head/short")), 504);
+    assert_eq!(client.ask(7, &path("/events/short")), 200);
     let end = client.until(|frame| frame.stream == 7 && frame.kind == frames::RST_STREAM).unwrap();
     assert_eq!(end.code(), frames::CANCEL);
     assert_eq!(client.ask(9, &path("/")), 200);
@@ -199,13 +204,13 @@ fn a_body_that_trickles() {
         }
     });
     let mut said = String::new();
-    let _ = std::io::Read::read_to_string(&mut hasty, &mut said);
+    let _ = hasty.read_to_string(&mut said);
     assert!(said.starts_with("HTTP/1.1 408 "), "{said}");
     stop.send(()).unwrap();
     drip.join().unwrap();
     patient.write_all(b"0\r\n\r\n").unwrap();
     let mut said = String::new();
-    let _ = std::io::Read::read_to_string(&mut patient, &mut said);
+    let _ = patient.read_to_string(&mut said);
     assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
     assert_eq!(upstream.seen().iter().map(|seen| seen.path().to_owned()).collect::<Vec<_>>(), ["/patient"]);
 }
