@@ -57,11 +57,11 @@ def test_a_request_that_hangs_beside_others_is_the_one_that_is_named(worker):
 
 
 def test_after_a_hung_request_its_siblings_get_the_graceful_time_not_the_timeout(worker):
-    one = worker(SLOW, "--workers", "1", "--threads", "2", "--timeout", "4s", "--graceful-timeout", "0s")
+    one = worker(SLOW, "--workers", "1", "--threads", "2", "--timeout", "12s", "--graceful-timeout", "0s")
     (pid,) = one.pids()
     hung = in_background(one, "/sleep/hung?60")
     # The other one begins when half of that one's time is over: it has as much left when that one's is up.
-    until(lambda: one.metric("monodon_worker_process_current_request_age_seconds") > 2, "its age")
+    until(lambda: one.metric("monodon_worker_process_current_request_age_seconds") > 6, "its age")
     beside = in_background(one, "/sleep/beside?60")
     until((one.folder / "beside.in").exists, "the other request")
     assert hung()[0] == 504

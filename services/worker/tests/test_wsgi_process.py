@@ -112,17 +112,21 @@ def test_a_connection_in_use_is_handed_over_after_its_answer(two):
 
 def test_connections_spread_over_the_processes(two):
     one = two()
+    ahead = 0
 
     def spread():
+        nonlocal ahead
         clients = [Client(one.address) for _ in range(20)]
         for client in clients:
             client.ask("/pid")
         found = [client.answer().body for client in clients]
         for client in clients:
             client.socket.close()
-        return len(set(found)) == 2 and min(found.count(pid) for pid in set(found)) >= 8
+        # A process that does not get to run for five milliseconds leaves its share to the other, whoever's fault that is. By
+        # chance 18 tries of a hundred come out even: that goes down all the time, and up to 24 in one of 500,000 goes.
+        ahead = ahead + 2 if sorted(map(found.count, set(found))) == [10, 10] else max(ahead - 1, 0)
+        return ahead >= 24
 
-    # A process that does not get to run for five milliseconds leaves its share to the other, whoever's fault that is.
     until(spread, "an even spread")
 
 
