@@ -39,9 +39,11 @@ impl Pool {
             return Ok(Lease { waited, ..self.with_connection(permit, ends) });
         }
         let began = Instant::now();
-        self.addresses().await?;
-        if wanted.is_none() && self.list.borrow_mut().load().is_drained() {
-            return Err(UpstreamError::Drained);
+        if wanted.is_none() {
+            self.addresses().await?;
+            if self.list.borrow_mut().load().is_drained() {
+                return Err(UpstreamError::Drained);
+            }
         }
         let left = self.shared.settings.queue.saturating_sub(waited);
         let result = self.queue().wait(left, wanted, held.as_ref().and_then(|held| held.number)).await;
@@ -83,13 +85,8 @@ impl Pool {
 
     /// Right after the start a name may not have been resolved yet: that is worth a moment.
     async fn addresses(&self) -> Result<(), UpstreamError> {
-        let known = || {
-            let mut cache = self.list.borrow_mut();
-            let list = cache.load();
-            !list.all.is_empty() || list.is_drained()
-        };
         let began = Instant::now();
-        while !known() {
+        while self.list.borrow_mut().load().is_awaited() {
             if began.elapsed() >= self.shared.settings.connect {
                 return Err(UpstreamError::Connect("no address is known for the upstream".into()));
             }

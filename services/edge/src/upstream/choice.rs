@@ -4,6 +4,7 @@ use super::Meta;
 use super::Shared;
 use super::address::{Address, Permit};
 use super::bulkhead::Lane;
+use super::health::DRAINING;
 use super::list::List;
 use crate::config::{Balance, HashBy};
 use crate::headers::cookie;
@@ -85,7 +86,7 @@ impl Turns {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
         if let [only] = list.all.as_slice() {
-            return if list.is_drained() { None } else { only.take() };
+            return if only.health.has(DRAINING) { None } else { only.take() };
         }
         loop {
             let free = || {

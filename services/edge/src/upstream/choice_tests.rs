@@ -53,6 +53,15 @@ fn weights_are_kept_exactly() {
 }
 
 #[test]
+fn the_only_one_gets_nothing_while_it_is_drained_though_another_may_come() {
+    let mut list = list([Role { drain: true, ..role() }]);
+    list.awaits_names = true;
+    assert!(Turns::default().pick(&list, Balance::Slots, &[]).is_none());
+    list.all[0].health.drain(false);
+    assert!(Turns::default().pick(&list, Balance::Slots, &[]).is_some());
+}
+
+#[test]
 fn smooth_as_nginx_s() {
     let (list, turns) = (weights(Balance::RoundRobin, &[5, 1, 1]), Turns::default());
     let order: Vec<u64> = (0..7).map(|_| turns.pick(&list, Balance::RoundRobin, &[]).unwrap().address().id).collect();

@@ -119,14 +119,16 @@ impl Shared {
 
     /// What has to be looked up, each once.
     fn names(&self) -> Vec<&str> {
-        let hosts = self.settings.servers.iter().filter_map(|server| match &server.address {
-            UpstreamAddress::Tcp { host, .. } if literal(host).is_none() => Some(host.as_str()),
-            _ => None,
-        });
-        let mut names: Vec<&str> = hosts.collect();
+        let mut names: Vec<&str> = self.settings.servers.iter().filter_map(name).collect();
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// Whether one of them has never been answered, of a server that would take requests.
+    fn awaits_names(&self, inner: &Inner) -> bool {
+        let mut servers = self.settings.servers.iter().filter(|server| !server.down);
+        servers.any(|server| name(server).is_some_and(|name| !inner.answers.contains_key(name)))
     }
 
     async fn resolve(self: &Arc<Self>, first: bool) {
@@ -196,7 +198,8 @@ impl Shared {
             }
             stays
         });
-        let mut changed = inner.known.len() != before;
+        let awaits = self.awaits_names(&inner);
+        let mut changed = inner.known.len() != before || self.live.queue.list.load().awaits_names != awaits;
         let mut emptied = Vec::new();
         for (target, server) in targets {
             let role = self.role(target, server);
@@ -259,10 +262,18 @@ impl Shared {
         let all = inner.known.iter().map(|known| known.address.clone()).collect();
         let ready = inner.known.iter().filter(|known| known.ready()).map(|known| known.address.clone()).collect();
         let mut list = List::new(all, ready, self.settings.health.panic_threshold);
-        list.awaits_names = !self.names().is_empty();
+        list.awaits_names = self.awaits_names(inner);
         self.live.queue.list.store(Arc::new(list));
         // A new address brings free permits; and where the last has left, nobody is to wait.
         self.live.queue.pass();
+    }
+}
+
+/// Where it is not an address already.
+fn name(server: &Server) -> Option<&str> {
+    match &server.address {
+        UpstreamAddress::Tcp { host, .. } if literal(host).is_none() => Some(host),
+        _ => None,
     }
 }
 

@@ -16,7 +16,7 @@ pub struct List {
     threshold: u32,
     /// Too many fail: none is left out. One for all threads.
     panics: Arc<AtomicBool>,
-    /// Names are looked up: where there is no address, one may come.
+    /// A name that is looked up has no address yet: where nobody is, one may come.
     pub awaits_names: bool,
     /// They do not all have the same weight at all times.
     pub weighted: bool,
@@ -90,7 +90,12 @@ impl List {
 
     /// Nobody is served but clients that belong to an address: by the operator's word, every address is drained or `down`.
     pub fn is_drained(&self) -> bool {
-        is_drained(&self.all) && !(self.all.is_empty() && self.awaits_names)
+        is_drained(&self.all) && !self.awaits_names
+    }
+
+    /// Nobody can be served yet, but an address may come by name.
+    pub fn is_awaited(&self) -> bool {
+        is_drained(&self.all) && self.awaits_names
     }
 
     /// An address that a request belongs to, if it can be used: a client's own even while it is emptied.
@@ -220,5 +225,9 @@ mod tests {
         list.all[0].health.drain(true);
         assert_eq!(ids(&list), [0; 0]);
         assert!(list.is_drained() && list.usable(2).is_some());
+        // Unless another is about to come.
+        let list = List { awaits_names: true, ..list };
+        assert!(list.is_awaited() && !list.is_drained());
+        assert_eq!(ids(&list), [0; 0]);
     }
 }

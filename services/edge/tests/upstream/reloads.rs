@@ -208,6 +208,36 @@ fn an_upstream_that_is_configured_no_more_follows_the_dns_while_requests_have_it
 }
 
 #[test]
+fn who_finds_all_drained_waits_for_a_name_that_is_not_resolved_yet() {
+    let (first, second) = (Fake::slotted(1, 1), Fake::slotted(1, 1));
+    let names = Arc::new(Names(Mutex::default()));
+    let before = Kit::new(&[first.address]);
+    before.run(async |thread| {
+        thread.learn().await;
+        let there = thread.start("/gate");
+        until("it is there", || first.seen("/gate").len() == 1).await;
+        let waits = thread.start("/hello");
+        until("it waits", || before.metrics().contains("queue_depth{upstream=\"default\"} 1")).await;
+        let after = before.reloaded_and_resolved(names.clone(), |config| {
+            let named = UpstreamAddress::Tcp { host: "worker".into(), port: second.address.port() };
+            config.upstream.servers = vec![Server { drain: true, ..server(first.address) }, named.into()];
+        });
+        let manager = after.manage_the_rest();
+        let comes = after.thread().start("/hello");
+        first.state.gate.add_permits(1);
+        assert_eq!(there.await.unwrap().unwrap().status(), 200);
+        until("it is asked for", || after.shared.status().iter().any(|one| one.address == "worker")).await;
+        assert!(!waits.is_finished() && !comes.is_finished());
+        *names.0.lock().unwrap() = Some(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]);
+        for one in [waits, comes] {
+            assert_eq!(one.await.unwrap().unwrap().status(), 200);
+        }
+        assert_eq!((first.seen("/hello").len(), second.seen("/hello").len()), (1, 2));
+        manager.abort();
+    });
+}
+
+#[test]
 fn no_reload_gives_who_waits_to_a_server_that_was_drained() {
     let (emptied, other) = (Fake::slotted(1, 1), Fake::slotted(1, 1));
     let both = [emptied.address, other.address];
