@@ -101,12 +101,6 @@ impl Shared {
         let mut all: Vec<_> =
             inner.known.iter().map(|known| AddressState::of(&known.address, known.reason.as_ref())).collect();
         drop(inner);
-        // That one is drained is no trouble while others take its requests.
-        if self.live.queue.list.load().is_drained() {
-            for one in all.iter_mut().filter(|one| one.state == State::Draining) {
-                one.reason = Some("drained, and so is every other server of the upstream: requests are refused".into());
-            }
-        }
         for server in self.settings.servers.iter().filter(|server| server.down) {
             all.push(AddressState {
                 address: server.address.to_string(),
@@ -122,12 +116,19 @@ impl Shared {
                 ejections: 0,
             });
         }
+        // That one is drained is no trouble while others take its requests.
+        if self.live.queue.list.load().is_drained() {
+            for one in all.iter_mut().filter(|one| matches!(one.state, State::Draining | State::Off)) {
+                let why = "drained or `down`, and so is every other server of the upstream: requests are refused";
+                one.reason = Some(why.into());
+            }
+        }
         all
     }
 
     /// For `/readyz`: what should get requests, and whether it can.
     pub fn status(&self) -> Vec<AddressStatus> {
-        let states = self.snapshot().into_iter().filter(|one| one.state != State::Off);
+        let states = self.snapshot().into_iter().filter(|one| one.state != State::Off || one.reason.is_some());
         let mut all: Vec<_> = states
             .map(|one| AddressStatus { address: one.address, up: one.reason.is_none(), reason: one.reason })
             .collect();

@@ -290,6 +290,8 @@ fn those_who_wait_are_refused_when_the_last_server_is_drained_or_down() {
         });
         refused(left).await;
         assert!(matches!(after.thread().get("/hello").await, Err(UpstreamError::Drained)));
+        let told = after.shared.status();
+        assert!(matches!(told.as_slice(), [only] if !only.up && only.address == fake.address.to_string()), "{told:?}");
         fake.state.gate.add_permits(1);
         assert_eq!(held.await.unwrap().unwrap().status(), 200, "what had been sent is answered");
     });
