@@ -68,8 +68,9 @@ impl Health {
         }
     }
 
+    /// SeqCst: see [`Health::drain`].
     pub fn flags(&self) -> u8 {
-        self.flags.load(Ordering::Relaxed)
+        self.flags.load(Ordering::SeqCst)
     }
 
     pub fn has(&self, flag: u8) -> bool {
