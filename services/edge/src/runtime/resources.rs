@@ -2,11 +2,12 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// A core file would hold the keys of every certificate, and requests with their passwords. Only the soft limit: who wants one of this
-/// process raises it again (`prlimit --core=unlimited --pid PID`).
+/// A core file would hold the keys of every certificate, and requests with their passwords. One byte: too little for a file, and the one limit
+/// that the kernel heeds where `core_pattern` pipes cores to a program (core(5)). Only the soft limit: who wants a core of this process raises it
+/// again (`prlimit --core=unlimited --pid PID`). A hard limit of 0 stays, and with it cores that are piped.
 pub fn leave_no_core() {
     let mut limit = getrlimit(Resource::Core);
-    limit.current = Some(0);
+    limit.current = Some(limit.maximum.map_or(1, |hard| hard.min(1)));
     if let Err(error) = setrlimit(Resource::Core, limit) {
         tracing::warn!(%error, "core files cannot be switched off; one would hold the keys of certificates");
     }
