@@ -27,7 +27,13 @@ impl Pool {
             None => (None, Duration::ZERO),
             Some(lane) => match lane.enter() {
                 Some(held) => (Some(held), Duration::ZERO),
-                None => self.place(lane).await?,
+                None => {
+                    // Nobody who would be turned away afterwards.
+                    if self.wanted(avoid, aim).is_none() && self.is_drained() {
+                        return Err(UpstreamError::Drained);
+                    }
+                    self.place(lane).await?
+                }
             },
         };
         let wanted = self.wanted(avoid, aim);
@@ -41,7 +47,7 @@ impl Pool {
         let began = Instant::now();
         if wanted.is_none() {
             self.addresses().await?;
-            if self.list.borrow_mut().load().is_drained() {
+            if self.is_drained() {
                 return Err(UpstreamError::Drained);
             }
         }
@@ -81,6 +87,10 @@ impl Pool {
 
     fn wanted(&self, avoid: &[u64], aim: &Aim<'_>) -> Option<u64> {
         if aim.is_free() { None } else { aim.wanted(self.list.borrow_mut().load(), avoid) }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.list.borrow_mut().load().is_drained()
     }
 
     /// Right after the start a name may not have been resolved yet: that is worth a moment.

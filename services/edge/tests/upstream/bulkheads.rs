@@ -89,6 +89,23 @@ fn who_leaves_takes_no_place_with_him_and_an_answer_that_nobody_reads_keeps_his(
 }
 
 #[test]
+fn where_all_are_drained_nobody_waits_for_a_place() {
+    let fake = Fake::slotted(2, 1);
+    let kit = Kit::with(&[fake.address], |config| config.timeouts.queue = Duration::from_secs(60));
+    kit.run(async |thread| {
+        thread.learn().await;
+        let slow = thread.on(&kit.shared.lane("shop", Some("/"), MaxSlots::Number(1)));
+        let working = slow.start("/gate");
+        until("it works", || fake.seen("/gate").len() == 1).await;
+        kit.shared.drain(&fake.address.to_string(), true).unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(20), slow.get("/hello")).await;
+        assert!(matches!(answer.expect("long before the holder ends"), Err(UpstreamError::Drained)));
+        fake.state.gate.add_permits(1);
+        working.await.unwrap().unwrap();
+    });
+}
+
+#[test]
 fn what_waits_too_long_or_is_too_much_is_shed_and_takes_nobody_along() {
     let fake = Fake::slotted(2, 1);
     let kit = Kit::with(&[fake.address], |config| {
