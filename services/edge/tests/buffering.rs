@@ -6,9 +6,11 @@ mod common;
 #[path = "upstream/fake.rs"]
 mod fake;
 
+use common::frames::{self, Frames};
 use common::{Connection, Edge, Setup, Upstream, get, ports, until};
 use fake::{Fake, pattern};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -224,9 +226,9 @@ fn uploads_are_taken_in_whole_unless_the_route_says_otherwise() {
     assert_eq!(client.answer().unwrap().text(), "ok");
 }
 
-/// An event stream that begins before its request has ended: both ways go as they come, and it ends with its client.
-#[test]
-fn a_stream_is_passed_on_both_ways() {
+/// An application that answers the first bytes it reads with the head of an event stream, and each part with `says`; it tells what it
+/// has read, and `None` when nobody is there any more.
+fn events(says: &'static str) -> (SocketAddr, mpsc::Receiver<Option<String>>) {
     let (tell, told) = mpsc::channel::<Option<String>>();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -238,7 +240,7 @@ fn a_stream_is_passed_on_both_ways() {
                 if !std::mem::replace(&mut answered, true) {
                     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").unwrap();
                 }
-                stream.write_all(b"data: more\n\n").unwrap();
+                stream.write_all(says.as_bytes()).unwrap();
                 tell.send(Some(String::from_utf8_lossy(&part[..read]).into_owned())).unwrap();
             }
             // The edge's own look at whether somebody is there has said nothing.
@@ -247,6 +249,13 @@ fn a_stream_is_passed_on_both_ways() {
             }
         }
     });
+    (address, told)
+}
+
+/// An event stream that begins before its request has ended: both ways go as they come, and it ends with its client.
+#[test]
+fn a_stream_is_passed_on_both_ways() {
+    let (address, told) = events("data: more\n\n");
     let edge = Setup::default().plain().file(&format!("upstream = ['{address}']\nrequest_buffering = false\n")).start();
     let mut client = Connection::plain(edge.http).unwrap();
     client.send("POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
@@ -260,4 +269,45 @@ fn a_stream_is_passed_on_both_ways() {
     }
     drop(client);
     assert_eq!(told.recv_timeout(common::PATIENCE).unwrap(), None, "the application hears that nobody reads any more");
+}
+
+/// Nothing wakes anybody when the client leaves but its leaving: after its upload, and in the middle of it.
+#[test]
+fn a_silent_stream_hears_that_its_client_has_left() {
+    let (address, told) = events("");
+    let hear = |wanted: &str| {
+        let mut all = String::new();
+        while !all.contains(wanted) {
+            all += &told.recv_timeout(common::PATIENCE).unwrap().unwrap();
+        }
+    };
+    let left = |how: &str| loop {
+        if told.recv_timeout(common::PATIENCE).expect(how).is_none() {
+            break;
+        }
+    };
+    let settings = format!("upstream = ['{address}']\nrequest_buffering = false\n");
+    let edge = Setup::default().plain().file(&settings).start();
+    for last in ["0\r\n\r\n", "5\r\nhello\r\n"] {
+        let mut client = Connection::plain(edge.http).unwrap();
+        client.send("POST /events HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        hear("POST");
+        assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
+        client.send(last).unwrap();
+        hear(last);
+        drop(client);
+        left(last);
+    }
+    let edge = Setup::default().file(&settings).start();
+    let mut client = Frames::open(&edge, &edge.ca());
+    for (stream, flags, last) in [(1, frames::END_STREAM, "0\r\n\r\n"), (3, 0, "5\r\nhello\r\n")] {
+        client.write(frames::HEADERS, frames::END_HEADERS, stream, &frames::block(&frames::POST));
+        hear("POST");
+        let head = client.until(|frame| frame.stream == stream && frame.kind == frames::HEADERS).unwrap();
+        assert_eq!(head.status(), 200);
+        client.write(frames::DATA, flags, stream, b"hello");
+        hear(last);
+        client.write(frames::RST_STREAM, 0, stream, &frames::CANCEL.to_be_bytes());
+        left(last);
+    }
 }

@@ -5,8 +5,9 @@ mod common;
 
 use common::frames::{self, Frames, block};
 use common::{Connection, Edge, Setup, Upstream, get, until};
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::time::Duration;
 
 fn say(stream: &mut TcpStream, text: &str) {
@@ -303,4 +304,91 @@ fn slow_clients_leave_the_fast_unharmed() {
     assert_eq!(held[0].answer().unwrap().status, 200);
     held[1].send(vec![b'x'; 100_000 - 4]).unwrap();
     assert_eq!(held[1].answer().unwrap().status, 200);
+}
+
+/// An application that does not wait for the request: the head of its answer (but for `/nothing`) comes at once, its five bytes (for
+/// `/late`) when it has ten of the body. It tells each path when it has said so much, and once more when nobody is there any more.
+fn early() -> (SocketAddr, mpsc::Receiver<String>) {
+    let (tell, told) = mpsc::channel();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let tell = tell.clone();
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let lines: Vec<_> =
+                    reader.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+                // The edge's own look at whether somebody is there has said nothing.
+                let Some(path) = lines.first().and_then(|line| line.split(' ').nth(1)) else { return };
+                let fields = match path {
+                    "/events" => "Content-Type: text/event-stream",
+                    "/pump" => "Transfer-Encoding: chunked",
+                    _ => "Content-Length: 5",
+                };
+                if path != "/nothing" {
+                    say(&mut stream, &format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n"));
+                }
+                tell.send(path.to_owned()).unwrap();
+                if reader.read_exact(&mut [0; 10]).is_ok() && path == "/late" {
+                    say(&mut stream, "hello");
+                }
+                let _ = reader.read_to_end(&mut Vec::new());
+                tell.send(path.to_owned()).unwrap();
+            });
+        }
+    });
+    (address, told)
+}
+
+fn unbuffered(address: SocketAddr, text: &str) -> String {
+    format!("upstream = ['{address}']\nrequest_buffering = false\nmax_connections = 8\n{text}")
+}
+
+/// One byte of ten.
+fn begin(edge: &Edge, path: &str, fields: &str) -> Connection {
+    let mut connection = Connection::plain(edge.http).unwrap();
+    connection.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: 10\r\n\r\nh")).unwrap();
+    connection
+}
+
+/// The same in HTTP/2.
+fn begin_stream(client: &mut Frames, stream: u32, path: &str, fields: &[(&str, &str)]) {
+    let fields = [&[frames::POST[0], frames::POST[1], frames::POST[2], (":path", path)], fields].concat();
+    client.write(frames::HEADERS, frames::END_HEADERS, stream, &block(&fields));
+    client.write(frames::DATA, 0, stream, b"h");
+}
+
+/// Whoever stops in the middle of an upload does not hold its upstream because the answer has begun; and it is not the upstream's fault.
+#[test]
+fn an_upload_that_stalls_behind_the_head_of_its_answer() {
+    let (address, told) = early();
+    let settings = unbuffered(address, "body_timeout = '5s'\nread_timeout = '10s'\n");
+    let plain = Setup::default().plain().file(&settings).start();
+    let edge = Setup::default().file(&settings).start();
+    let mut streams = ["/events", "/pump"].map(|path| begin(&plain, path, ""));
+    let mut whole = begin(&plain, "/whole", "");
+    let mut client = Frames::open(&edge, &edge.ca());
+    begin_stream(&mut client, 1, "/events", &[]);
+    begin_stream(&mut client, 3, "/whole", &[]);
+    for stream in &mut streams {
+        assert!(stream.head().unwrap().starts_with("HTTP/1.1 200"));
+        assert_eq!(stream.read_to_end(), b"", "no last chunk");
+    }
+    assert_eq!(whole.answer().unwrap().status, 408);
+    assert_eq!(plain.access_line(|line| line["path"] == "/whole")["reason"], "timeout_body");
+    let (mut answered, mut refused, mut cut) = (None, None, None);
+    while let (None, _) | (_, None) = (refused, cut) {
+        let frame = client.read().expect("the connection stays");
+        match (frame.stream, frame.kind) {
+            (1, frames::HEADERS) => answered = Some(frame.status()),
+            (3, frames::HEADERS) => refused = Some(frame.status()),
+            (1, frames::RST_STREAM) => cut = Some(frame.code()),
+            _ => {}
+        }
+    }
+    assert_eq!((answered, refused, cut), (Some(200), Some(408), Some(frames::INTERNAL_ERROR)));
+    for _ in 0..2 * 5 {
+        told.recv_timeout(common::PATIENCE).expect("the upstream is let go");
+    }
 }

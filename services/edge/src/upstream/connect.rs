@@ -115,7 +115,7 @@ impl Connection {
     }
 
     /// The next part of the answer's body; `None` at its end.
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         either!(mut self, link => link.poll_frame(cx))
     }
 

@@ -197,11 +197,11 @@ impl Exchange {
         matches!(self.state, State::Done)
     }
 
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let body = match &mut self.state {
             State::Body(body) => body,
             State::Done => return Poll::Ready(None),
-            _ => return Poll::Ready(Some(Err(()))),
+            _ => return Poll::Ready(Some(Err(Fault::Ended))),
         };
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
         let ended = frame.is_none() || (matches!(frame, Some(Ok(_))) && body.is_end_stream());
@@ -210,7 +210,7 @@ impl Exchange {
         } else if matches!(frame, Some(Err(_))) {
             self.state = State::Failed;
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(|_| ())))
+        Poll::Ready(frame.map(|frame| frame.map_err(|_| self.upload.failed.take().map_or(Fault::Ended, Fault::Upload))))
     }
 }
 

@@ -101,9 +101,16 @@ impl InFlight {
             }
             Err(Fault::Refused) => Err(Broken::Refused),
             Err(Fault::Malformed(reason)) => Err(Broken::Final(UpstreamError::BadResponse(reason))),
-            Err(Fault::Upload(BodyError::Io(_))) => Err(Broken::Final(UpstreamError::Disk)),
-            Err(Fault::Upload(error)) => Err(Broken::Final(UpstreamError::Upload(error))),
-            Err(Fault::Ended) => Err(if self.unread() { Broken::Unread } else { self.reset() }),
+            Err(Fault::Ended) if self.unread() => Err(Broken::Unread),
+            Err(fault @ (Fault::Ended | Fault::Upload(_))) => Err(self.broken(fault)),
+        }
+    }
+
+    fn broken(&self, fault: Fault) -> Broken {
+        match fault {
+            Fault::Upload(BodyError::Io(_)) => Broken::Final(UpstreamError::Disk),
+            Fault::Upload(error) => Broken::Final(UpstreamError::Upload(error)),
+            _ => self.reset(),
         }
     }
 
@@ -211,7 +218,7 @@ impl InFlight {
         let mut waiting = false;
         let result = poll_fn(|cx| {
             let Some((_, connection)) = &mut self.held else { return Poll::Ready(None) };
-            let Link::One(wire) = &mut connection.link else { return Poll::Ready(Some(Err(()))) };
+            let Link::One(wire) = &mut connection.link else { return Poll::Ready(Some(Err(Fault::Ended))) };
             if let Poll::Ready(result) = wire.poll_whole(cx) {
                 return Poll::Ready(Some(result));
             }
@@ -226,9 +233,9 @@ impl InFlight {
                 self.finish();
                 Ok(Some(bytes))
             }
-            Some(Err(())) => {
+            Some(Err(fault)) => {
                 self.stage = Stage::Over;
-                Err(self.reset())
+                Err(self.broken(fault))
             }
             None => Ok(None),
         }
@@ -243,9 +250,9 @@ impl InFlight {
             match connection.poll_frame(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Some(Ok(frame))) => parts.push_frame(frame),
-                Poll::Ready(Some(Err(()))) => {
+                Poll::Ready(Some(Err(fault))) => {
                     self.stage = Stage::Over;
-                    return Err(self.reset());
+                    return Err(self.broken(fault));
                 }
                 Poll::Ready(None) => {}
             }

@@ -95,7 +95,7 @@ impl http_body::Body for Live {
             self.pool.put(&address, connection);
             self.permit = None;
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(|()| BodyError::Gone)))
+        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -184,7 +184,7 @@ impl Pump {
             });
             match frame.await? {
                 None => return Ok(()),
-                Some(Err(())) => return Err(BodyError::Gone),
+                Some(Err(fault)) => return Err(fault.into()),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => self.pass(data).await?,
                     Err(frame) => {

@@ -68,6 +68,9 @@ impl Pki {
 pub struct Seen {
     pub requests: Mutex<Vec<(String, HeaderMap)>>,
     pub connections: AtomicUsize,
+    /// Of requests for `/silent`: uploads that have ended, and answers that nobody waits for any more.
+    pub ended: AtomicUsize,
+    pub left: AtomicUsize,
 }
 
 impl Seen {
@@ -177,9 +180,18 @@ async fn serve(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, http2: 
 
 type Answer = Response<http_body_util::combinators::UnsyncBoxBody<Bytes, hyper::Error>>;
 
+/// Counts when it is dropped.
+struct Left(Arc<Seen>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.0.left.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Answer, Infallible> {
     seen.requests.lock().unwrap().push((request.uri().to_string(), request.headers().clone()));
-    let echo = request.uri().path() == "/grpc";
+    let (echo, silent) = (request.uri().path() == "/grpc", request.uri().path() == "/silent");
     let mut body = request.into_body();
     if echo {
         // As a gRPC server: the head at once, each message back as it comes, trailers at the end.
@@ -198,6 +210,21 @@ async fn answer(request: Request<Incoming>, seen: Arc<Seen>) -> Result<Answer, I
             Some((frame, receiver))
         });
         let response = Response::builder().header("content-type", "application/grpc");
+        return Ok(response.body(StreamBody::new(stream).boxed_unsync()).unwrap());
+    }
+    if silent {
+        // An event stream in which nothing happens.
+        let ended = seen.clone();
+        tokio::spawn(async move {
+            while let Some(Ok(_)) = body.frame().await {}
+            ended.ended.fetch_add(1, Ordering::SeqCst);
+        });
+        let left = Left(seen);
+        let stream = futures_util::stream::once(async move {
+            let _left = left;
+            std::future::pending().await
+        });
+        let response = Response::builder().header("content-type", "text/event-stream");
         return Ok(response.body(StreamBody::new(stream).boxed_unsync()).unwrap());
     }
     let taken = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();

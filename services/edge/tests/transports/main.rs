@@ -94,6 +94,35 @@ fn http2_in_the_clear_and_over_tls() {
     assert_eq!(get(edge(&settings).http, "/", &[]).status, 502);
 }
 
+/// An application on HTTP/2 that says nothing hears that its client has left, after its upload and in the middle of it; and that the
+/// upload stalls.
+#[test]
+fn a_silent_stream_over_http2_ends_with_its_client() {
+    let app = Application::start(None, true);
+    let settings = format!("servers = ['{}']\nprotocol = 'h2'\n", app.address);
+    let text = format!(
+        "[upstreams.app]\n{settings}[[site]]\nrequest_buffering = false\n[[site.route]]\npath = '/'\nupstream = 'app'\nbody_timeout = '3s'\n"
+    );
+    let edge = Setup::default().plain().file(&text).start();
+    let count = |count: &std::sync::atomic::AtomicUsize| count.load(Ordering::SeqCst);
+    let begin = || {
+        let mut client = Connection::plain(edge.http).unwrap();
+        client.send("POST /silent HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").unwrap();
+        assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
+        client
+    };
+    let mut client = begin();
+    client.send("0\r\n\r\n").unwrap();
+    until("the upload is over", || count(&app.seen.ended) == 1);
+    drop(client);
+    until("the application hears of it after the upload", || count(&app.seen.left) == 1);
+    drop(begin());
+    until("the application hears of it in the middle", || count(&app.seen.left) == 2);
+    let mut client = begin();
+    assert_eq!(client.read_to_end(), b"", "no last chunk");
+    until("the application is let go", || count(&app.seen.left) == 3);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn grpc_streams_both_ways_and_ends_with_trailers() {
     let app = Application::start(None, true);

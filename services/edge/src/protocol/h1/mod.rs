@@ -257,6 +257,7 @@ where
         }
     }
     if !wire.eof {
+        wire.watch(cx);
         return Poll::Pending;
     }
     if !timer.is_set() {

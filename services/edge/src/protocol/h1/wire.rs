@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use crate::body::BodyError;
@@ -48,11 +48,22 @@ pub struct Wire<I> {
     /// Counts requests, so that a body that outlives its own cannot read another's.
     pub turn: u64,
     body_limit: u64,
+    /// Who waits for the client to leave, and cannot read while the body is still to come.
+    watch: Option<Waker>,
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
     pub fn new(io: I) -> Self {
-        Self { io, buf: BytesMut::new(), eof: false, rest: Rest::Done, expect: Expect::No, turn: 0, body_limit: 0 }
+        Self {
+            io,
+            buf: BytesMut::new(),
+            eof: false,
+            rest: Rest::Done,
+            expect: Expect::No,
+            turn: 0,
+            body_limit: 0,
+            watch: None,
+        }
     }
 
     /// The next request's head has been taken out of the buffer; what follows is its body.
@@ -65,6 +76,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
             Framing::Chunked => Rest::Chunked(Chunks::new(body_limit)),
         };
         self.expect = if expect { Expect::Wanted } else { Expect::No };
+        self.watch = None;
     }
 
     pub fn body_done(&self) -> bool {
@@ -92,8 +104,26 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
         Poll::Ready(Ok(read))
     }
 
+    /// Has this task woken when the body is over: another may be the one that reads it.
+    pub fn watch(&mut self, cx: &Context<'_>) {
+        if !matches!(self.rest, Rest::Done | Rest::Failed) {
+            self.watch.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
+        }
+    }
+
     /// The next part of the body, wherever one has arrived; `None` at its end.
     pub fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        let part = self.poll_part(cx);
+        if matches!(self.rest, Rest::Done | Rest::Failed)
+            && let Some(waker) = self.watch.take()
+            && !waker.will_wake(cx.waker())
+        {
+            waker.wake();
+        }
+        part
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
             let wanted = match &mut self.rest {
                 Rest::Done => return Poll::Ready(None),

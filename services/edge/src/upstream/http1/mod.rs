@@ -15,6 +15,7 @@ pub use scratch::buffer;
 pub use send::Upload;
 
 use super::connect::Stream;
+use crate::body::BodyError;
 use bytes::{Bytes, BytesMut};
 use monodon_http1::Answer;
 use std::time::Instant;
@@ -66,7 +67,14 @@ pub enum Fault {
     /// The rule that the answer breaks.
     Malformed(&'static str),
     /// The request's own body could not be had.
-    Upload(crate::body::BodyError),
+    Upload(BodyError),
+}
+
+/// To whom the answer's body is passed on.
+impl From<Fault> for BodyError {
+    fn from(fault: Fault) -> Self {
+        if let Fault::Upload(error) = fault { error } else { Self::Gone }
+    }
 }
 
 impl Wire {

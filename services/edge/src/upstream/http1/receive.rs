@@ -38,11 +38,8 @@ impl Wire {
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         self.send(cx);
         loop {
-            // Who answers before he has read the request does not mind that it breaks off; else it does not count as sent.
-            if let Upload::Failed(error @ Some(_)) = &mut self.upload
-                && let Some(error) = error.take()
-            {
-                return self.fault(Fault::Upload(error));
+            if let Some(fault) = self.upload_fault() {
+                return self.fault(fault);
             }
             if !self.buf.is_empty() {
                 // RFC 9112, section 9.2: what is there before anything was asked answers nobody.
@@ -81,6 +78,12 @@ impl Wire {
         }
     }
 
+    /// Who takes no more of the request has said all he needs; but who waits for the rest of one that broke off waits for ever.
+    fn upload_fault(&mut self) -> Option<Fault> {
+        let Upload::Failed(error) = &mut self.upload else { return None };
+        error.take().map(Fault::Upload)
+    }
+
     fn fault(&mut self, fault: Fault) -> Poll<Result<(), Fault>> {
         self.rest = Rest::Failed;
         Poll::Ready(Err(fault))
@@ -108,14 +111,18 @@ impl Wire {
     }
 
     /// All that is left of a body of known length, in one piece. Only for small ones.
-    pub fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, ()>> {
+    pub fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Fault>> {
         self.send(cx);
         let left = match self.rest {
             Rest::Length(left) => usize::try_from(left).unwrap_or(usize::MAX),
             Rest::Done => 0,
-            _ => return Poll::Ready(Err(())),
+            _ => return Poll::Ready(Err(Fault::Ended)),
         };
         while self.buf.len() < left {
+            if let Some(fault) = self.upload_fault() {
+                self.rest = Rest::Failed;
+                return Poll::Ready(Err(fault));
+            }
             let wanted = left - self.buf.len();
             // A large buffer is this answer's alone.
             self.large |= wanted > BODY_READ;
@@ -123,7 +130,7 @@ impl Wire {
                 Ok(read) if read > 0 => {}
                 _ => {
                     self.rest = Rest::Failed;
-                    return Poll::Ready(Err(()));
+                    return Poll::Ready(Err(Fault::Ended));
                 }
             }
         }
@@ -132,12 +139,12 @@ impl Wire {
     }
 
     /// The next part of the body; `None` at its end.
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ()>>> {
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         self.send(cx);
         loop {
             let wanted = match &mut self.rest {
                 Rest::Done => return Poll::Ready(None),
-                Rest::Head | Rest::Failed => return Poll::Ready(Some(Err(()))),
+                Rest::Head | Rest::Failed => return Poll::Ready(Some(Err(Fault::Ended))),
                 Rest::Length(left) => {
                     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(self.buf.len());
                     if here > 0 {
@@ -167,7 +174,7 @@ impl Wire {
                     }
                     Err(_) => {
                         self.rest = Rest::Failed;
-                        return Poll::Ready(Some(Err(())));
+                        return Poll::Ready(Some(Err(Fault::Ended)));
                     }
                 },
                 Rest::Close if !self.buf.is_empty() => {
@@ -175,12 +182,16 @@ impl Wire {
                 }
                 Rest::Close => BODY_READ,
             };
+            if let Some(fault) = self.upload_fault() {
+                self.rest = Rest::Failed;
+                return Poll::Ready(Some(Err(fault)));
+            }
             match ready!(self.poll_fill(cx, wanted)) {
                 Ok(0) if matches!(self.rest, Rest::Close) => self.rest = Rest::Done,
                 Ok(read) if read > 0 => {}
                 _ => {
                     self.rest = Rest::Failed;
-                    return Poll::Ready(Some(Err(())));
+                    return Poll::Ready(Some(Err(Fault::Ended)));
                 }
             }
         }

@@ -41,7 +41,7 @@ async fn answered(bytes: &[u8], step: usize, to_head: bool) -> (Wire, TcpStream)
     (wire, server)
 }
 
-async fn body(wire: &mut Wire) -> Result<(Vec<u8>, Option<http::HeaderMap>), ()> {
+async fn body(wire: &mut Wire) -> Result<(Vec<u8>, Option<http::HeaderMap>), Fault> {
     let (mut data, mut trailers) = (Vec::new(), None);
     while let Some(frame) = poll_fn(|cx| wire.poll_frame(cx)).await {
         match frame?.into_data() {
