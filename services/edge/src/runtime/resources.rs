@@ -3,7 +3,7 @@
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 /// A core file would hold the keys of every certificate, and requests with their passwords. One byte: too little for a file, and the one limit
-/// that the kernel heeds where `core_pattern` pipes cores to a program (core(5)). Only the soft limit: who wants a core of this process raises it
+/// that the kernel heeds where `core_pattern` pipes cores to a program (its fs/coredump.c). Only the soft limit: who wants a core of this process raises it
 /// again (`prlimit --core=unlimited --pid PID`). A hard limit of 0 stays, and with it cores that are piped.
 pub fn leave_no_core() {
     let mut limit = getrlimit(Resource::Core);
