@@ -392,3 +392,26 @@ fn an_upload_that_stalls_behind_the_head_of_its_answer() {
         told.recv_timeout(common::PATIENCE).expect("the upstream is let go");
     }
 }
+
+/// Of a client that says it speaks gRPC nobody counts the pauses: the upstream's time runs on while he is silent.
+#[test]
+fn a_request_that_calls_itself_grpc_has_its_time() {
+    let (address, told) = early();
+    let settings = unbuffered(address, "first_byte_timeout = '5s'\nread_timeout = '5s'\n");
+    let plain = Setup::default().plain().file(&settings).start();
+    let edge = Setup::default().file(&settings).start();
+    // What answers at once first: until then one request at a time is sent.
+    let mut silent = ["/whole", "/nothing"].map(|path| begin(&plain, path, "Content-Type: application/grpc\r\n"));
+    let mut stream = begin(&plain, "/pump", "Content-Type: application/grpc\r\n");
+    let mut client = Frames::open(&edge, &edge.ca());
+    begin_stream(&mut client, 1, "/nothing", &[("content-type", "application/grpc")]);
+    for silent in &mut silent {
+        assert_eq!(silent.answer().unwrap().status, 504);
+    }
+    assert!(stream.head().unwrap().starts_with("HTTP/1.1 200"));
+    assert_eq!(stream.read_to_end(), b"", "no last chunk");
+    assert_eq!(client.until(|frame| frame.kind == frames::HEADERS).unwrap().status(), 504);
+    for _ in 0..2 * 4 {
+        told.recv_timeout(common::PATIENCE).expect("the upstream is let go");
+    }
+}

@@ -72,8 +72,11 @@ impl Buffered {
 /// A request's body for the upstream: taken in before, or to be sent as it comes.
 pub enum Outgoing {
     Buffered(Buffered),
-    /// `None` once it is on its way.
-    Live(Option<Body>),
+    /// No body once it is on its way. `timed`: somebody counts how long its client pauses.
+    Live {
+        body: Option<Body>,
+        timed: bool,
+    },
 }
 
 impl From<Buffered> for Outgoing {
@@ -83,8 +86,13 @@ impl From<Buffered> for Outgoing {
 }
 
 impl Outgoing {
-    pub fn live(body: Body) -> Self {
-        if body.is_end_stream() { Self::Buffered(Buffered::empty()) } else { Self::Live(Some(body)) }
+    pub fn live(body: Body, timed: bool) -> Self {
+        if body.is_end_stream() { Self::Buffered(Buffered::empty()) } else { Self::Live { body: Some(body), timed } }
+    }
+
+    /// Whether it comes to its end, or to an error, by itself.
+    pub fn is_timed(&self) -> bool {
+        matches!(self, Self::Buffered(_) | Self::Live { timed: true, .. })
     }
 
     pub fn is_buffered(&self) -> bool {
@@ -99,20 +107,20 @@ impl Outgoing {
     pub fn length(&self) -> Option<u64> {
         match self {
             Self::Buffered(buffered) => Some(buffered.len()),
-            Self::Live(body) => body.as_ref().and_then(|body| body.size_hint().exact()),
+            Self::Live { body, .. } => body.as_ref().and_then(|body| body.size_hint().exact()),
         }
     }
 
     pub fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::Buffered(buffered) => buffered.bytes(),
-            Self::Live(_) => None,
+            Self::Live { .. } => None,
         }
     }
 
     /// Of a sending that did not begin. False: it cannot be sent again.
     pub fn take_back(&mut self, unsent: Option<Body>) -> bool {
-        if let Self::Live(body) = self {
+        if let Self::Live { body, .. } = self {
             *body = unsent;
             return body.is_some();
         }

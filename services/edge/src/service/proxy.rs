@@ -100,7 +100,7 @@ async fn take_in(
     let grpc = kind.get(..GRPC.len()).is_some_and(|start| start.eq_ignore_ascii_case(GRPC));
     if grpc || !options.buffering.requests {
         let (body, passed) = Passing::on(body, limits, grpc);
-        return Ok((Outgoing::live(body), Some(passed)));
+        return Ok((Outgoing::live(body, !grpc), Some(passed)));
     }
     // On the heap: most requests have no body, and all would pay for the room.
     let buffered = Box::pin(buffer::collect(body, &limits, &asked.view.snapshot.spool)).await?;

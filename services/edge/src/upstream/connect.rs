@@ -27,6 +27,8 @@ pub struct Connection {
     pub link: Link,
     /// Of the request in hand.
     pub timer: Timer,
+    /// Its client's pauses have a bound of their own, and are not counted as the other end's.
+    pub timed: bool,
     /// The process it leads to, once an answer told.
     pub entry: Option<u32>,
     /// When it was last idle, to the second.
@@ -64,7 +66,7 @@ macro_rules! either {
 
 impl Connection {
     pub fn new(link: Link) -> Self {
-        Self { link, timer: Timer::new(), entry: None, used: Instant::now(), client: None }
+        Self { link, timer: Timer::new(), timed: false, entry: None, used: Instant::now(), client: None }
     }
 
     /// Whether a request may be sent on it. `now` is the pool's: one that has been idle for longer is asked of the kernel, for its end
@@ -129,10 +131,11 @@ impl Connection {
     }
 
     /// Ready when the other end has let us wait for `limit`, since the timer was set or since it took a part of a big request body.
-    /// While the rest of that is still to come to us, it is not the other end that is waited for.
+    /// While the rest of that is still to come to us, it is not the other end that is waited for: somebody else counts that time.
     pub fn poll_late(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         while self.timer.poll(cx).is_ready() {
-            let moved = either!(self, link => if link.wants_more() { Some(Instant::now()) } else { link.moved() });
+            let pauses = self.timed && either!(self, link => link.wants_more());
+            let moved = if pauses { Some(Instant::now()) } else { either!(self, link => link.moved()) };
             let left = moved.map_or(Duration::ZERO, |moved| limit.saturating_sub(moved.elapsed()));
             if left.is_zero() {
                 return Poll::Ready(());

@@ -157,6 +157,7 @@ async fn connected(
 /// Hands the request to its connection.
 fn begin(connection: &mut Connection, address: &Address, parts: &Parts, body: &mut Outgoing, more: More<'_>) {
     let length = body.length();
+    connection.timed = body.is_timed();
     match &mut connection.link {
         Link::One(wire) => {
             let mut out = http1::buffer();

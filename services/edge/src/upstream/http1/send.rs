@@ -31,7 +31,7 @@ impl Upload {
         match body {
             Outgoing::Buffered(buffered) if buffered.is_empty() => Self::Done,
             Outgoing::Buffered(buffered) => Self::Buffered(buffered.replay()),
-            Outgoing::Live(live) => match live.take() {
+            Outgoing::Live { body, .. } => match body.take() {
                 Some(live) if live.size_hint().exact().is_some() => Self::Live(live),
                 Some(live) => Self::Chunked(live),
                 None => Self::Failed(Some(BodyError::Gone)),
