@@ -415,3 +415,26 @@ fn a_request_that_calls_itself_grpc_has_its_time() {
         told.recv_timeout(common::PATIENCE).expect("the upstream is let go");
     }
 }
+
+/// A short answer whose head has come before its request: the upstream's time for the rest begins when it has all it waits for.
+#[test]
+fn a_client_that_pauses_behind_the_head_of_its_answer() {
+    let (address, told) = early();
+    let settings = unbuffered(address, "read_timeout = '5s'\nbody_timeout = '60s'\nmin_rate = 0\n");
+    let plain = Setup::default().plain().file(&settings).start();
+    let edge = Setup::default().file(&settings).start();
+    let mut late = begin(&plain, "/late", "");
+    let mut client = Frames::open(&edge, &edge.ca());
+    begin_stream(&mut client, 1, "/late", &[]);
+    for _ in 0..2 {
+        assert_eq!(told.recv_timeout(common::PATIENCE).unwrap(), "/late");
+    }
+    // It has all, and says nothing.
+    let mut silent = begin(&plain, "/silent", "");
+    silent.send("elloworld").unwrap();
+    assert_eq!(silent.answer().unwrap().status, 504);
+    late.send("elloworld").unwrap();
+    assert_eq!(late.answer().unwrap().text(), "hello");
+    client.write(frames::DATA, frames::END_STREAM, 1, b"elloworld");
+    assert_eq!(client.until(|frame| frame.kind == frames::HEADERS).unwrap().status(), 200);
+}

@@ -192,13 +192,13 @@ impl InFlight {
         if share.as_mut().is_some_and(|share| !share.take(left)) {
             return Ok(head.with(self.begin_buffering(memory)?));
         }
-        let patience = if left <= memory as u64 { self.read() } else { HOLD };
-        let body = match self.whole(patience).await? {
+        let read = Some(self.read()).filter(|_| left <= memory as u64);
+        let body = match self.whole(read).await? {
             Some(bytes) => Body::full(match share {
                 Some(share) => share.keep(bytes),
                 None => bytes,
             }),
-            None if left <= memory as u64 => return final_error(UpstreamError::Timeout),
+            None if read.is_some() => return final_error(UpstreamError::Timeout),
             None => self.begin_buffering(memory)?,
         };
         Ok(head.with(body))
@@ -213,8 +213,9 @@ impl InFlight {
     }
 
     /// An answer of known length that comes in time needs neither task nor buffer; and if it breaks off, its head is not out yet, so
-    /// that it can be asked for again (decision 0007).
-    async fn whole(&mut self, patience: Duration) -> Result<Option<Bytes>, Broken> {
+    /// that it can be asked for again (decision 0007). `read` is what the upstream may take; without it there is only [`HOLD`], whoever
+    /// is waited for.
+    async fn whole(&mut self, read: Option<Duration>) -> Result<Option<Bytes>, Broken> {
         let mut waiting = false;
         let result = poll_fn(|cx| {
             let Some((_, connection)) = &mut self.held else { return Poll::Ready(None) };
@@ -223,9 +224,13 @@ impl InFlight {
                 return Poll::Ready(Some(result));
             }
             if !std::mem::replace(&mut waiting, true) {
-                connection.timer.set(patience);
+                connection.timer.set(read.unwrap_or(HOLD));
             }
-            connection.timer.poll(cx).map(|()| None)
+            match read {
+                Some(read) => connection.poll_late(cx, read),
+                None => connection.timer.poll(cx),
+            }
+            .map(|()| None)
         })
         .await;
         match result {
