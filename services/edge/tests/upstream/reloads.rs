@@ -221,6 +221,8 @@ fn who_finds_all_drained_waits_for_a_name_that_is_not_resolved_yet() {
         let after = before.reloaded_and_resolved(names.clone(), |config| {
             let named = UpstreamAddress::Tcp { host: "worker".into(), port: second.address.port() };
             config.upstream.servers = vec![Server { drain: true, ..server(first.address) }, named.into()];
+            // So long is a name waited for, and it is asked for again after a second or more.
+            config.timeouts.connect = Duration::from_secs(30);
         });
         let manager = after.manage_the_rest();
         let comes = after.thread().start("/hello");
