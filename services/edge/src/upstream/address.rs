@@ -100,6 +100,11 @@ impl Address {
         Self { role, health, ..self.clone() }
     }
 
+    /// The same server, which had left the list: what it told of itself holds, and its requests that still run go on counting.
+    pub fn returned(self, before: &Self) -> Self {
+        Self { capacity: before.capacity.clone(), ..self }
+    }
+
     pub fn kind(&self) -> Kind {
         self.capacity.kind()
     }

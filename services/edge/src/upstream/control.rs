@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub(super) const TICK: Duration = Duration::from_millis(250);
+/// So many that have left are remembered: a name server may leave one out for a moment.
+const GONE: usize = 32;
 /// Names are resolved this often.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -31,6 +33,8 @@ pub struct State {
 #[derive(Default)]
 pub(super) struct Inner {
     pub known: Vec<Known>,
+    /// Who has left, the latest last.
+    gone: Vec<Arc<Address>>,
     /// The last good answer for each name.
     pub answers: HashMap<String, Vec<IpAddr>>,
     pub problem: Option<String>,
@@ -190,16 +194,16 @@ impl Shared {
 
     fn set_targets(self: &Arc<Self>, targets: &[(Target, &Server)], first: bool) {
         let mut inner = self.live.control.lock();
-        let before = inner.known.len();
-        inner.known.retain(|known| {
-            let stays = targets.iter().any(|(target, _)| known.address.target == *target);
-            if !stays {
-                tracing::info!(upstream = %known.address.label, "upstream address is gone");
-            }
-            stays
-        });
+        let leaves = |known: &mut Known| !targets.iter().any(|(target, _)| known.address.target == *target);
+        let left: Vec<_> = inner.known.extract_if(.., leaves).map(|known| known.address).collect();
+        for address in &left {
+            tracing::info!(upstream = %address.label, "upstream address is gone");
+        }
         let awaits = self.awaits_names(&inner);
-        let mut changed = inner.known.len() != before || self.live.queue.list.load().awaits_names != awaits;
+        let mut changed = !left.is_empty() || self.live.queue.list.load().awaits_names != awaits;
+        inner.gone.extend(left);
+        let forgotten = inner.gone.len().saturating_sub(GONE);
+        inner.gone.drain(..forgotten);
         let mut emptied = Vec::new();
         for (target, server) in targets {
             let role = self.role(target, server);
@@ -219,7 +223,10 @@ impl Shared {
             }
             changed = true;
             let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-            let address = Address::new(id, target.clone(), role, self.live.queue.clone());
+            let mut address = Address::new(id, target.clone(), role, self.live.queue.clone());
+            if let Some(at) = inner.gone.iter().position(|gone| gone.target == *target) {
+                address = address.returned(&inner.gone.remove(at));
+            }
             tracing::debug!(upstream = %address.label, "upstream address is new");
             address.health.drain(empties(&address));
             // All at once at the start, they have no need of being spared.

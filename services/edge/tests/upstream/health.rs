@@ -48,6 +48,34 @@ fn a_name_that_moves_is_followed_and_a_name_server_that_is_away_is_borne() {
 }
 
 #[test]
+fn an_address_that_leaves_and_returns_is_known() {
+    let fake = Fake::slotted(1, 1);
+    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let away = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
+    let names = Arc::new(Names(Mutex::new(Some(vec![here]))));
+    let kit = kit(&names, fake.address.port());
+    kit.run(async |thread| {
+        let is_there = |ip: IpAddr| {
+            let wanted = format!("{ip}:{}", fake.address.port());
+            kit.shared.snapshot().iter().any(|one| one.address == wanted)
+        };
+        until("the first answer", || is_there(here)).await;
+        thread.learn().await;
+        let there = thread.start("/gate");
+        until("it is there", || fake.seen("/gate").len() == 1).await;
+        *names.0.lock().unwrap() = Some(vec![away]);
+        until("it has left", || !is_there(here)).await;
+        *names.0.lock().unwrap() = Some(vec![here]);
+        until("it is back", || is_there(here)).await;
+        let told = || kit.shared.snapshot().iter().map(|one| (one.slots, one.busy)).collect::<Vec<_>>();
+        assert_eq!(told(), [(Some(1), 1)], "its slots, and who has one");
+        fake.state.gate.add_permits(1);
+        assert_eq!(there.await.unwrap().unwrap().status(), 200);
+        until("it is free", || told() == [(Some(1), 0)]).await;
+    });
+}
+
+#[test]
 fn a_reload_while_the_name_server_is_away_keeps_what_was_known() {
     let fake = Fake::slotted(1, 1);
     let names = Arc::new(Names(Mutex::new(Some(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]))));
