@@ -110,6 +110,9 @@ impl Kit {
     }
 }
 
+/// A request on its way.
+pub type Sent = tokio::task::JoinHandle<Result<Response<Body>, UpstreamError>>;
+
 #[derive(Clone)]
 pub struct Thread(pub Rc<Upstream>, pub Rc<Cell<Timing>>, pub Option<Arc<Lane>>, pub Option<IpAddr>);
 
@@ -152,7 +155,7 @@ impl Thread {
     }
 
     /// A GET that runs by itself; aborting it is a client that leaves.
-    pub fn start(&self, path: &str) -> tokio::task::JoinHandle<Result<Response<Body>, UpstreamError>> {
+    pub fn start(&self, path: &str) -> Sent {
         let (thread, path) = (self.clone(), path.to_owned());
         tokio::task::spawn_local(async move { thread.get(&path).await })
     }

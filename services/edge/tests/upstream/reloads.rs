@@ -2,7 +2,7 @@
 
 use crate::fake::Fake;
 use crate::health::Names;
-use crate::kit::{Kit, server, until, until_async};
+use crate::kit::{Kit, Sent, Thread, server, until, until_async};
 use monodon_edge::config::{MaxSlots, ProxyProtocol, Server, UpstreamAddress, UpstreamCheck};
 use monodon_edge::upstream::UpstreamError;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,16 +14,22 @@ fn busy(kit: &Kit) -> Vec<u32> {
     kit.shared.snapshot().iter().map(|address| address.busy).collect()
 }
 
+/// A request holds the one slot that there is, at the gate of `server`, and another waits for it.
+async fn one_there_one_waiting(kit: &Kit, thread: &Thread, server: &Fake) -> (Sent, Sent) {
+    let there = thread.start("/gate");
+    until("it is there", || server.seen("/gate").len() == 1).await;
+    let waits = thread.start("/hello");
+    until("it waits", || kit.metrics().contains("queue_depth{upstream=\"default\"} 1")).await;
+    (there, waits)
+}
+
 #[test]
 fn who_waits_goes_to_the_servers_of_the_new_configuration() {
     let (first, second) = (Fake::slotted(1, 1), Fake::slotted(1, 1));
     let before = Kit::new(&[first.address]);
     before.run(async |thread| {
         thread.learn().await;
-        let there = thread.start("/gate");
-        until("it is there", || first.seen("/gate").len() == 1).await;
-        let waits = thread.start("/hello");
-        until("it waits", || before.metrics().contains("queue_depth{upstream=\"default\"} 1")).await;
+        let (there, waits) = one_there_one_waiting(&before, &thread, &first).await;
         let after = before.reloaded(&[second.address], |_| {});
         assert_eq!(waits.await.unwrap().unwrap().status(), 200);
         assert_eq!(second.seen("/hello").len(), 1);
@@ -214,10 +220,7 @@ fn who_finds_all_drained_waits_for_a_name_that_is_not_resolved_yet() {
     let before = Kit::new(&[first.address]);
     before.run(async |thread| {
         thread.learn().await;
-        let there = thread.start("/gate");
-        until("it is there", || first.seen("/gate").len() == 1).await;
-        let waits = thread.start("/hello");
-        until("it waits", || before.metrics().contains("queue_depth{upstream=\"default\"} 1")).await;
+        let (there, waits) = one_there_one_waiting(&before, &thread, &first).await;
         let after = before.reloaded_and_resolved(names.clone(), |config| {
             let named = UpstreamAddress::Tcp { host: "worker".into(), port: second.address.port() };
             config.upstream.servers = vec![Server { drain: true, ..server(first.address) }, named.into()];
@@ -248,10 +251,7 @@ fn no_reload_gives_who_waits_to_a_server_that_was_drained() {
         thread.learn().await;
         thread.learn().await;
         before.shared.drain(&emptied.address.to_string(), true).unwrap();
-        let there = thread.start("/gate");
-        until("it is there", || other.seen("/gate").len() == 1).await;
-        let waits = thread.start("/hello");
-        until("it waits", || before.metrics().contains("queue_depth{upstream=\"default\"} 1")).await;
+        let (there, waits) = one_there_one_waiting(&before, &thread, &other).await;
         let sent = emptied.seen("/hello").len();
         // Its failures are counted anew.
         let _after = before.reloaded(&both, |config| config.upstream.health.fail_timeout = Duration::from_secs(77));
