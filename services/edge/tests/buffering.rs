@@ -212,12 +212,15 @@ fn uploads_are_taken_in_whole_unless_the_route_says_otherwise() {
     client.send("0\r\n\r\n").unwrap();
     assert_eq!(client.answer().unwrap().text(), "ok");
     seen(b"0\r\n\r\n");
-    // A client that leaves has not sent the end, and the application is not told so.
-    client.send("POST /live/c HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").unwrap();
-    assert!(!seen(b"5\r\nhello\r\n").contains("0\r\n\r\n"));
-    drop(client);
-    let line = edge.access_line(|line| line["path"] == "/live/c");
-    assert_eq!(line["reason"], "client_closed");
+    // A client that leaves, or breaks off, has not sent the end, and the application is not told so.
+    for (path, leave) in [("/live/leaves", drop as fn(Connection)), ("/live/breaks-off", Connection::reset)] {
+        let mut client = Connection::plain(edge.http).unwrap();
+        client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")).unwrap();
+        assert!(!seen(b"5\r\nhello\r\n").contains("0\r\n\r\n"));
+        leave(client);
+        let line = edge.access_line(|line| line["path"] == path);
+        assert_eq!(line["reason"], "client_closed", "{path}");
+    }
     // Elsewhere it has all or nothing.
     let mut client = Connection::plain(edge.http).unwrap();
     client.send("POST /whole HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").unwrap();

@@ -162,13 +162,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Wire<I> {
                     Err(reject) => return self.fail(BodyError::Bad(reject.reason())),
                 },
             };
-            if let Err(error) = ready!(self.poll_continue(cx)) {
-                return self.fail(BodyError::Io(error));
+            // An error of the client's connection is its end like any other; `Io` is for our own files.
+            if ready!(self.poll_continue(cx)).is_err() {
+                return self.fail(BodyError::Gone);
             }
             match ready!(self.poll_fill(cx, wanted)) {
-                Ok(0) => return self.fail(BodyError::Gone),
-                Ok(_) => {}
-                Err(error) => return self.fail(BodyError::Io(error)),
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return self.fail(BodyError::Gone),
             }
         }
     }
