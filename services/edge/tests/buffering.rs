@@ -215,7 +215,9 @@ fn uploads_are_taken_in_whole_unless_the_route_says_otherwise() {
     // A client that leaves, or breaks off, has not sent the end, and the application is not told so.
     for (path, leave) in [("/live/leaves", drop as fn(Connection)), ("/live/breaks-off", Connection::reset)] {
         let mut client = Connection::plain(edge.http).unwrap();
-        client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")).unwrap();
+        client
+            .send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"))
+            .unwrap();
         assert!(!seen(b"5\r\nhello\r\n").contains("0\r\n\r\n"));
         leave(client);
         let line = edge.access_line(|line| line["path"] == path);

@@ -6,8 +6,8 @@
 mod clock;
 mod format;
 mod json;
-mod pairs;
 mod record;
+mod remote_user;
 mod text;
 mod variable;
 mod weight;

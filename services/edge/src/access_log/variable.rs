@@ -2,7 +2,7 @@
 
 use super::Record;
 use super::clock::Clock;
-use super::pairs::basic_user;
+use super::remote_user::basic_user;
 use super::text::{digits, millis, number};
 use crate::headers::cookie;
 use http::{HeaderName, HeaderValue, header};
