@@ -202,7 +202,12 @@ const SETTINGS: &[Setting] = &[
     },
     Setting {
         aliases: &["proxy_connect_timeout"],
-        ..setting("connect_timeout", Kind::Duration, "1s", "For a connection to the upstream.")
+        ..setting(
+            "connect_timeout",
+            Kind::Duration,
+            "1s",
+            "For a connection to the upstream, TLS with it included; then 504 (nginx: proxy_connect_timeout).",
+        )
     },
     setting("queue_timeout", Kind::Duration, "10s", "How long a request waits for a free slot of the upstream."),
     setting(

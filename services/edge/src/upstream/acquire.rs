@@ -98,7 +98,7 @@ impl Pool {
         let began = Instant::now();
         while self.list.borrow_mut().load().is_awaited() {
             if began.elapsed() >= self.shared.settings.connect {
-                return Err(UpstreamError::Connect("no address is known for the upstream".into()));
+                return Err(UpstreamError::Connect(std::io::Error::other("no address is known for the upstream")));
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

@@ -53,7 +53,7 @@ pub async fn send(
                 Ok(connection) => connection,
                 Err(error) => {
                     pool.shard.failed("connect");
-                    pool.failed(id, Fail::Error);
+                    pool.failed(id, if error.is_late() { Fail::Timeout } else { Fail::Error });
                     avoid.push(id);
                     if has_others(pool, &avoid) {
                         continue;

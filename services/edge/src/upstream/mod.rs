@@ -151,8 +151,8 @@ pub struct Timing {
 
 #[derive(Debug)]
 pub enum UpstreamError {
-    /// No connection, or no address.
-    Connect(String),
+    /// No connection, or no address; one that takes too long is `TimedOut`.
+    Connect(std::io::Error),
     /// The connection broke before an answer.
     Reset,
     /// It has been refused unread, by all who were asked.
@@ -178,6 +178,11 @@ pub enum Killed {
 }
 
 impl UpstreamError {
+    /// A connection was not refused, but did not come in time (nginx: `timeout` of proxy_next_upstream is that, too).
+    pub fn is_late(&self) -> bool {
+        matches!(self, Self::Connect(error) if error.kind() == std::io::ErrorKind::TimedOut)
+    }
+
     /// For metrics and logs.
     pub fn reason(&self) -> &'static str {
         match self {

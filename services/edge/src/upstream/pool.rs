@@ -166,9 +166,9 @@ impl Pool {
                 // Those before have found out that nobody is there: who can go elsewhere does not find it out again.
                 let down = permit.address().is_down();
                 if down && self.list.borrow_mut().load().candidates().any(|other| other.id != permit.address().id) {
-                    return Err(UpstreamError::Connect(
-                        "the address went down while others were being connected".into(),
-                    ));
+                    return Err(UpstreamError::Connect(std::io::Error::other(
+                        "the address went down while others were being connected",
+                    )));
                 }
                 turn.map_err(|_| UpstreamError::Reset)?
             }
@@ -185,7 +185,7 @@ impl Pool {
                 if address.failed() {
                     tracing::warn!(upstream = %address.label, %error, "upstream cannot be reached");
                 }
-                Err(UpstreamError::Connect(error.to_string()))
+                Err(UpstreamError::Connect(error))
             }
         }
     }

@@ -35,7 +35,7 @@ pub const SETTINGS: &[Setting] = &[
         ])),
         default: "error, timeout, invalid_header",
         words: "What is a failure, in nginx's words of `proxy_next_upstream`: `error` is a connection that is refused or breaks, \
-                `timeout` no first byte in time.",
+                `timeout` no connection or no first byte in time.",
         ..Setting::NEW
     },
     Setting {
