@@ -1,5 +1,7 @@
 //! Texts with places to fill in: `https://$host$request_uri`, `/new/$1`. The variables are nginx's.
 
+mod groups;
+
 use crate::escape;
 use regex::Captures;
 
@@ -90,6 +92,27 @@ impl Template {
             }
         }
         out
+    }
+}
+
+impl Template {
+    /// What comes of it in some request, for a look at what it is made of; groups are empty.
+    pub fn sample(&self) -> String {
+        let (host, scheme, path, target) = ("a.example", "https", "/", "/?a=b");
+        self.fill(&Scope { host, scheme, path, target, query: Some("a=b"), captures: None })
+    }
+
+    pub fn begins_with_group(&self) -> bool {
+        matches!(self.0.first(), Some(Piece::Group(_) | Piece::Named(_)))
+    }
+
+    /// Whether it does so in every request.
+    pub fn begins_with_slash(&self, pattern: Option<&regex::Regex>) -> bool {
+        match self.0.first() {
+            Some(Piece::Group(number)) => groups::begin_with_slash(pattern, |group| group.index as usize == *number),
+            Some(Piece::Named(name)) => groups::begin_with_slash(pattern, |group| group.name.as_deref() == Some(name)),
+            _ => self.sample().starts_with('/'),
+        }
     }
 }
 

@@ -58,6 +58,7 @@ fn what_the_upstream_is_asked_for() {
         "[upstreams.app]\nservers = ['{}']\n[[site]]\n\
          [[site.route]]\npath = '/api'\nupstream = 'app'\nstrip_prefix = true\n\
          [[site.route]]\npattern = '^/old/(?<rest>.*)$'\nupstream = 'app'\nrewrite = '/new/$rest$is_args$args'\n\
+         [[site.route]]\npattern = '^/moved(/.*)$'\nupstream = 'app'\nrewrite = '$1'\n\
          [[site.route]]\npath = '/'\nupstream = 'app'\n",
         upstream.address
     ));
@@ -66,6 +67,7 @@ fn what_the_upstream_is_asked_for() {
         ("/api/x?q=1", "/x?q=1", Some("/api")),
         ("/api", "/", Some("/api")),
         ("/old/a%20b?q=%2f", "/new/a%20b?q=%2f", None),
+        ("/moved/a%20b", "/a%20b", None),
         ("/x%2fy?q", "/x%2fy?q", None),
     ] {
         assert_eq!(get(edge.http, asked, &["X-Forwarded-Prefix: /evil"]).status, 200, "{asked}");

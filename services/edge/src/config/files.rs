@@ -155,9 +155,8 @@ fn one_try(entry: &str, last: bool, path: &PathMatch, prefix: &str, upstreams: &
         let place = upstreams.iter().position(|known| known.name == name);
         return place.map(Try::Upstream).ok_or_else(|| known_upstreams(upstreams));
     }
-    let pattern = if let PathMatch::Pattern(pattern) = path { Some(&pattern.0) } else { None };
-    let template = Template::parse(entry, pattern)?;
-    if !entry.starts_with(['/', '$']) {
+    let template = Template::parse(entry, path.pattern())?;
+    if !template.begins_with_slash(path.pattern()) {
         return Err(format!(
             "expected a path such as /index.html or $uri, =404, or @default for an upstream, got {entry:?}"
         ));

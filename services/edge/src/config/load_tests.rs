@@ -194,6 +194,67 @@ fn every_slip_in_a_route_is_told_with_its_place() {
     }
 }
 
+#[test]
+fn where_a_route_leads_is_told() {
+    let told = |pattern: &str, key: &str, value: &str| {
+        let upstream = if key == "rewrite" { "upstream = 'n'\n" } else { "" };
+        problems_of(&format!(
+            "[upstreams.n]\nservers = ['a:1']\n[[site]]\n[[site.route]]\npattern = '{pattern}'\n{upstream}{key} = {value}\n"
+        ))
+    };
+    for value in [
+        "'/'",
+        "'/new'",
+        "'//b.example'",
+        "'http://b.example:8080/$1'",
+        "'https://b.example'",
+        "'$scheme://b.example$request_uri'",
+        "'${scheme}://$host$uri'",
+        "'$uri/'",
+        "'$request_uri#top'",
+        "'$1'",
+        "'${rest}'",
+        "'/caf%C3%A9'",
+    ] {
+        assert_eq!(told("^/(?<rest>.*)$", "redirect", value), "", "{value}");
+    }
+    for value in ["''", "'new'", "'?a=b'", "'$host/a'", "'$args'", "'https://'", "'https:///a'", "'ftp://b.example/'"] {
+        let wrong = "edge.toml:6: redirect: expected an address that begins with /, http:// or https://, got ";
+        assert!(told("^/(.*)$", "redirect", value).starts_with(wrong), "{value}");
+    }
+    for value in [r#""/b c""#, r#""b c\r\nSet-Cookie: x=y""#, r#""/\tb""#, "'/caf\u{e9}'"] {
+        for (line, key) in [(6, "redirect"), (7, "rewrite")] {
+            let wrong =
+                format!("edge.toml:{line}: {key}: expected signs of ASCII, without spaces (which are %20), got ");
+            assert!(told("^/(.*)$", key, value).starts_with(&wrong), "{key} {value}");
+        }
+    }
+    for (pattern, value) in [
+        ("^/(.*)$", "'/$1$is_args$args'"),
+        ("^/a(/.*)$", "'$1'"),
+        ("^/a(?<rest>/.*)$", "'${rest}?x=$args'"),
+        ("^/(.*)$", "'$uri'"),
+        ("^/(.*)$", "'$request_uri'"),
+    ] {
+        assert_eq!(told(pattern, "rewrite", value), "", "{value}");
+    }
+    for (pattern, value) in [
+        ("^/(.*)$", "'$1'"),
+        ("^/a(/.*)?$", "'$1'"),
+        ("^/(?<rest>.*)$", "'$rest'"),
+        ("^/(.*)$", "'new'"),
+        ("^/(.*)$", "''"),
+        ("^/(.*)$", "'$is_args$args'"),
+        ("^/(.*)$", "'https://b.example/'"),
+    ] {
+        let wrong =
+            "edge.toml:7: rewrite: expected a target that begins with / in every request, such as /new/$1, got ";
+        assert!(told(pattern, "rewrite", value).starts_with(wrong), "{value}");
+    }
+    let wrong = "edge.toml:7: rewrite: expected a target without #, got \"/a#b\"";
+    assert_eq!(told("^/(.*)$", "rewrite", "'/a#b'"), wrong);
+}
+
 /// Bytes of a good file shuffled about: whatever comes of it, nothing panics.
 #[test]
 fn anything_can_be_read() {

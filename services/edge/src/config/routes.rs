@@ -1,6 +1,7 @@
 //! `[[site.route]]`: which requests, and what becomes of them.
 
 mod action;
+mod target;
 mod when;
 
 pub(super) use action::{ACTION, known_upstreams};

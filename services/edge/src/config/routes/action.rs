@@ -22,7 +22,7 @@ pub(in crate::config) const ACTION: &[Setting] = &[
     setting(
         "rewrite",
         Kind::Text,
-        "The target that the upstream sees: `/new/$1$is_args$args`. Variables are $host, $scheme, $uri, $request_uri, $args, \
+        "The target that the upstream sees, which begins with `/`: `/new/$1$is_args$args`. Variables are $host, $scheme, $uri, $request_uri, $args, \
          $is_args, and the groups of `pattern`.",
     ),
     Setting {
@@ -47,7 +47,12 @@ pub(in crate::config) const ACTION: &[Setting] = &[
         Kind::Bool,
         "The files come from users: HTML is downloaded, SVG sandboxed, nothing is cached for others.",
     ),
-    setting("redirect", Kind::Text, "To another address: `https://other.example$request_uri`."),
+    setting(
+        "redirect",
+        Kind::Text,
+        "To another address, which begins with `/`, `http://`, `https://` or a group of `pattern`: \
+         `https://other.example$request_uri`, with the variables of `rewrite`.",
+    ),
     setting(
         "status",
         Kind::Int { min: 0, max: 599 },
@@ -117,7 +122,7 @@ impl Reader<'_> {
             "upstream" => self.upstream_action(values, path, upstreams)?,
             "files" | "root" => Action::Files(self.file_tree(values, path, upstreams, files)?),
             "redirect" => Action::Redirect {
-                to: self.template(values, "redirect", path)?,
+                to: self.redirect(values, path)?,
                 status: match values.int("status") {
                     0 => StatusCode::PERMANENT_REDIRECT,
                     code => self.status(values, code, |code| matches!(code, 301 | 302 | 303 | 307 | 308))?,
@@ -165,7 +170,7 @@ impl Reader<'_> {
         let place = upstreams.iter().position(|known| known.name == name);
         let target = match (values.bool("strip_prefix"), values.is_set("rewrite"), path) {
             (false, false, _) => Target::Same,
-            (false, true, _) => Target::Rewritten(self.template(values, "rewrite", path)?),
+            (false, true, _) => Target::Rewritten(self.rewrite(values, path)?),
             (true, false, PathMatch::Prefix(prefix)) => Target::Without(prefix.trim_end_matches('/').to_owned()),
             (true, ..) => {
                 let words = "goes with `path`, a prefix, and without `rewrite`";
@@ -181,12 +186,6 @@ impl Reader<'_> {
             self.problems.push(values.problem("upstream", "the setting `upstream`, which this names, is not set"));
         }
         Some(Action::Upstream { place, target })
-    }
-
-    fn template(&mut self, values: &Values, key: &str, path: &PathMatch) -> Option<Template> {
-        let pattern = if let PathMatch::Pattern(pattern) = path { Some(&pattern.0) } else { None };
-        let template = Template::parse(values.text(key), pattern);
-        template.map_err(|wrong| self.problems.push(values.problem(key, wrong))).ok()
     }
 
     fn status(&mut self, values: &Values, code: i64, fine: impl Fn(u16) -> bool) -> Option<StatusCode> {

@@ -41,6 +41,13 @@ pub enum PathMatch {
     Pattern(Pattern),
 }
 
+impl PathMatch {
+    /// For its groups.
+    pub fn pattern(&self) -> Option<&regex::Regex> {
+        if let Self::Pattern(pattern) = self { Some(&pattern.0) } else { None }
+    }
+}
+
 impl fmt::Display for PathMatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
