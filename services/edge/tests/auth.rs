@@ -5,7 +5,7 @@ mod common;
 
 use common::client::request;
 use common::upstream::reply;
-use common::{Connection, Edge, Setup, Upstream, get, until};
+use common::{Connection, Edge, Setup, Upstream, get, problems, until};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -74,6 +74,18 @@ fn a_file_of_users_may_begin_with_a_byte_order_mark() {
     for credentials in ["alice:one", "bob:two"] {
         assert_eq!(get(edge.http, "/", &[&basic(credentials)]).status, 200, "{credentials}");
     }
+}
+
+/// Nothing is served without the password that one place asks for and another is wrong about.
+#[test]
+fn a_file_of_users_that_cannot_be_read_opens_nothing() {
+    let users = Users::new(&[]);
+    users.replace("alice:$apr1$not$known\n");
+    let told = problems(&format!(
+        "http = ':8080'\nbasic_auth_users = '{}'\n[[site]]\n[[site.route]]\npath = '/'\nrespond = 'secret'\nbasic_auth = 'Staff'\n",
+        users.path().display()
+    ));
+    assert!(told.contains("edge.toml:2: basic_auth_users: "), "{told}");
 }
 
 #[test]

@@ -2,6 +2,42 @@
 
 use super::tests::problems_of;
 
+/// Where it is set, and once, whoever makes use of it: what nobody tells would leave open what should be closed.
+#[test]
+fn a_slip_that_is_inherited_is_told() {
+    for (outer, wrong) in [
+        (
+            "deny = ['10.0.0.0/99']",
+            "deny: expected an address, a network such as 10.0.0.0/8 or all, got \"10.0.0.0/99\"",
+        ),
+        ("deny_paths = ['(']", "deny_paths: \"(\" is no regular expression: error: unclosed group"),
+        (
+            "basic_auth_users = '/nowhere/users'",
+            "basic_auth_users: /nowhere/users: No such file or directory (os error 2)",
+        ),
+        (
+            "forward_auth_headers = ['bad name;']",
+            "forward_auth_headers: expected a header's name such as Remote-User, got \"bad name;\"",
+        ),
+        ("forward_auth_timeout = '0s'", "forward_auth_timeout: expected more than 0"),
+        ("error_pages = ['404=/nowhere']", "error_pages: /nowhere: expected a file that ends in .html, .json or .txt"),
+    ] {
+        // Only the last level makes use of it.
+        let uses = match outer.starts_with("basic") {
+            true => "basic_auth = 'Staff'",
+            false => "forward_auth = 'http://sso:80/'",
+        };
+        let route = |path: &str| format!("[[site.route]]\npath = '{path}'\nrespond = 'x'\n{uses}\n");
+        let told = problems_of(&format!("{outer}\n[[site]]\n{}{}", route("/a"), route("/b")));
+        assert_eq!(told, format!("edge.toml:1: {wrong}"));
+        let told = problems_of(&format!("[[site]]\n{outer}\n{}", route("/a")));
+        assert_eq!(told, format!("edge.toml:2: {wrong}"));
+    }
+    for alone in ["forward_auth_headers = ['a b']", "forward_auth_timeout = 0"] {
+        assert!(problems_of(alone).starts_with("edge.toml:1: forward_auth_"), "{alone}");
+    }
+}
+
 #[test]
 fn every_slip_is_told_with_its_place() {
     for (text, wrong) in [

@@ -38,7 +38,7 @@ fn wrong_text(table: &str, key: &str) -> Option<(&'static str, &'static str)> {
         "basic_auth" => alone("'a\"b'"),
         "basic_auth_users" => Some(("'/nowhere/users'", "basic_auth = 'Staff'")),
         "forward_auth" => alone("'nobody/verify'"),
-        "forward_auth_headers" => Some(("['Host']", "forward_auth = 'http://sso:80/'")),
+        "forward_auth_headers" => alone("['Host']"),
         "limit" => alone("['none']"),
         "frame_options" => alone("'MAYBE'"),
         "referrer_policy" => alone("'same'"),
