@@ -4,7 +4,7 @@ use super::Record;
 use super::clock::Clock;
 use super::text;
 use super::variable::{self, AUTHORIZATION, Plain, Variable};
-use super::weight;
+use crate::protocol::weight;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::time::Instant;
@@ -122,7 +122,7 @@ impl Format {
 
     /// How large a request's head is, if the line says so.
     pub fn size_of_request(&self, parts: &Parts) -> u32 {
-        if self.sizes { weight::of_request(parts) } else { 0 }
+        if self.sizes { weight::short(weight::head(parts)) } else { 0 }
     }
 
     pub fn line(&self, out: &mut Vec<u8>, clock: &mut Clock, record: &Record, ended: Instant) {

@@ -10,7 +10,6 @@ mod record;
 mod remote_user;
 mod text;
 mod variable;
-mod weight;
 
 pub use format::{Escape, Format};
 pub use record::Record;

@@ -1,8 +1,9 @@
 //! HTTP/2 on the h2 crate, with the bounds that its known attacks call for: rapid reset (CVE-2023-44487), CONTINUATION flood
 //! (CVE-2024-27316), MadeYouReset (CVE-2025-8671), stalled windows, floods of frames that do nothing. RFC 9113.
 //!
-//! `mod` is a connection; [`watch`] counts what passes on it; [`stream`] is one request.
+//! `mod` is a connection; [`watch`] counts what passes on it; [`stream`] is one request, [`head`] what it may begin with.
 
+mod head;
 mod stream;
 mod watch;
 

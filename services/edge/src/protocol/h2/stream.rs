@@ -1,5 +1,6 @@
 //! One request of an HTTP/2 connection, from its head to the end of its answer.
 
+use super::head::{check, join_cookies};
 use super::watch::{CANCELLED, Seen};
 use crate::body::{Body, BodyError};
 use crate::boxed::boxed;
@@ -10,9 +11,9 @@ use crate::timer::Timer;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body as _, Frame, SizeHint};
-use monodon_http1::{encode, target};
+use monodon_http1::encode;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -185,12 +186,13 @@ async fn capacity(
 
 async fn answer(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<RecvStream>) -> Response<Body> {
     let (mut parts, incoming) = request.into_parts();
-    if let Some(reason) = odd(&parts) {
+    if let Err((status, reason)) = check(&parts, &thread.view().snapshot.config.limits) {
         let refusal = Refusal {
-            status: StatusCode::BAD_REQUEST,
+            status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
             reason,
             method: Some(parts.method.as_str()),
-            target: parts.uri.path_and_query().map(|target| target.as_str()),
+            // One that is too long would be so in the log, too.
+            target: parts.uri.path_and_query().map(|target| target.as_str()).filter(|_| status != 414),
             host: parts.uri.authority().map(|authority| authority.as_str()),
         };
         return service::refuse(thread, conn, &refusal);
@@ -199,39 +201,6 @@ async fn answer(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<RecvS
     let body =
         if incoming.is_end_stream() { Body::empty() } else { Body::stream(Upload::new(incoming, &parts.headers)) };
     service::serve(thread, conn, Request::from_parts(parts, body)).await
-}
-
-/// What HTTP/1.1, which the application is asked in, could not say; and what only an attack would.
-fn odd(parts: &http::request::Parts) -> Option<&'static str> {
-    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
-    if parts.method != Method::CONNECT
-        && let Err(reject) = target::split(target.as_bytes())
-    {
-        return Some(reject.reason());
-    }
-    // RFC 9113, section 8.2.1: a value begins and ends with what can be seen.
-    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
-    if parts.headers.values().any(|value| blank(value.as_bytes().first()) || blank(value.as_bytes().last())) {
-        return Some("field_value");
-    }
-    if parts.headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
-        return Some("content_length");
-    }
-    None
-}
-
-/// A client may split its cookies over fields; applications know one. RFC 9113, section 8.2.3.
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut cookies = headers.get_all(header::COOKIE).iter();
-    let (Some(first), Some(second)) = (cookies.next(), cookies.next()) else { return };
-    let mut joined = first.as_bytes().to_vec();
-    for cookie in std::iter::once(second).chain(cookies) {
-        joined.extend_from_slice(b"; ");
-        joined.extend_from_slice(cookie.as_bytes());
-    }
-    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(joined)) {
-        headers.insert(header::COOKIE, joined);
-    }
 }
 
 /// A request's body. The window is opened again as it is taken.
