@@ -204,13 +204,19 @@ impl Exchange {
             _ => return Poll::Ready(Some(Err(Fault::Ended))),
         };
         let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-        let ended = frame.is_none() || (matches!(frame, Some(Ok(_))) && body.is_end_stream());
-        if ended {
-            self.state = State::Done;
-        } else if matches!(frame, Some(Err(_))) {
+        // hyper takes a reset that names no error for the end, too; but an answer is whole only with END_STREAM (RFC 9113, section 8.1).
+        let ended = body.is_end_stream();
+        let frame = match frame {
+            Some(Ok(frame)) => Some(Ok(frame)),
+            None if ended => None,
+            _ => Some(Err(self.upload.failed.take().map_or(Fault::Ended, Fault::Upload))),
+        };
+        if matches!(frame, Some(Err(_))) {
             self.state = State::Failed;
+        } else if ended {
+            self.state = State::Done;
         }
-        Poll::Ready(frame.map(|frame| frame.map_err(|_| self.upload.failed.take().map_or(Fault::Ended, Fault::Upload))))
+        Poll::Ready(frame)
     }
 }
 

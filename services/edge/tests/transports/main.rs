@@ -5,6 +5,7 @@ mod addresses;
 mod application;
 #[path = "../common/mod.rs"]
 mod common;
+mod frames;
 
 use application::{Application, Pki};
 use bytes::Bytes;

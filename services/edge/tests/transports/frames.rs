@@ -1,0 +1,101 @@
+//! An upstream that speaks HTTP/2 by hand: which of its answers are whole.
+
+use crate::common::frames::{
+    DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, RST_STREAM, SETTINGS, WHOLE, block, frame,
+};
+use crate::common::{Connection, get};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+type Part = (u8, u8, Vec<u8>);
+
+/// Answers each request's head with these frames: `now` in one piece, `then` when it is told to.
+fn upstream(now: Vec<Part>, then: Vec<Part>) -> (SocketAddr, Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (told, wait) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let _ = converse(stream, &now, &then, &wait);
+        }
+    });
+    (address, told)
+}
+
+fn converse(mut stream: TcpStream, now: &[Part], then: &[Part], wait: &Receiver<()>) -> std::io::Result<()> {
+    stream.write_all(&frame(SETTINGS, 0, 0, &[]))?;
+    stream.read_exact(&mut [0; 24])?;
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head)?;
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        stream.read_exact(&mut vec![0; length])?;
+        if head[3] != HEADERS {
+            continue;
+        }
+        let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        let bytes = |parts: &[Part]| -> Vec<u8> {
+            parts.iter().flat_map(|(kind, flags, load)| frame(*kind, *flags, id, load)).collect()
+        };
+        stream.write_all(&bytes(now))?;
+        if !then.is_empty() && wait.recv().is_ok() {
+            stream.write_all(&bytes(then))?;
+        }
+    }
+}
+
+fn head(fields: &[(&str, &str)]) -> Part {
+    (HEADERS, END_HEADERS, block(fields))
+}
+
+/// A reset that says that nothing is wrong.
+fn reset() -> Part {
+    (RST_STREAM, 0, NO_ERROR.to_be_bytes().to_vec())
+}
+
+fn edge(address: SocketAddr) -> crate::Edge {
+    crate::edge(&format!("servers = ['{address}']\nprotocol = 'h2'\n"))
+}
+
+/// RFC 9113, section 8.1: what was reset before its end is not whole, whatever the reset says.
+#[test]
+fn an_answer_that_is_reset_without_an_error_is_not_whole() {
+    let ok = || head(&[(":status", "200")]);
+    let (address, _told) = upstream(vec![ok(), (DATA, 0, b"part".to_vec()), reset()], Vec::new());
+    let whole = edge(address);
+    assert_eq!(get(whole.http, "/", &[]).status, 502, "nothing was sent");
+    assert_eq!(whole.access_line(|line| line["status"] == 502)["reason"], "upstream_reset");
+    // Once something was, it is seen to be cut off.
+    for buffering in [true, false] {
+        let (address, told) = upstream(vec![ok(), (DATA, 0, b"part".to_vec())], vec![reset()]);
+        let text = format!(
+            "buffering = {buffering}\n[upstreams.app]\nservers = ['{address}']\nprotocol = 'h2'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'app'\n"
+        );
+        let edge = crate::Setup::default().plain().file(&text).start();
+        let mut client = Connection::plain(edge.http).unwrap();
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
+        assert_eq!(client.chunk().unwrap(), b"part");
+        told.send(()).unwrap();
+        assert_eq!(client.read_to_end(), b"", "no last chunk");
+    }
+}
+
+/// The same behind a whole answer only says that the rest of the request is not wanted.
+#[test]
+fn a_whole_answer_that_is_reset_without_an_error_is_whole() {
+    let big = vec![head(&[(":status", "413"), ("content-length", "3")]), (DATA, END_STREAM, b"big".to_vec()), reset()];
+    let refusing = edge(upstream(big, Vec::new()).0);
+    let answer = crate::post(&refusing, "/", &"x".repeat(1 << 20));
+    assert_eq!((answer.status, answer.text().as_str()), (413, "big"));
+    let trailers = vec![
+        head(&[(":status", "200")]),
+        (DATA, 0, b"ok".to_vec()),
+        (HEADERS, WHOLE, block(&[("grpc-status", "0")])),
+        reset(),
+    ];
+    let calling = edge(upstream(trailers, Vec::new()).0);
+    let answer = get(calling.http, "/", &[]);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+}
