@@ -11,8 +11,9 @@ use common::{Connection, Edge, Setup, Upstream, get, ports, until};
 use fake::{Fake, pattern};
 use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 fn ask(edge: &Edge, path: &str) -> Connection {
     let mut connection = Connection::plain(edge.http).unwrap();
@@ -56,6 +57,54 @@ fn hundreds_of_slow_readers_leave_fast_ones_unharmed_and_memory_bounded() {
     until("nothing is left of them", || {
         edge.metric("monodon_edge_answer_memory_bytes") == 0.0 && edge.metric("monodon_edge_body_spool_files") == 0.0
     });
+}
+
+/// Bytes that come one by one are no more in memory than they are counted there.
+#[test]
+fn small_parts_that_wait_for_their_client_take_no_more_than_they_count() {
+    const READERS: usize = 4;
+    const PARTS: usize = 5000;
+    // More than the kernels' buffers take on both sides.
+    const BEFORE: usize = 12_000_000;
+    let (go, gone) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (told, done) = (go.clone(), gone.clone());
+    let upstream = Upstream::start(move |_, stream| {
+        let chunk = |data: &[u8]| [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+        stream.write_all(&chunk(&pattern(BEFORE))).unwrap();
+        until("the parts may come", || told.load(Ordering::SeqCst));
+        for _ in 0..PARTS {
+            stream.write_all(&chunk(b"a little")).unwrap();
+            // Each by itself: the edge is to read it before there is another.
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        stream.write_all(b"0\r\n\r\n").unwrap();
+        done.fetch_add(1, Ordering::SeqCst);
+        true
+    });
+    let edge = Edge::plain(upstream.flag().into_iter().chain(["--buffer-memory".into(), "64MB".into()]));
+    let counted = || edge.metric("monodon_edge_answer_memory_bytes");
+    let in_flight =
+        format!("monodon_edge_upstream_requests_in_flight{{upstream=\"default\",address=\"{}\"}}", upstream.address);
+    let mut slow: Vec<_> = (0..READERS).map(|_| ask(&edge, "/")).collect();
+    until("the kernels take no more", || counted() > (READERS << 20) as f64);
+    let (counted_before, before) = (counted(), resident(&edge));
+    go.store(true, Ordering::SeqCst);
+    until("all is said", || gone.load(Ordering::SeqCst) == READERS);
+    until("all is read", || edge.metric(&in_flight) == 0.0);
+    let (more, now) = ((counted() - counted_before) as u64, resident(&edge));
+    assert!(now < before + more / 1024 + (32 << 10), "{now} kB, {before} before, for {more} bytes more");
+    for reader in &mut slow {
+        let body = reader.answer().unwrap().body;
+        assert!(body[..BEFORE] == pattern(BEFORE) && body[BEFORE..] == b"a little".repeat(PARTS));
+    }
+}
+
+/// kB
+fn resident(edge: &Edge) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", edge.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 #[test]

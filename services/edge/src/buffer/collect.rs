@@ -1,5 +1,6 @@
 //! Taking in a request's body, within its bounds of size and time.
 
+use super::held;
 use super::replay::Buffered;
 use super::spool::{Share, Spool, SpoolFile};
 use crate::body::{Body, BodyError};
@@ -126,7 +127,7 @@ struct Parts<'a> {
 impl Parts<'_> {
     /// The body, in memory, with its share of it.
     fn kept(self, bytes: Bytes) -> Buffered {
-        Buffered::memory(self.share.keep(bytes))
+        Buffered::memory(self.share.keep(held::alone(bytes)))
     }
 
     /// What is still to come, as far as it may be kept in memory.

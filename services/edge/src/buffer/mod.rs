@@ -5,6 +5,7 @@
 //! reads at its own.
 
 mod collect;
+mod held;
 mod passing;
 pub mod pipe;
 mod replay;

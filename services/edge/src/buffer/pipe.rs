@@ -5,13 +5,13 @@
 //! hesitates is given a moment before the disk is asked. Where the spool cannot take more, the upstream is read at the
 //! client's speed: slower, but nothing is lost.
 
+use super::held::Held;
 use super::spool::{Share, Spool, SpoolFile};
 use crate::body::BodyError;
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -24,8 +24,7 @@ use std::time::Duration;
 const MOMENT: Duration = Duration::from_millis(5);
 
 struct State {
-    memory: VecDeque<Bytes>,
-    held: usize,
+    memory: Held,
     /// Of the memory that all answers have together.
     share: Share,
     file: Option<Arc<SpoolFile>>,
@@ -42,8 +41,7 @@ struct State {
 impl State {
     fn new(spool: &Arc<Spool>) -> Self {
         Self {
-            memory: VecDeque::new(),
-            held: 0,
+            memory: Held::default(),
             share: Share::of_answer(spool),
             file: None,
             written: 0,
@@ -141,15 +139,15 @@ impl Writer {
     /// Whether it may be pushed; its share of the memory is taken then.
     fn fits(&self, data: &Bytes) -> bool {
         let mut state = self.state.borrow_mut();
-        let fits = state.file_is_drained() && (state.held == 0 || state.held + data.len() <= self.memory);
+        let waiting = state.memory.len();
+        let fits = state.file_is_drained() && (waiting == 0 || waiting + data.len() <= self.memory);
         fits && state.share.take(data.len() as u64)
     }
 
     fn push(&self, data: Bytes) {
         let mut state = self.state.borrow_mut();
         if !state.gone && !data.is_empty() {
-            state.held += data.len();
-            state.memory.push_back(data);
+            state.memory.push(data);
             state.wake_reader();
         }
     }
@@ -179,7 +177,7 @@ impl Writer {
     pub async fn emptiness(&self) {
         poll_fn(|cx| {
             let mut state = self.state.borrow_mut();
-            if state.gone || (state.held == 0 && state.file_is_drained()) {
+            if state.gone || (state.memory.is_empty() && state.file_is_drained()) {
                 return Poll::Ready(());
             }
             state.writer = Some(cx.waker().clone());
@@ -244,8 +242,7 @@ impl Reader {
                 }));
             }
             let mut state = self.state.borrow_mut();
-            if let Some(bytes) = state.memory.pop_front() {
-                state.held -= bytes.len();
+            if let Some(bytes) = state.memory.pop() {
                 state.share.give(bytes.len() as u64);
                 state.wake_writer();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
@@ -298,8 +295,7 @@ impl Drop for Reader {
     fn drop(&mut self) {
         let mut state = self.state.borrow_mut();
         state.gone = true;
-        state.memory.clear();
-        state.held = 0;
+        state.memory = Held::default();
         state.share.give_back();
         state.wake_writer();
     }

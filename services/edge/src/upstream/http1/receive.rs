@@ -186,7 +186,8 @@ impl Wire {
                 self.rest = Rest::Failed;
                 return Poll::Ready(Some(Err(fault)));
             }
-            match ready!(self.poll_fill(cx, wanted)) {
+            let room = self.room(wanted);
+            match ready!(self.poll_fill(cx, room)) {
                 Ok(0) if matches!(self.rest, Rest::Close) => self.rest = Rest::Done,
                 Ok(read) if read > 0 => {}
                 _ => {
@@ -195,6 +196,13 @@ impl Wire {
                 }
             }
         }
+    }
+
+    /// For the next read of a body. Parts of the block may be held elsewhere: what is left of it is filled before there is another, or a
+    /// part of a few bytes would hold a block of its own.
+    fn room(&mut self, wanted: usize) -> usize {
+        let spare = self.buf.capacity() - self.buf.len();
+        if spare >= HEAD_READ && !self.buf.try_reclaim(wanted) { spare } else { wanted }
     }
 
     /// Reads once, whatever there is. 0 is the end.
