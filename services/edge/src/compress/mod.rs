@@ -9,7 +9,7 @@ pub mod filter;
 pub mod types;
 
 pub use accept::{Accept, Coding};
-pub use filter::{Seen, apply, weaken, without_fixed_bytes};
+pub use filter::{Seen, apply};
 
 use http::{HeaderMap, HeaderValue, header};
 

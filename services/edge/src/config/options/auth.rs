@@ -149,10 +149,6 @@ fn basic(levels: &mut Levels<'_>) -> Option<Basic> {
 }
 
 fn forward(levels: &mut Levels<'_>, upstreams: &[String]) -> Option<ForwardAuth> {
-    let text = levels.of("forward_auth").text("forward_auth");
-    if matches!(text, "" | "off") {
-        return None;
-    }
     let mut headers = Vec::new();
     for text in levels.of("forward_auth_headers").list("forward_auth_headers") {
         match field(text) {
@@ -164,6 +160,10 @@ fn forward(levels: &mut Levels<'_>, upstreams: &[String]) -> Option<ForwardAuth>
     let timeout = levels.of("forward_auth_timeout").duration("forward_auth_timeout");
     if timeout.is_zero() {
         levels.wrong("forward_auth_timeout", "expected more than 0");
+    }
+    let text = levels.of("forward_auth").text("forward_auth");
+    if matches!(text, "" | "off") {
+        return None;
     }
     let read = address(text).and_then(|(name, target, host)| {
         let place = upstreams.iter().position(|known| known == name);

@@ -124,7 +124,7 @@ impl<'a> Levels<'a> {
         inner.iter().copied().find(|values| values.is_set(key))
     }
 
-    /// Tells what is wrong with a value. Once: where it is set, not where it is inherited.
+    /// Tells what is wrong with a value: where it is set, also where only a level within makes use of it.
     pub fn wrong(&mut self, key: &str, message: impl Into<String>) {
         let own = self.of(key);
         self.wrong_in(own, key, message);
@@ -132,12 +132,10 @@ impl<'a> Levels<'a> {
 
     /// The same of one level's.
     pub fn wrong_in(&mut self, own: &Values, key: &str, message: impl Into<String>) {
-        if self.values.first().is_some_and(|first| std::ptr::eq(*first, own)) {
-            let problem = own.problem(key, message);
-            // The flat settings are read for requests of no site, too.
-            if !self.problems.0.contains(&problem) {
-                self.problems.push(problem);
-            }
+        let problem = own.problem(key, message);
+        // Every level that inherits it has read it, too.
+        if !self.problems.0.contains(&problem) {
+            self.problems.push(problem);
         }
     }
 
