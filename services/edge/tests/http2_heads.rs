@@ -97,3 +97,26 @@ async fn a_line_over_its_limit() {
     assert_eq!(ask(&mut client, "/", &[]).await.status(), 200);
     assert_eq!(house.upstream.seen().len(), 3);
 }
+
+#[tokio::test]
+async fn a_head_over_its_limit() {
+    let house = House::new(&[]);
+    let mut client = connect(&house.edge, &house.ca).await;
+    let head = |value: &str| format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {value}\r\n\r\n");
+    let most = (32 << 10) - head("").len();
+    for (length, status) in [(most, 200), (most + 1, 431)] {
+        let value = "y".repeat(length);
+        assert_eq!(house.http1(&head(&value)), status);
+        assert_eq!(ask(&mut client, "/", &[("x", &value)]).await.status(), status, "{length}");
+    }
+    let large = "y".repeat(16_000);
+    let response = ask(&mut client, "/large?a", &[("x", &large), ("y", &large), ("z", &large)]).await;
+    let line = house.refused(response, 431, "head_too_long").await;
+    assert_eq!((&line["method"], &line["path"]), (&"GET".into(), &"/large".into()), "{line}");
+    // Written as one field they are within the limit.
+    let crumbs: Vec<_> = (0..600).map(|number| format!("name{number}=value")).collect();
+    let crumbs: Vec<_> = crumbs.iter().map(|crumb| ("cookie", crumb.as_str())).collect();
+    assert_eq!(ask(&mut client, "/", &crumbs).await.status(), 200);
+    house.counts("too_large", 3.0);
+    assert_eq!(house.upstream.seen().len(), 3);
+}

@@ -45,7 +45,7 @@ where
         .max_concurrent_streams(limits.h2_streams)
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(Some(256))
-        .max_header_list_size(u32::try_from(limits.head).unwrap_or(u32::MAX))
+        .max_header_list_size(head::room(&limits))
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER);

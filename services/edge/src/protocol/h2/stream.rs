@@ -1,6 +1,6 @@
 //! One request of an HTTP/2 connection, from its head to the end of its answer.
 
-use super::head::{check, join_cookies};
+use super::head::check;
 use super::watch::{CANCELLED, Seen};
 use crate::body::{Body, BodyError};
 use crate::boxed::boxed;
@@ -186,7 +186,7 @@ async fn capacity(
 
 async fn answer(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<RecvStream>) -> Response<Body> {
     let (mut parts, incoming) = request.into_parts();
-    if let Err((status, reason)) = check(&parts, &thread.view().snapshot.config.limits) {
+    if let Err((status, reason)) = check(&mut parts, &thread.view().snapshot.config.limits) {
         let refusal = Refusal {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST),
             reason,
@@ -197,7 +197,6 @@ async fn answer(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<RecvS
         };
         return service::refuse(thread, conn, &refusal);
     }
-    join_cookies(&mut parts.headers);
     let body =
         if incoming.is_end_stream() { Body::empty() } else { Body::stream(Upload::new(incoming, &parts.headers)) };
     service::serve(thread, conn, Request::from_parts(parts, body)).await
