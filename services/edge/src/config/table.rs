@@ -214,7 +214,7 @@ const SETTINGS: &[Setting] = &[
         "queue_per_slot",
         Kind::Int { min: 0, max: 100_000 },
         "100",
-        "How many requests may wait for each slot of the upstream; more are answered 503.",
+        "How many requests may wait for each slot of the upstream; more are answered 503. Those that are hashed or stick to one server count there alone.",
     ),
     setting(
         "max_connections",

@@ -2,57 +2,56 @@
 
 use super::address::Permit;
 use super::bulkhead::{Held, Lane};
-use super::choice::Aim;
+use super::choice::{Aim, Search};
 use super::connect::Ends;
 use super::pool::{Lease, Pool};
-use super::queue::Refused;
+use super::queue::{Refused, Wish};
 use super::{Meta, UpstreamError};
 use http::request::Parts;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 impl Pool {
     /// Where a request is to go by what it says itself; nothing in most configurations.
-    pub fn aim<'m>(&self, parts: &Parts, meta: &'m Meta) -> Aim<'m> {
+    pub fn search<'m>(&self, parts: &Parts, meta: &'m Meta) -> Search<'m> {
         let balancing = &self.shared.settings.balancing;
         if meta.lane.is_none() && balancing.is_plain() {
-            return Aim::default();
+            return Search::default();
         }
-        Aim::of(&self.shared, self.list.borrow_mut().load(), parts, meta)
+        Search::new(Aim::of(&self.shared, self.list.borrow_mut().load(), parts, meta))
     }
 
-    /// A permit at once, or after waiting in the queue. `avoid` has refused this request's connection already.
-    pub async fn acquire(&self, avoid: &[u64], aim: &Aim<'_>, ends: Option<Ends>) -> Result<Lease, UpstreamError> {
-        let (held, waited) = match aim.lane {
+    /// A permit at once, or after waiting in the queue.
+    pub async fn acquire(&self, search: &Search<'_>, ends: Option<Ends>) -> Result<Lease, UpstreamError> {
+        let (held, waited) = match search.aim.lane {
             None => (None, Duration::ZERO),
             Some(lane) => match lane.enter() {
                 Some(held) => (Some(held), Duration::ZERO),
                 None => {
                     // Nobody who would be turned away afterwards.
-                    if self.wanted(avoid, aim).is_none() && self.is_drained() {
+                    if self.wish(search).address.is_none() && self.is_drained() {
                         return Err(UpstreamError::Drained);
                     }
                     self.place(lane).await?
                 }
             },
         };
-        let wanted = self.wanted(avoid, aim);
-        if self.queue().waiting() == 0
-            && let Some(mut permit) = self.pick(avoid, wanted)
-        {
+        let wish = self.wish(search);
+        if let Some(mut permit) = self.pick(&wish) {
             self.shard.waited(waited);
             permit.hold(held);
             return Ok(Lease { waited, ..self.with_connection(permit, ends) });
         }
         let began = Instant::now();
-        if wanted.is_none() {
+        if wish.address.is_none() {
             self.addresses().await?;
             if self.is_drained() {
                 return Err(UpstreamError::Drained);
             }
         }
         let left = self.shared.settings.queue.saturating_sub(waited);
-        let result = self.queue().wait(left, wanted, held.as_ref().and_then(|held| held.number)).await;
+        let result = self.queue().wait(left, wish, held.as_ref().and_then(|held| held.number)).await;
         let waited = waited + began.elapsed();
         match result {
             Ok(mut permit) => {
@@ -85,8 +84,8 @@ impl Pool {
         }
     }
 
-    fn wanted(&self, avoid: &[u64], aim: &Aim<'_>) -> Option<u64> {
-        if aim.is_free() { None } else { aim.wanted(self.list.borrow_mut().load(), avoid) }
+    fn wish(&self, search: &Search<'_>) -> Wish {
+        if search.is_plain() { Wish::default() } else { search.wish(self.list.borrow_mut().load()) }
     }
 
     fn is_drained(&self) -> bool {
@@ -105,12 +104,16 @@ impl Pool {
         Ok(())
     }
 
-    fn pick(&self, avoid: &[u64], wanted: Option<u64>) -> Option<Permit> {
+    /// A permit that is free now, unless somebody waits who would take it.
+    fn pick(&self, wish: &Wish) -> Option<Permit> {
+        if self.queue().plain() > 0 {
+            return None;
+        }
         let mut cache = self.list.borrow_mut();
         let list = cache.load();
-        match wanted {
-            None => self.turns.pick(list, self.shared.settings.balancing.balance, avoid),
-            Some(id) => list.usable(id)?.take(),
+        match wish.address {
+            None => self.turns.pick(list, self.shared.settings.balancing.balance, &wish.avoid),
+            Some(_) => wish.of(list).filter(|address| address.line().load(Ordering::SeqCst) == 0)?.take(),
         }
     }
 }

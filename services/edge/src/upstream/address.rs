@@ -10,7 +10,7 @@ use http::StatusCode;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use super::capacity::Kind;
 pub use super::permit::Permit;
@@ -133,6 +133,11 @@ impl Address {
     pub fn queue_share(&self) -> usize {
         let slots = if self.kind() == Kind::Unknown { self.max_connections() } else { self.limit() };
         slots as usize
+    }
+
+    /// Requests that wait for this server and no other.
+    pub(super) fn line(&self) -> &AtomicUsize {
+        &self.capacity.waiting
     }
 
     fn max_connections(&self) -> u32 {

@@ -1,4 +1,5 @@
 use super::super::address::{Address, Permit};
+use super::super::queue::Wish;
 use super::super::queue::tests::{queue, run, settle};
 use super::*;
 use std::cell::Cell;
@@ -17,7 +18,7 @@ async fn acquire(queue: &Arc<Queue>, lane: &Arc<Lane>, timeout: Duration) -> Res
         Some(held) => held,
         None => lane.wait(timeout).await?,
     };
-    let mut permit = queue.wait(timeout, None, held.number).await?;
+    let mut permit = queue.wait(timeout, Wish::default(), held.number).await?;
     permit.hold(Some(held));
     Ok(permit)
 }

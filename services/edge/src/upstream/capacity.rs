@@ -2,7 +2,7 @@
 //! of its address: where a reload changes that, the permits that are out go on counting.
 
 use super::process::{ENTRIES, Process};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// What an address has told of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Capacity {
     told: AtomicU32,
     busy: Line,
     processes: Box<[Process]>,
+    /// Requests that wait for this server and no other.
+    pub waiting: AtomicUsize,
     /// Answers while unknown: tells the control thread whether there is progress.
     pub heads: AtomicU64,
 }
@@ -40,6 +42,7 @@ impl Default for Capacity {
             told: AtomicU32::new(1),
             busy: Line::default(),
             processes: (0..ENTRIES).map(|_| Process::default()).collect(),
+            waiting: AtomicUsize::new(0),
             heads: AtomicU64::new(0),
         }
     }

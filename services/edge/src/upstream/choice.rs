@@ -6,6 +6,7 @@ use super::address::{Address, Permit};
 use super::bulkhead::Lane;
 use super::health::DRAINING;
 use super::list::List;
+use super::queue::Wish;
 use crate::config::{Balance, HashBy};
 use crate::headers::cookie;
 use http::header::HeaderMap;
@@ -57,10 +58,56 @@ impl<'m> Aim<'m> {
         self.stuck.is_none() && self.key.is_none()
     }
 
-    /// The one address it belongs to, if it can be used. `avoid` has refused it already.
-    pub fn wanted(&self, list: &List, avoid: &[u64]) -> Option<u64> {
-        let stuck = self.stuck.filter(|id| !avoid.contains(id) && list.usable(*id).is_some());
-        stuck.or_else(|| self.key.and_then(|key| rendezvous(list, key, avoid)))
+    /// The one address it belongs to, if it can be used, and whether it does so till the end. `avoid` has failed it already.
+    fn wanted(&self, list: &List, avoid: &[u64]) -> Option<(u64, bool)> {
+        let stuck = self.stuck.filter(|id| !avoid.contains(id) && list.usable(*id, true).is_some());
+        let hashed = || self.key.and_then(|key| rendezvous(list, key, avoid));
+        stuck.map(|id| (id, true)).or_else(|| hashed().map(|id| (id, false)))
+    }
+}
+
+/// A request's way to an address: what it says itself, and what it has met.
+#[derive(Default)]
+pub struct Search<'m> {
+    pub aim: Aim<'m>,
+    avoid: Vec<u64>,
+    back: Option<u64>,
+}
+
+impl<'m> Search<'m> {
+    pub fn new(aim: Aim<'m>) -> Self {
+        Self { aim, ..Self::default() }
+    }
+
+    /// This address has failed it: any other comes first.
+    pub fn avoid(&mut self, id: u64) {
+        self.back = None;
+        if !self.avoid.contains(&id) {
+            self.avoid.push(id);
+        }
+    }
+
+    /// Only this address knows what became of it.
+    pub fn go_back(&mut self, id: u64) {
+        self.back = Some(id);
+    }
+
+    /// Whether another address may be tried; only one that would be chosen.
+    pub fn has_others(&self, list: &List) -> bool {
+        list.candidates().any(|other| !self.avoid.contains(&other.id))
+    }
+
+    /// It takes any address, and has met none.
+    pub fn is_plain(&self) -> bool {
+        self.aim.is_free() && self.back.is_none() && self.avoid.is_empty()
+    }
+
+    pub fn wish(&self, list: &List) -> Wish {
+        let back = self.back.filter(|id| list.usable(*id, true).is_some()).map(|id| (id, true));
+        match back.or_else(|| self.aim.wanted(list, &self.avoid)) {
+            Some((id, own)) => Wish { address: Some(id), own, avoid: Vec::new() },
+            None => Wish { avoid: self.avoid.clone(), ..Wish::default() },
+        }
     }
 }
 
@@ -81,7 +128,7 @@ fn rendezvous(list: &List, key: u64, avoid: &[u64]) -> Option<u64> {
 }
 
 impl Turns {
-    /// A permit of the best address that has one free; those in `avoid` come last.
+    /// A permit of the best address that has one free; of those in `avoid` only where there is no other.
     pub fn pick(&self, list: &List, balance: Balance, avoid: &[u64]) -> Option<Permit> {
         let turn = self.turn.get();
         self.turn.set(turn.wrapping_add(1));
@@ -89,12 +136,7 @@ impl Turns {
             return if only.health.has(DRAINING) { None } else { only.take() };
         }
         loop {
-            let free = || {
-                let free = list.candidates().filter(|address| address.is_free());
-                free.map(|address| (avoid.contains(&address.id), address))
-            };
-            let avoided = free().map(|(avoided, _)| avoided).min()?;
-            let fitting = || free().filter(move |(other, _)| *other == avoided).map(|(_, address)| address);
+            let fitting = || acceptable(list, avoid).filter(|address| address.is_free());
             let best = match balance {
                 Balance::RoundRobin => self.next(list, fitting, turn),
                 Balance::Random => better_of_two(fitting),
@@ -164,10 +206,17 @@ fn better_of_two<'a, I: Iterator<Item = &'a Arc<Address>>>(of: impl Fn() -> I) -
     Some(if other.load() < one.load() { other } else { one })
 }
 
-/// A permit of the address with the smallest share of its slots busy.
-pub fn least_loaded(list: &List) -> Option<Permit> {
+/// The candidates without those in `avoid`, unless there are no others.
+fn acceptable<'a>(list: &'a List, avoid: &'a [u64]) -> impl Iterator<Item = &'a Arc<Address>> {
+    let all = avoid.is_empty() || list.candidates().all(|address| avoid.contains(&address.id));
+    list.candidates().filter(move |address| all || !avoid.contains(&address.id))
+}
+
+/// A permit of the address with the smallest share of its slots busy; as to `avoid`, see [`Turns::pick`].
+pub fn least_loaded(list: &List, avoid: &[u64]) -> Option<Permit> {
     loop {
-        let best = list.candidates().filter(|address| address.is_free()).min_by_key(|address| address.load())?;
+        let free = acceptable(list, avoid).filter(|address| address.is_free());
+        let best = free.min_by_key(|address| address.load())?;
         // Another thread may have been quicker: look again.
         if let Some(permit) = best.take() {
             return Some(permit);

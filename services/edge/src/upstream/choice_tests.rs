@@ -77,14 +77,15 @@ fn the_least_busy_for_its_weight_comes_first() {
 }
 
 #[test]
-fn who_has_refused_comes_last_and_who_is_full_not_at_all() {
+fn who_has_failed_it_comes_only_where_there_is_no_other_and_who_is_full_not_at_all() {
     let list = list([role(), Role { max_conns: Some(1), ..role() }]);
     let turns = Turns::default();
     for _ in 0..4 {
         assert_eq!(turns.pick(&list, Balance::RoundRobin, &[1]).unwrap().address().id, 2);
     }
     let _full = turns.pick(&list, Balance::RoundRobin, &[1]).unwrap();
-    assert_eq!(turns.pick(&list, Balance::RoundRobin, &[1]).unwrap().address().id, 1);
+    assert!(turns.pick(&list, Balance::RoundRobin, &[1]).is_none(), "it waits for the other");
+    assert_eq!(turns.pick(&list, Balance::RoundRobin, &[1, 2]).unwrap().address().id, 1);
 }
 
 #[test]

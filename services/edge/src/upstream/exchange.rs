@@ -1,6 +1,7 @@
 //! One request to the upstream: permit, connection, sending, perhaps a second sending (decision 4).
 
 use super::address::{Address, Fail, Permit};
+use super::choice::Search;
 use super::connect::{Connection, Ends, Link};
 use super::http1::{self, Upload};
 use super::inflight::{Broken, InFlight};
@@ -18,8 +19,9 @@ use std::time::Instant;
 const STALE: u32 = 3;
 /// Processes that may die without having read one request.
 const UNREAD: u32 = 3;
-/// Addresses that may refuse one request.
-const ADDRESSES: usize = 3;
+/// How often one request may be refused unread, and how many addresses may take no connection from it in time. (That one refuses
+/// connections is found out in no time.)
+const PATIENCE: u32 = 3;
 /// A body of up to this many bytes is copied behind the head: the kernel takes one part at less cost than two.
 const TOGETHER: usize = 4 << 10;
 
@@ -35,13 +37,12 @@ pub async fn send(
     // What the client sends as we go can be sent once.
     let repeatable = meta.idempotent && body.is_buffered();
     let mut repeats = if repeatable { pool.shared.settings.balancing.retries } else { 0 };
-    let aim = pool.aim(parts, meta);
+    let mut search = pool.search(parts, meta);
     let mut retry = None;
     let mut timing = Timing::default();
-    let mut avoid: Vec<u64> = Vec::new();
-    let (mut stale, mut unread, mut refused) = (0, 0, 0);
+    let (mut stale, mut unread, mut refused, mut late) = (0, 0, 0, 0);
     loop {
-        let Lease { mut permit, connection, waited } = pool.acquire(&avoid, &aim, ends).await?;
+        let Lease { mut permit, connection, waited } = pool.acquire(&search, ends).await?;
         let id = permit.address().id;
         timing.queue += waited;
         timing.address = id;
@@ -54,15 +55,18 @@ pub async fn send(
                 Err(error) => {
                     pool.shard.failed("connect");
                     pool.failed(id, if error.is_late() { Fail::Timeout } else { Fail::Error });
-                    avoid.push(id);
-                    if has_others(pool, &avoid) {
+                    search.avoid(id);
+                    late += u32::from(error.is_late());
+                    if late < PATIENCE && has_others(pool, &search) {
                         continue;
                     }
                     return Err(error);
                 }
             },
         };
-        let more = More { told: &meta.told, websocket: upgrade.is_some(), retry };
+        // The number of a process means something only where it ran.
+        let retry_here = retry.filter(|(of, _)| *of == id).map(|(_, entry)| entry);
+        let more = More { told: &meta.told, websocket: upgrade.is_some(), retry: retry_here };
         begin(&mut connection, permit.address(), parts, &mut body, more);
         let sent = Instant::now();
         let outcome = match InFlight::new(pool, permit, connection, meta.waits).head(sent).await {
@@ -89,9 +93,9 @@ pub async fn send(
                 // A connection that was being renewed, or a count of streams that crossed with ours: once that is no fault.
                 if refused > 1 {
                     pool.failed(id, Fail::Error);
-                    avoid.push(id);
+                    search.avoid(id);
                 }
-                let again = has_others(pool, &avoid) && body.take_back(None);
+                let again = refused <= PATIENCE && has_others(pool, &search) && body.take_back(None);
                 if !again || (refused > 1 && !pool.spend_retry()) {
                     return Err(UpstreamError::Refused);
                 }
@@ -104,6 +108,10 @@ pub async fn send(
                 unread += 1;
                 if unread > UNREAD || !body.is_buffered() {
                     return Err(UpstreamError::Reset);
+                }
+                // One process that ends is no fault of the others there.
+                if unread > 1 {
+                    search.avoid(id);
                 }
                 pool.shard.retried();
                 timing.retried = true;
@@ -118,7 +126,12 @@ pub async fn send(
                 repeats -= 1;
                 pool.shard.retried();
                 timing.retried = true;
-                retry = entry;
+                // Whether its process was killed for it, only that worker's supervisor knows (docs/decisions/0004).
+                retry = entry.map(|entry| (id, entry));
+                match retry {
+                    Some(_) => search.go_back(id),
+                    None => search.avoid(id),
+                }
             }
             Err(Broken::Final(error)) => {
                 pool.shard.failed(error.reason());
@@ -134,9 +147,8 @@ pub async fn send(
 }
 
 /// Whether another address may be tried. By the list of now: one may have come since; and only one that would be chosen.
-fn has_others(pool: &Pool, avoid: &[u64]) -> bool {
-    let known = pool.shared.live.queue.list.load();
-    avoid.len() < ADDRESSES && known.candidates().any(|other| !avoid.contains(&other.id))
+fn has_others(pool: &Pool, search: &Search<'_>) -> bool {
+    search.has_others(&pool.shared.live.queue.list.load())
 }
 
 /// A new connection, and how long it took.

@@ -98,9 +98,9 @@ impl List {
         is_drained(&self.all) && self.awaits_names
     }
 
-    /// An address that a request belongs to, if it can be used: a client's own even while it is emptied.
-    pub fn usable(&self, id: u64) -> Option<&Arc<Address>> {
-        let bad = self.bad() & !DRAINING;
+    /// A certain address, if it can be used; one that a request belongs to (`own`) even while it is emptied.
+    pub fn usable(&self, id: u64, own: bool) -> Option<&Arc<Address>> {
+        let bad = if own { self.bad() & !DRAINING } else { self.bad() };
         self.ready.iter().find(|address| address.id == id && !address.health.has(bad))
     }
 
@@ -216,15 +216,15 @@ mod tests {
     fn who_is_drained_gets_only_his_own() {
         let list = list(&[role(), Role { drain: true, ..role() }]);
         assert_eq!(ids(&list), [1]);
-        assert!(list.usable(2).is_some());
-        assert!(list.usable(3).is_none());
+        assert!(list.usable(2, true).is_some() && list.usable(2, false).is_none());
+        assert!(list.usable(3, true).is_none());
         // Not even where the others fail.
         list.all[0].failed();
         assert_eq!(ids(&list), [1]);
         assert!(!list.is_drained());
         list.all[0].health.drain(true);
         assert_eq!(ids(&list), [0; 0]);
-        assert!(list.is_drained() && list.usable(2).is_some());
+        assert!(list.is_drained() && list.usable(2, true).is_some());
         // Unless another is about to come.
         let list = List { awaits_names: true, ..list };
         assert!(list.is_awaited() && !list.is_drained());

@@ -1,9 +1,9 @@
 //! The queue of an upstream (decision 4): bounded, first come first served over all data threads. Who waits for one
-//! certain address, or has come out of a bulkhead, stands in nobody's way.
+//! certain address, or has come out of a bulkhead, stands in nobody's way, and takes nobody's place.
 //!
 //! Nobody touches its lock while permits are free: a thread looks at one atomic counter.
 
-use super::address::Permit;
+use super::address::{Address, Permit};
 use super::choice;
 use super::list::List;
 use arc_swap::ArcSwap;
@@ -15,10 +15,11 @@ use tokio::sync::oneshot;
 
 pub struct Queue {
     pub list: Arc<ArcSwap<List>>,
-    waiting: AtomicUsize,
-    /// Of these, those that want one certain address.
+    /// Those that take any address.
+    plain: AtomicUsize,
+    /// Those that want one certain address; each address counts its own, too.
     choosy: AtomicUsize,
-    /// Only the first is always there: of those that take any address.
+    /// Only the first is always there: of those that take any address at all.
     lines: Mutex<Vec<Line>>,
     /// Numbers in the order of arrival.
     next: AtomicU64,
@@ -26,9 +27,26 @@ pub struct Queue {
     per_slot: AtomicUsize,
 }
 
+/// Whose permit will do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Only this address's, for as long as it can be used; then any.
+    pub address: Option<u64>,
+    /// The request belongs there: also while that is emptied.
+    pub own: bool,
+    /// Of these only where there is no other.
+    pub avoid: Vec<u64>,
+}
+
+impl Wish {
+    /// The one address, if it can be used.
+    pub fn of<'l>(&self, list: &'l List) -> Option<&'l Arc<Address>> {
+        list.usable(self.address?, self.own)
+    }
+}
+
 struct Line {
-    /// Only a permit of this address will do.
-    wanted: Option<u64>,
+    wish: Wish,
     /// By their numbers.
     waiters: VecDeque<Waiter>,
 }
@@ -51,9 +69,9 @@ impl Queue {
     pub fn new(per_slot: usize) -> Self {
         Self {
             list: Arc::default(),
-            waiting: AtomicUsize::new(0),
+            plain: AtomicUsize::new(0),
             choosy: AtomicUsize::new(0),
-            lines: Mutex::new(vec![Line { wanted: None, waiters: VecDeque::new() }]),
+            lines: Mutex::new(vec![Line { wish: Wish::default(), waiters: VecDeque::new() }]),
             next: AtomicU64::new(0),
             per_slot: AtomicUsize::new(per_slot),
         }
@@ -69,12 +87,12 @@ impl Queue {
 
     /// Those that wait for a slot; who waits for his route's bulkhead is not among them.
     pub fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::SeqCst)
+        self.plain() + self.choosy.load(Ordering::SeqCst)
     }
 
-    fn capacity(&self) -> usize {
-        let slots: usize = self.list.load().candidates().map(|address| address.queue_share()).sum();
-        slots.max(1).saturating_mul(self.per_slot())
+    /// Of them, those that take any address.
+    pub fn plain(&self) -> usize {
+        self.plain.load(Ordering::SeqCst)
     }
 
     /// Slots of all addresses that are in use now.
@@ -87,21 +105,11 @@ impl Queue {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Wait for a permit of any address, or of the one that is wanted for as long as it can be used. Who is dropped while
-    /// waiting leaves the queue.
-    pub async fn wait(&self, timeout: Duration, wanted: Option<u64>, number: Option<u64>) -> Result<Permit, Refused> {
-        let capacity = self.capacity();
-        let entered = self
-            .waiting
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |waiting| (waiting < capacity).then_some(waiting + 1));
-        if entered.is_err() {
-            return Err(Refused::Full);
-        }
-        let choosy = wanted.is_some();
-        self.choosy.fetch_add(usize::from(choosy), Ordering::SeqCst);
-        let _place = Place { queue: self, choosy };
+    /// Wait for a permit. Who is dropped while waiting leaves the queue.
+    pub async fn wait(&self, timeout: Duration, wish: Wish, number: Option<u64>) -> Result<Permit, Refused> {
+        let _place = self.place(&wish).ok_or(Refused::Full)?;
         let (sender, receiver) = oneshot::channel();
-        self.enter(wanted, number, sender);
+        self.enter(wish, number, sender);
         // A permit may have come back between our last look and our entry, or the last address been drained.
         self.pass();
         match tokio::time::timeout(timeout, receiver).await {
@@ -111,10 +119,25 @@ impl Queue {
         }
     }
 
-    fn enter(&self, wanted: Option<u64>, number: Option<u64>, sender: oneshot::Sender<Permit>) {
+    /// So many may wait for each slot. Who waits for one address is counted there: one that hangs fills a line of its own.
+    fn place(&self, wish: &Wish) -> Option<Place<'_>> {
+        let list = self.list.load();
+        let only = wish.address.and_then(|id| list.all.iter().find(|address| address.id == id)).cloned();
+        let (line, slots) = match &only {
+            Some(address) => (address.line(), address.queue_share()),
+            None => (&self.plain, list.candidates().map(|address| address.queue_share()).sum()),
+        };
+        let most = slots.max(1).saturating_mul(self.per_slot());
+        let enter = |waiting| (waiting < most).then_some(waiting + 1);
+        line.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enter).ok()?;
+        self.choosy.fetch_add(usize::from(only.is_some()), Ordering::SeqCst);
+        Some(Place { queue: self, only })
+    }
+
+    fn enter(&self, wish: Wish, number: Option<u64>, sender: oneshot::Sender<Permit>) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = lines.iter().position(|line| line.wanted == wanted).unwrap_or_else(|| {
-            lines.push(Line { wanted, waiters: VecDeque::new() });
+        let at = lines.iter().position(|line| line.wish == wish).unwrap_or_else(|| {
+            lines.push(Line { wish, waiters: VecDeque::new() });
             lines.len() - 1
         });
         let Some(Line { waiters, .. }) = lines.get_mut(at) else { return };
@@ -155,10 +178,10 @@ impl Queue {
         }
     }
 
-    /// Nobody is served any more but who wants an address that can still be used.
+    /// Nobody is served any more but who belongs to an address that can still be used.
     fn refuse(&self, list: &List) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let hopeless = lines.iter_mut().filter(|line| line.wanted.and_then(|id| list.usable(id)).is_none());
+        let hopeless = lines.iter_mut().filter(|line| line.wish.of(list).is_none());
         // That their senders are dropped is what they are told by.
         hopeless.for_each(|line| line.waiters.clear());
     }
@@ -171,7 +194,7 @@ fn serve(lines: &mut Vec<Line>, list: &List) -> Option<(oneshot::Sender<Permit>,
             line.waiters.pop_front();
         }
     }
-    lines.retain(|line| line.wanted.is_none() || !line.waiters.is_empty());
+    lines.retain(|line| line.wish == Wish::default() || !line.waiters.is_empty());
     let mut after = None;
     loop {
         // The line whose first has waited longest of those not tried yet.
@@ -180,9 +203,9 @@ fn serve(lines: &mut Vec<Line>, list: &List) -> Option<(oneshot::Sender<Permit>,
             .filter(|(number, _)| after.is_none_or(|after| *number > after))
             .min_by_key(|(number, _)| *number)?;
         // An address that cannot be used any more is wanted no more.
-        let permit = match line.wanted.and_then(|id| list.usable(id)) {
+        let permit = match line.wish.of(list) {
             Some(address) => address.take(),
-            None => choice::least_loaded(list),
+            None => choice::least_loaded(list, &line.wish.avoid),
         };
         if let Some(permit) = permit {
             return line.waiters.pop_front().map(|waiter| (waiter.sender, permit));
@@ -193,13 +216,20 @@ fn serve(lines: &mut Vec<Line>, list: &List) -> Option<(oneshot::Sender<Permit>,
 
 struct Place<'a> {
     queue: &'a Queue,
-    choosy: bool,
+    only: Option<Arc<Address>>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.queue.waiting.fetch_sub(1, Ordering::SeqCst);
-        self.queue.choosy.fetch_sub(usize::from(self.choosy), Ordering::SeqCst);
+        match &self.only {
+            Some(address) => {
+                address.line().fetch_sub(1, Ordering::SeqCst);
+                self.queue.choosy.fetch_sub(1, Ordering::SeqCst);
+            }
+            None => {
+                self.queue.plain.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
     }
 }
 

@@ -37,11 +37,16 @@ pub async fn settle() {
 
 type Order = Rc<RefCell<Vec<u32>>>;
 
+/// Who belongs to an address, if to any.
+pub fn wish(address: Option<u64>) -> Wish {
+    Wish { address, own: true, ..Wish::default() }
+}
+
 /// Waits, writes down its name, and keeps the permit until the handle's task is aborted.
 fn wait(queue: &Arc<Queue>, name: u32, wanted: Option<u64>, order: &Order) -> tokio::task::JoinHandle<()> {
     let (queue, order) = (queue.clone(), order.clone());
     tokio::task::spawn_local(async move {
-        let _permit = queue.wait(LONG, wanted, None).await.unwrap();
+        let _permit = queue.wait(LONG, wish(wanted), None).await.unwrap();
         order.borrow_mut().push(name);
         std::future::pending::<()>().await;
     })
@@ -110,7 +115,7 @@ fn who_has_waited_elsewhere_keeps_his_place() {
         settle().await;
         let (again, written) = (queue.clone(), order.clone());
         let first = tokio::task::spawn_local(async move {
-            let _permit = again.wait(LONG, None, Some(early)).await.unwrap();
+            let _permit = again.wait(LONG, wish(None), Some(early)).await.unwrap();
             written.borrow_mut().push(0);
         });
         settle().await;
@@ -144,17 +149,73 @@ fn who_leaves_gives_up_his_place_and_what_comes_too_late_goes_on() {
 #[test]
 fn a_full_queue_refuses() {
     let queue = Arc::new(Queue::new(2));
-    let address = numbered(1, Role { max_conns: Some(1), ..role() }, &queue);
-    queue.list.store(Arc::new(List::new(vec![address.clone()], vec![address.clone()], 50)));
+    let addresses: Vec<_> = (1..=2).map(|id| numbered(id, Role { max_conns: Some(1), ..role() }, &queue)).collect();
+    queue.list.store(Arc::new(List::new(addresses.clone(), addresses.clone(), 50)));
     run(async {
         let order = Order::default();
-        let _held = address.take().unwrap();
-        let tasks = [wait(&queue, 0, None, &order), wait(&queue, 1, Some(1), &order)];
+        let held: Vec<_> = addresses.iter().map(|address| address.take().unwrap()).collect();
+        // Who waits for one address fills its line alone.
+        let choosy = [wait(&queue, 0, Some(1), &order), wait(&queue, 1, Some(1), &order)];
         settle().await;
-        assert_eq!(queue.wait(LONG, None, None).await.err(), Some(Refused::Full));
-        tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        assert_eq!(queue.wait(LONG, wish(Some(1)), None).await.err(), Some(Refused::Full));
+        let others: Vec<_> =
+            [Some(2), None, None, None, None].into_iter().map(|to| wait(&queue, 2, to, &order)).collect();
         settle().await;
-        assert_eq!(queue.wait(Duration::from_millis(1), None, None).await.err(), Some(Refused::Timeout));
+        assert_eq!((queue.waiting(), queue.plain()), (7, 4));
+        assert_eq!(queue.wait(LONG, wish(None), None).await.err(), Some(Refused::Full));
+        others.iter().chain(&choosy).for_each(tokio::task::JoinHandle::abort);
+        settle().await;
+        for to in [None, Some(1)] {
+            assert_eq!(queue.wait(Duration::from_millis(1), wish(to), None).await.err(), Some(Refused::Timeout));
+        }
+        drop(held);
+    });
+    assert_eq!(queue.waiting(), 0);
+}
+
+#[test]
+fn who_has_met_a_failing_address_waits_for_another_in_nobody_s_way() {
+    let (queue, addresses) = queue(&[1, 1]);
+    run(async {
+        let order = Order::default();
+        let busy = addresses[1].take().unwrap();
+        let avoids = Wish { avoid: vec![1], ..Wish::default() };
+        let (again, written) = (queue.clone(), order.clone());
+        let other = tokio::task::spawn_local(async move {
+            let permit = again.wait(LONG, avoids, None).await.unwrap();
+            written.borrow_mut().push(u32::try_from(permit.address().id).unwrap());
+        });
+        settle().await;
+        let any = wait(&queue, 10, None, &order);
+        settle().await;
+        assert_eq!(*order.borrow(), [10], "the first is free");
+        drop(busy);
+        other.await.unwrap();
+        assert_eq!(*order.borrow(), [10, 2]);
+        any.abort();
+    });
+}
+
+#[test]
+fn only_who_belongs_to_an_address_waits_for_it_while_it_is_emptied() {
+    let (queue, addresses) = queue(&[1, 1]);
+    run(async {
+        let order = Order::default();
+        let _held = addresses[0].take().unwrap();
+        let own = wait(&queue, 1, Some(1), &order);
+        let hashed = Wish { address: Some(1), ..Wish::default() };
+        let (again, written) = (queue.clone(), order.clone());
+        let moves = tokio::task::spawn_local(async move {
+            let permit = again.wait(LONG, hashed, None).await.unwrap();
+            written.borrow_mut().push(u32::try_from(permit.address().id).unwrap());
+        });
+        settle().await;
+        assert_eq!(*order.borrow(), [0; 0]);
+        addresses[0].health.drain(true);
+        queue.pass();
+        moves.await.unwrap();
+        assert_eq!(*order.borrow(), [2]);
+        own.abort();
     });
 }
 
@@ -169,7 +230,7 @@ fn where_all_are_drained_only_those_wait_who_belong_to_one() {
             .into_iter()
             .map(|wanted| {
                 let queue = queue.clone();
-                tokio::task::spawn_local(async move { queue.wait(LONG, wanted, None).await.err() })
+                tokio::task::spawn_local(async move { queue.wait(LONG, wish(wanted), None).await.err() })
             })
             .collect();
         settle().await;
@@ -184,7 +245,11 @@ fn where_all_are_drained_only_those_wait_who_belong_to_one() {
             assert_eq!(other.await.unwrap(), Some(Refused::Drained));
         }
         assert_eq!(queue.waiting(), 1);
-        assert_eq!(queue.wait(LONG, None, None).await.err(), Some(Refused::Drained), "nor does anybody begin to wait");
+        assert_eq!(
+            queue.wait(LONG, wish(None), None).await.err(),
+            Some(Refused::Drained),
+            "nor does anybody begin to wait"
+        );
         drop(held);
         settle().await;
         assert_eq!(*order.borrow(), [7]);

@@ -147,6 +147,8 @@ fn what_is_hashed_waits_for_its_server_and_nobody_waits_for_it() {
         |config| {
             config.upstream.balancing.balance = Balance::Hash;
             config.upstream.balancing.hash = Some(HashBy::Header(header::AUTHORIZATION));
+            // As many as wait here.
+            config.upstream.queue_per_slot = 3;
         },
     );
     kit.run(async |thread| {
@@ -171,12 +173,39 @@ fn what_is_hashed_waits_for_its_server_and_nobody_waits_for_it() {
             send("/anyone", None).await.unwrap().unwrap();
         }
         assert_eq!(fakes[1 - own].seen("/anyone").len(), 20);
+        assert!(matches!(send("/mine", Some("one")).await.unwrap(), Err(UpstreamError::QueueFull)));
         fakes[own].state.gate.add_permits(1);
         slow.await.unwrap().unwrap();
         for wait in waits {
             wait.await.unwrap().unwrap();
         }
         assert_eq!(fakes[own].seen("/mine").len(), 3);
+    });
+}
+
+#[test]
+fn what_is_hashed_leaves_a_server_that_is_drained() {
+    let fakes = [Fake::slotted(1, 1), Fake::slotted(1, 1)];
+    let kit = Kit::with(&[fakes[0].address, fakes[1].address], |config| {
+        config.upstream.balancing.balance = Balance::Hash;
+        config.upstream.balancing.hash = Some(HashBy::Ip);
+    });
+    kit.run(async |thread| {
+        thread.learn().await;
+        thread.learn().await;
+        let thread = Thread(thread.0, thread.1, thread.2, Some(IpAddr::from([10, 0, 0, 1])));
+        let slow = thread.start("/gate");
+        until("it is there", || fakes.iter().any(|fake| fake.seen("/gate").len() == 1)).await;
+        let own = fakes.iter().position(|fake| fake.seen("/gate").len() == 1).unwrap();
+        let waits: Vec<_> = (0..3).map(|_| thread.start("/mine")).collect();
+        until("they wait", || kit.metrics().contains("monodon_edge_queue_depth{upstream=\"default\"} 3")).await;
+        kit.shared.drain(&fakes[own].address.to_string(), true).unwrap();
+        for wait in waits {
+            wait.await.unwrap().unwrap();
+        }
+        assert_eq!(fakes[1 - own].seen("/mine").len(), 3);
+        fakes[own].state.gate.add_permits(1);
+        slow.await.unwrap().unwrap();
     });
 }
 

@@ -35,6 +35,8 @@ pub struct State {
     /// Connections whose idle end is to be closed.
     pub close_idle: Notify,
     pub not_ready: AtomicBool,
+    /// What asks for `/frail` breaks.
+    pub frail: AtomicBool,
     /// Requests to `/unread`, of which the first is not read.
     pub unread: AtomicUsize,
 }
@@ -79,6 +81,7 @@ impl Fake {
             gate: Semaphore::new(0),
             close_idle: Notify::new(),
             not_ready: AtomicBool::new(false),
+            frail: AtomicBool::new(false),
             unread: AtomicUsize::new(0),
         });
         let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -256,6 +259,7 @@ async fn answer(
         "silent" => std::future::pending().await,
         "die-once" if first(path) => return Ok(false),
         "die" => return Ok(false),
+        "frail" if state.frail.load(Ordering::SeqCst) => return Ok(false),
         "cut-once" if first(path) => {
             let text = format!("HTTP/1.1 200 OK\r\n{process}Content-Length: 10\r\n\r\nhalf");
             stream.write_all(text.as_bytes()).await?;

@@ -4,6 +4,7 @@ use crate::fake::Fake;
 use crate::kit::{Kit, read, until};
 use http::Method;
 use monodon_edge::buffer::Buffered;
+use monodon_edge::config::{Balance, HashBy};
 use monodon_edge::upstream::{Killed, UpstreamError};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -163,4 +164,92 @@ fn an_answer_that_is_none_is_said_to_be_bad() {
         assert_eq!(fake.seen("/garbage").len(), 1);
         thread.learn().await;
     });
+}
+
+/// It fails fast, and so is always the least busy.
+#[test]
+fn what_one_server_breaks_another_gets() {
+    let fakes = [Fake::foreign(), Fake::foreign()];
+    let kit = Kit::new(&[fakes[0].address, fakes[1].address]);
+    kit.run(async |thread| {
+        thread.learn().await;
+        thread.learn().await;
+        let held = [thread.start("/gate"), thread.start("/gate")];
+        until("both are busy", || fakes.iter().all(|fake| fake.seen("/gate").len() == 1)).await;
+        fakes[0].state.frail.store(true, Ordering::SeqCst);
+        fakes[0].state.gate.add_permits(1);
+        until("one is free", || kit.shared.snapshot().iter().map(|address| address.busy).sum::<u32>() == 1).await;
+        for _ in 0..2 {
+            assert_eq!(thread.get("/frail").await.unwrap().status(), 200);
+        }
+        assert_eq!((fakes[0].seen("/frail").len(), fakes[1].seen("/frail").len()), (2, 2));
+        fakes[1].state.gate.add_permits(1);
+        for held in held {
+            held.await.unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn what_is_hashed_goes_to_another_server_than_the_one_that_broke() {
+    let fakes = [Fake::foreign(), Fake::foreign()];
+    let kit = Kit::with(&[fakes[0].address, fakes[1].address], |config| {
+        config.upstream.balancing.balance = Balance::Hash;
+        config.upstream.balancing.hash = Some(HashBy::Uri);
+    });
+    kit.run(async |thread| {
+        fakes[0].state.frail.store(true, Ordering::SeqCst);
+        for number in 0..8 {
+            let path = format!("/frail/{number}");
+            assert_eq!(thread.get(&path).await.unwrap().status(), 200, "{path}");
+            assert_eq!(fakes[1].seen(&path).len(), 1);
+        }
+    });
+}
+
+#[test]
+fn of_a_process_only_its_own_worker_is_asked_what_it_died_of() {
+    let mut fakes = vec![Fake::slotted(1, 1), Fake::slotted(1, 1)];
+    let kit = Kit::new(&[fakes[0].address, fakes[1].address]);
+    kit.run(async |thread| {
+        thread.learn().await;
+        thread.learn().await;
+        for round in 0..4 {
+            let path = format!("/die-once/{round}");
+            assert_eq!(thread.get(&path).await.unwrap().status(), 200);
+            let seen: Vec<_> = fakes.iter().map(|fake| fake.seen(&path)).filter(|seen| !seen.is_empty()).collect();
+            assert_eq!(seen.len(), 1, "it went back to the one that knows");
+            assert_eq!(seen[0][1].fields["x-monodon-retry"], "0");
+        }
+        // Where that worker is gone, the other is not asked about a process that it never had.
+        let sent = thread.start("/gate");
+        until("it is there", || fakes.iter().any(|fake| fake.seen("/gate").len() == 1)).await;
+        let there = fakes.iter().position(|fake| fake.seen("/gate").len() == 1).unwrap();
+        drop(fakes.remove(there));
+        fakes[0].state.gate.add_permits(1);
+        assert_eq!(sent.await.unwrap().unwrap().status(), 200);
+        assert_eq!(fakes[0].seen("/gate")[0].fields.get("x-monodon-retry"), None);
+    });
+}
+
+#[test]
+fn of_four_servers_one_is_enough() {
+    let addresses = || -> (Vec<std::net::SocketAddr>, Fake) {
+        let good = Fake::foreign();
+        let gone = (0..3).map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+        (gone.chain([good.address]).collect(), good)
+    };
+    for method in [Method::GET, Method::POST] {
+        // Whichever of them has the first turn.
+        for turn in 0..4 {
+            let (mut all, good) = addresses();
+            all.rotate_left(turn);
+            let kit = Kit::new(&all);
+            kit.run(async |thread| {
+                let response = thread.send(method.clone(), "/hello", Buffered::empty()).await.unwrap();
+                assert_eq!(response.status(), 200);
+            });
+            assert_eq!(good.seen("/hello").len(), 1);
+        }
+    }
 }

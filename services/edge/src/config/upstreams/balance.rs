@@ -33,7 +33,7 @@ pub const SETTINGS: &[Setting] = &[
         key: "retries",
         kind: Kind::Int { min: 0, max: 5 },
         default: "1",
-        words: "How often a GET, HEAD or OPTIONS is sent again when its connection breaks.",
+        words: "How often a GET, HEAD or OPTIONS is sent again when its connection breaks: to another server, or of our own worker to the same one, which knows whether it was killed for this request.",
         aliases: &["proxy_next_upstream_tries"],
         ..Setting::NEW
     },
