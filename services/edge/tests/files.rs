@@ -310,15 +310,15 @@ fn small_files_are_kept_compressed() {
          [[site.route]]\npath = '/mine/'\nfiles = 'DIR'\ncompress_private = false\n\
          [[site.route]]\npath = '/off/'\nfiles = 'DIR'\ncompress = 'off'\n",
     );
-    let text = "the same again and again, ".repeat(400);
+    let text = "the same again and again, ".repeat(4000);
     write(&site.dir.path().join("long.txt"), &text);
     write(&site.dir.path().join("long.png"), &text);
     for (accept, coding) in [("gzip", "gzip"), ("br", "br"), ("zstd, gzip, br", "zstd")] {
         let accept = format!("Accept-Encoding: {accept}");
         let ask = |more: &str| get(site.edge.http, "/long.txt", &[&accept, more]);
         assert_eq!(ask("X-A: b").header("content-encoding"), Some(coding));
-        // Made on the way it had no strong tag, and nobody could have a part of it.
-        common::until("its kept form is there", || !ask("X-A: b").header("etag").unwrap().starts_with("W/"));
+        // Of what is made on the way nobody knows how long it will be.
+        common::until("its kept form is there", || ask("X-A: b").header("content-length").is_some());
         let kept = ask("X-A: b");
         assert_eq!((kept.status, kept.header("content-encoding")), (200, Some(coding)));
         assert_eq!(kept.header("vary"), Some("Accept-Encoding"));
@@ -326,17 +326,18 @@ fn small_files_are_kept_compressed() {
         let etag = format!("If-None-Match: {}", kept.header("etag").unwrap());
         assert_eq!(ask(&etag).status, 304);
         let part = ask("Range: bytes=2-5");
-        assert_eq!((part.status, &part.body[..]), (206, &kept.body[2..6]));
+        assert_eq!((part.status, part.header("content-encoding"), part.text().as_str()), (206, None, &text[2..6]));
     }
     let plain = get(site.edge.http, "/long.txt", &[]);
     assert_eq!((plain.text(), plain.header("vary")), (text.clone(), Some("Accept-Encoding")));
     let kept = get(site.edge.http, "/long.txt", &["Accept-Encoding: gzip"]);
-    assert_ne!(kept.header("etag"), plain.header("etag"), "another representation has another strong tag");
+    let weak = format!("W/{}", plain.header("etag").unwrap());
+    assert_eq!(kept.header("etag"), Some(&*weak), "no other representation has its strong tag");
     // Its length would tell of what one client's secrets are like.
     let mine = |more: &str| get(site.edge.http, "/mine/long.txt", &["Accept-Encoding: gzip", more]);
     common::until("its kept form is there", || {
         let answer = mine("X-A: b");
-        answer.header("content-encoding") == Some("gzip") && !answer.header("etag").unwrap().starts_with("W/")
+        answer.header("content-encoding") == Some("gzip") && answer.header("content-length").is_some()
     });
     for secret in ["Cookie: session=1", "Authorization: Bearer x"] {
         assert_eq!((mine(secret).header("content-encoding"), mine(secret).text()), (None, text.clone()), "{secret}");

@@ -130,8 +130,17 @@ fn say(head: &mut Head, coding: Coding) {
     let headers = &mut head.headers;
     headers.insert(header::CONTENT_ENCODING, content_encoding(coding));
     headers.remove(header::CONTENT_LENGTH);
-    // Ranges would be of bytes that are never the same twice.
+    without_fixed_bytes(headers);
+}
+
+/// Of a form whose bytes are not always the same: no ranges, and a tag that says only what it is about.
+pub fn without_fixed_bytes(headers: &mut HeaderMap) {
     headers.remove(header::ACCEPT_RANGES);
+    weaken(headers);
+}
+
+/// Another form of the same may have the same tag.
+pub fn weaken(headers: &mut HeaderMap) {
     if let Some(tag) = headers.get(header::ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""))
         && let Ok(weak) = HeaderValue::try_from([b"W/", tag.as_bytes()].concat())
     {

@@ -9,7 +9,7 @@ pub mod filter;
 pub mod types;
 
 pub use accept::{Accept, Coding};
-pub use filter::{Seen, apply};
+pub use filter::{Seen, apply, weaken, without_fixed_bytes};
 
 use http::{HeaderMap, HeaderValue, header};
 

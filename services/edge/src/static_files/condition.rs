@@ -14,11 +14,12 @@ pub enum Verdict {
     Send { ranges: bool },
 }
 
-pub fn check(headers: &HeaderMap, entity: &Entity) -> Verdict {
-    verdict(headers, &entity.etag, entity.modified)
+/// `dateless`: the file's date is that of other bytes, too, and fits no range to them.
+pub fn check(headers: &HeaderMap, entity: &Entity, dateless: bool) -> Verdict {
+    verdict(headers, &entity.etag, entity.modified, dateless)
 }
 
-fn verdict(headers: &HeaderMap, etag: &str, modified: SystemTime) -> Verdict {
+fn verdict(headers: &HeaderMap, etag: &str, modified: SystemTime, dateless: bool) -> Verdict {
     // Most ask for the whole, whatever they have: found by looking along the fields once, without a hash for each name.
     let asks = |name: &HeaderName| {
         matches!(
@@ -58,7 +59,7 @@ fn verdict(headers: &HeaderMap, etag: &str, modified: SystemTime) -> Verdict {
         Some(tag) if tag.starts_with('"') => tag == etag,
         Some(tag) if tag.starts_with("W/") => false,
         // A date is a validator only as it was sent.
-        Some(date) => httpdate::parse_http_date(date).is_ok_and(|date| date == modified),
+        Some(date) => !dateless && httpdate::parse_http_date(date).is_ok_and(|date| date == modified),
     };
     Verdict::Send { ranges }
 }
@@ -86,7 +87,7 @@ mod tests {
 
     fn of(fields: &[(HeaderName, &str)]) -> Verdict {
         let headers = fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
-        verdict(&headers, TAG, UNIX_EPOCH + Duration::from_secs(1_000_000_000))
+        verdict(&headers, TAG, UNIX_EPOCH + Duration::from_secs(1_000_000_000), false)
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::fields::{self, About};
 use super::stream::{Part, Parts, read};
 use super::variants::Variants;
 use crate::body::Body;
-use crate::compress::Coding;
+use crate::compress;
 use crate::config::options::files::{Expires, Files as Options};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -102,11 +102,9 @@ impl Entity {
         Self::of(about, self.identity.clone(), Content::Memory(Bytes::new()), self.etag.clone(), self.modified)
     }
 
-    pub fn with_bytes(mut self, bytes: Bytes, coding: Coding) -> Self {
-        self.etag = format!("\"{}-{}.{:x}\"", self.identity.tag(), coding.name(), bytes.len());
-        if let Ok(tag) = HeaderValue::from_str(&self.etag) {
-            self.headers.insert(header::ETAG, tag);
-        }
+    /// Under the tag that it has when it is compressed on its way: which of both a client meets is chance.
+    pub fn with_bytes(mut self, bytes: Bytes) -> Self {
+        compress::without_fixed_bytes(&mut self.headers);
         self.length = bytes.len() as u64;
         self.content = Content::Memory(bytes);
         self

@@ -28,6 +28,16 @@ pub enum Found {
     Listing(OwnedFd),
 }
 
+/// The form of a file that a client gets.
+pub struct Form {
+    /// What it gets unless it asks for a part.
+    pub whole: Rc<Entity>,
+    /// Others get another.
+    pub varies: bool,
+    /// In a coding of ours: made earlier, or yet to be made on the answer's way. Its bytes are not always the same.
+    pub ours: bool,
+}
+
 /// Why there is no file.
 enum Miss {
     Nothing,
@@ -117,43 +127,42 @@ impl Files {
         Ok(entity)
     }
 
-    /// The file in the coding that the client likes best of those that are there; and whether others get another.
-    pub(super) async fn variant(&self, wanted: &Wanted<'_>, entity: &Rc<Entity>) -> (Rc<Entity>, bool) {
+    /// The file in the coding that the client likes best of those that there are.
+    pub(super) async fn variant(&self, wanted: &Wanted<'_>, entity: &Rc<Entity>) -> Form {
+        let form = |whole: &Rc<Entity>, varies, ours| Form { whole: whole.clone(), varies, ours };
         let compress = wanted.compress;
         let worth = entity.variants.worth(|| worth(wanted, entity));
         if worth.siblings {
             self.look_for_siblings(wanted, entity).await;
         }
-        let makes = worth.making;
-        if !makes && !entity.variants.has_siblings() {
-            return (entity.clone(), false);
+        if !worth.coding && !entity.variants.has_siblings() {
+            return form(entity, false, false);
         }
         let accept = compress::accepted(&wanted.parts.headers);
         if accept.is_nothing() {
-            return (entity.clone(), true);
+            return form(entity, true, false);
         }
         // What lies there costs nothing, whatever is preferred.
         let siblings: Siblings = entity.variants.siblings();
         let offered =
             Coding::ALL.map(|coding| siblings.get(coding as usize).is_some_and(Option::is_some).then_some(coding));
         let mut offered: Vec<Coding> = offered.into_iter().flatten().collect();
-        if makes && (compress.private || !is_private(&wanted.parts.headers)) {
+        if worth.coding && (compress.private || !is_private(&wanted.parts.headers)) {
             let others =
                 compress.codings.iter().filter(|coding| !matches!(entity.variants.made(**coding), Made::Never));
             offered
                 .extend(others.copied().filter(|coding| !siblings.get(*coding as usize).is_some_and(Option::is_some)));
         }
-        let Some(coding) = accept.choose(&offered) else { return (entity.clone(), true) };
-        let chosen = match (siblings.get(coding as usize).cloned().flatten(), entity.variants.made(coding)) {
-            (Some(sibling), _) => Some(sibling),
-            (None, Made::Ready(made)) => Some(made),
-            (None, Made::No) => {
-                self.make(wanted, entity, coding);
-                None
-            }
-            (None, Made::Working | Made::Never) => None,
-        };
-        (chosen.unwrap_or_else(|| entity.clone()), true)
+        let Some(coding) = accept.choose(&offered) else { return form(entity, true, false) };
+        if let Some(sibling) = siblings.get(coding as usize).and_then(Option::as_ref) {
+            return form(sibling, true, false);
+        }
+        match entity.variants.made(coding) {
+            Made::Ready(made) => return form(&made, true, true),
+            Made::No => self.make(wanted, entity, coding),
+            Made::Working | Made::Never => {}
+        }
+        form(entity, true, true)
     }
 
     /// Once a second at most, like the file itself.
@@ -202,7 +211,7 @@ impl Files {
             let work = move || compress::coding::compress(&bytes, coding, level);
             let made = match tokio::task::spawn_blocking(work).await {
                 Ok(Ok(small)) if small.len() + small.len() / 16 < length => {
-                    Made::Ready(Rc::new(form.with_bytes(small.into(), coding)))
+                    Made::Ready(Rc::new(form.with_bytes(small.into())))
                 }
                 _ => Made::Never,
             };
@@ -227,8 +236,7 @@ fn worth(wanted: &Wanted<'_>, entity: &Entity) -> Worth {
     let media = entity.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Worth {
         siblings: wanted.options.precompressed && (shrinks(media) || media == "application/octet-stream"),
-        making: entity.bytes().is_some()
-            && entity.length >= compress.min_length
+        coding: entity.length >= compress.min_length
             && !compress.codings.is_empty()
             && compress.types.has(media.as_bytes()),
     }

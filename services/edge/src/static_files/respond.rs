@@ -3,31 +3,39 @@
 use super::condition::{self, Verdict};
 use super::entity::Entity;
 use super::fields::EPOCH;
+use super::lookup::Form;
 use super::range::{self, Ranges};
 use super::stream::{Part, Parts as FileParts};
 use super::{Files, Wanted};
 use crate::body::Body;
 use crate::config::options::files::Expires;
 use crate::service::{Failure, SAID};
-use crate::{escape, redirect};
+use crate::{compress, escape, redirect};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use std::rc::Rc;
 use std::time::SystemTime;
 
 pub async fn with_file(files: &Files, wanted: &Wanted<'_>, entity: &Rc<Entity>) -> Result<Response<Body>, Failure> {
-    let (entity, varies) = files.variant(wanted, entity).await;
-    let asked = &wanted.parts.headers;
-    Ok(match condition::check(asked, &entity) {
+    let Form { whole, varies, ours } = files.variant(wanted, entity).await;
+    // What we compress comes and goes with our memory: parts are of the file, whose tag all our forms have, weakened.
+    let fixed = if ours { entity } else { &whole };
+    Ok(match condition::check(&wanted.parts.headers, fixed, ours) {
         Verdict::Failed => return Err(Failure::PRECONDITION),
-        Verdict::NotModified => not_modified(fields(wanted, &entity, varies)),
-        Verdict::Send { ranges } => match ranges_of(wanted, ranges, entity.length) {
+        Verdict::NotModified => {
+            let mut response = not_modified(fields(wanted, &whole, varies));
+            if ours {
+                compress::weaken(response.headers_mut());
+            }
+            response
+        }
+        Verdict::Send { ranges } => match ranges_of(wanted, ranges, fixed.length) {
             Ranges::Whole => {
-                let mut response = Response::new(entity.body(0, entity.length));
-                *response.headers_mut() = fields(wanted, &entity, varies);
+                let mut response = Response::new(whole.body(0, whole.length));
+                *response.headers_mut() = fields(wanted, &whole, varies);
                 response
             }
-            Ranges::None => unsatisfiable(&entity),
-            Ranges::Some(ranges) => partial(&entity, fields(wanted, &entity, varies), &ranges),
+            Ranges::None => unsatisfiable(fixed),
+            Ranges::Some(ranges) => partial(fixed, fields(wanted, fixed, varies), &ranges),
         },
     })
 }

@@ -18,11 +18,11 @@ pub struct Variants {
     worth: Cell<Option<Worth>>,
 }
 
-/// Whether it is worth looking for siblings, and making forms of it.
+/// Whether it is worth looking for siblings, and sending it in codings of ours.
 #[derive(Clone, Copy)]
 pub struct Worth {
     pub siblings: bool,
-    pub making: bool,
+    pub coding: bool,
 }
 
 #[derive(Default, Clone)]
