@@ -125,6 +125,61 @@ fn answers_are_changed_wherever_they_come_from() {
     assert_eq!((answer.status, answer.header("server")), (400, Some("edge")));
 }
 
+/// What a cache has to know, lest it gives a compressed form to those who cannot read it.
+#[test]
+fn no_change_takes_away_what_compression_needs() {
+    let upstream = Upstream::start(|seen, stream| {
+        let page = "the same again and again ".repeat(100);
+        let fields = [("Content-Type", "text/html"), ("Vary", "Cookie, Accept-Encoding")];
+        reply(stream, 200, if seen.path().ends_with("/own") { &fields } else { &fields[..1] }, page)
+    });
+    let folder = tempfile::tempdir().unwrap();
+    common::write(&folder.path().join("a.css"), "body { color: red } ".repeat(100));
+    common::write(&folder.path().join("b.css"), "plain");
+    common::write(&folder.path().join("b.css.gz"), "packed");
+    let route = |path: &str, change: &str| {
+        format!(
+            "[[site.route]]\npath = '{path}/'\nupstream = 'default'\n{change}\n\
+             [[site.route]]\npath = '{path}/files/'\nfiles = '{}'\n{change}\n",
+            folder.path().display()
+        )
+    };
+    let edge = edge(
+        &upstream,
+        &format!(
+            "[[site]]\n{}{}{}",
+            route("/set", "response_headers_set = ['Vary: Cookie', 'ETag: \"v1\"']"),
+            route("/removed", "response_headers_remove = ['Vary', 'ETag']"),
+            route("/added", "response_headers_add = ['Vary: Origin']")
+        ),
+    );
+    for (path, own) in [("/set", &["Cookie"][..]), ("/removed", &[]), ("/added", &["Origin"])] {
+        for file in ["/page", "/own", "/files/a.css", "/files/b.css"] {
+            for accept in ["gzip", "identity"] {
+                let answer = get(edge.http, &format!("{path}{file}"), &[&format!("Accept-Encoding: {accept}")]);
+                let told = format!("{path}{file} {accept}: {answer:?}");
+                let coded = accept == "gzip";
+                assert_eq!(answer.header("content-encoding").is_some(), coded, "{told}");
+                let vary = all(&answer, "vary").join(", ").to_ascii_lowercase();
+                assert_eq!(vary.matches("accept-encoding").count(), 1, "{told}");
+                assert!(own.iter().all(|own| all(&answer, "vary").contains(own)), "{told}");
+                match (path, coded) {
+                    ("/set", true) => assert_eq!(all(&answer, "etag"), ["W/\"v1\""], "{told}"),
+                    ("/set", false) => assert_eq!(all(&answer, "etag"), ["\"v1\""], "{told}"),
+                    ("/removed", _) => assert_eq!(answer.header("etag"), None, "{told}"),
+                    _ => {}
+                }
+            }
+        }
+    }
+    // A file whose sibling has a tag of its own keeps it where nothing is said of it.
+    let sibling = get(edge.http, "/added/files/b.css", &["Accept-Encoding: gzip"]);
+    assert!(sibling.header("etag").unwrap().starts_with('"'), "{sibling:?}");
+    // What only the application varies by is the configuration's to say.
+    let plain = get(edge.http, "/set/files/b.css.gz", &[]);
+    assert_eq!(all(&plain, "vary"), ["Cookie"]);
+}
+
 #[test]
 fn nothing_inner_gets_out() {
     let upstream = application();

@@ -121,7 +121,7 @@ fn has_whole_body(status: StatusCode) -> bool {
 }
 
 /// A comma-separated list's member, without its case.
-fn lists(value: &HeaderValue, member: &[u8]) -> bool {
+pub(super) fn lists(value: &HeaderValue, member: &[u8]) -> bool {
     value.as_bytes().split(|byte| *byte == b',').any(|part| part.trim_ascii().eq_ignore_ascii_case(member))
 }
 

@@ -6,10 +6,12 @@ pub mod body;
 pub mod coding;
 pub mod encoder;
 pub mod filter;
+mod kept;
 pub mod types;
 
 pub use accept::{Accept, Coding};
 pub use filter::{Seen, apply, weaken, without_fixed_bytes};
+pub use kept::Kept;
 
 use http::{HeaderMap, HeaderValue, header};
 

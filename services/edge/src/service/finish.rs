@@ -5,7 +5,7 @@ use crate::body::{Body, Sending};
 use crate::connection::Protocol;
 use crate::template::{Scope, Template};
 use crate::throttle::Throttle;
-use crate::{headers, limits, path, streams};
+use crate::{compress, headers, limits, path, streams};
 use http::{HeaderValue, Method, Response, header};
 
 /// Headers that all have, a bodiless HEAD, and the line when it has ended.
@@ -28,7 +28,11 @@ pub(super) fn finish(
         headers::strip_answer(response.headers_mut());
     } else {
         headers::finish(response.headers_mut(), &record.id, public, options);
+        let kept = (!changes.is_empty()).then(|| compress::Kept::of(response.headers()));
         changes.apply(response.headers_mut(), |template| filled(template, &record, host, scheme));
+        if let Some(kept) = kept {
+            kept.restore(response.headers_mut());
+        }
     }
     record.unsaid = unseen.then_some(public);
     if let Some(quota) = record.quota.take() {

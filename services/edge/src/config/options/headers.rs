@@ -75,12 +75,18 @@ pub const SETTINGS: &[Setting] = &[
         LINES,
         "",
         "Headers of every answer, each `Name: value`, in place of the application's: error pages and files have them, too \
-         (nginx: `add_header ... always`).",
+         (nginx: `add_header ... always`). Whatever is said of Vary, `Accept-Encoding` stays there where it chooses the form; on a compressed \
+         answer an ETag becomes a weak one.",
     ),
     setting("response_headers_add", LINES, "", "Headers of every answer beside those of the same name."),
     Setting {
         aliases: &["proxy_hide_header"],
-        ..setting("response_headers_remove", LINES, "", "Names of headers that no answer has.")
+        ..setting(
+            "response_headers_remove",
+            LINES,
+            "",
+            "Names of headers that no answer has (but for `Vary: Accept-Encoding`).",
+        )
     },
 ];
 
