@@ -289,7 +289,8 @@ impl InFlight {
                 return;
             }
             match self.take_head() {
-                Ok(head) if head.status != StatusCode::SWITCHING_PROTOCOLS => {}
+                // A stream has no end; and its permit comes back at its head, as for those who wait for it.
+                Ok(head) if head.status != StatusCode::SWITCHING_PROTOCOLS && !head.streams => {}
                 _ => return,
             }
         }

@@ -255,7 +255,7 @@ async fn answer(
             return Ok(true);
         }
         "sleep" => tokio::time::sleep(Duration::from_millis(number as u64)).await,
-        "gate" => state.gate.acquire().await.unwrap().forget(),
+        "gate" | "late-events" => state.gate.acquire().await.unwrap().forget(),
         "silent" => std::future::pending().await,
         "die-once" if first(path) => return Ok(false),
         "die" => return Ok(false),
@@ -286,16 +286,6 @@ async fn answer(
             stream.write_all(b"SMTP ready\r\n\r\n").await?;
             return Ok(false);
         }
-        "events" => {
-            let text = format!("HTTP/1.1 200 OK\r\n{process}Content-Type: text/event-stream\r\n\r\ndata: 1\n\n");
-            // An asynchronous application: the stream lives on without a slot.
-            busy.take();
-            stream.write_all(text.as_bytes()).await?;
-            let (mut read, _write) = stream.split();
-            let mut rest = Vec::new();
-            read.read_to_end(&mut rest).await?;
-            return Ok(false);
-        }
         "until-end" => {
             stream.write_all(format!("HTTP/1.0 200 OK\r\n{process}\r\n").as_bytes()).await?;
             stream.write_all(&pattern(number)).await?;
@@ -320,12 +310,25 @@ async fn answer(
         }
         _ => {}
     }
+    if kind.ends_with("events") {
+        busy.take();
+        return events(stream, &process).await;
+    }
     let length = request.body.len();
     let text =
         format!("HTTP/1.1 200 OK\r\n{process}X-Accel-Expires: 1\r\nContent-Length: 3\r\nX-Body: {length}\r\n\r\n");
     let body = if request.method == "HEAD" { "" } else { "ok\n" };
     stream.write_all(format!("{text}{body}").as_bytes()).await?;
     Ok(true)
+}
+
+/// An asynchronous application: the stream lives on without a slot.
+async fn events(stream: &mut TcpStream, process: &str) -> std::io::Result<bool> {
+    let text = format!("HTTP/1.1 200 OK\r\n{process}Content-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+    stream.write_all(text.as_bytes()).await?;
+    let (mut read, _write) = stream.split();
+    read.read_to_end(&mut Vec::new()).await?;
+    Ok(false)
 }
 
 async fn echo(stream: &mut TcpStream) -> std::io::Result<bool> {

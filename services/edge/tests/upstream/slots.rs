@@ -207,6 +207,22 @@ fn fifty_event_streams_stream_on_two_slots() {
 }
 
 #[test]
+fn an_event_stream_that_nobody_waits_for_gives_its_slot_back_at_its_head() {
+    let fake = Fake::slotted(1, 1);
+    let kit = Kit::new(&[fake.address]);
+    kit.run(async |thread| {
+        thread.learn().await;
+        let stream = thread.start("/late-events");
+        until("it works", || fake.seen("/late-events").len() == 1).await;
+        stream.abort();
+        let next = thread.start("/hello");
+        fake.state.gate.add_permits(1);
+        assert_eq!(next.await.unwrap().unwrap().status(), 200);
+        until("the application hears of it", || fake.state.live.load(Ordering::SeqCst) == 1).await;
+    });
+}
+
+#[test]
 fn slow_readers_of_large_answers_hold_no_slot() {
     let fake = Fake::slotted(2, 1);
     let kit = Kit::new(&[fake.address]);
