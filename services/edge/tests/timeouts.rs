@@ -89,6 +89,32 @@ fn of_the_upstream_by_route() {
     assert_eq!(get(edge.http, "/events/silent", &[]).text(), "data: 1\n\ndata: 2\n\n");
 }
 
+/// The time is between two parts, not for all of them, whether their length was said or not.
+#[test]
+fn an_upstream_that_goes_on_is_not_late() {
+    let upstream = Upstream::start(|seen, stream| {
+        let chunked = seen.path() == "/chunked";
+        let length = if chunked { "Transfer-Encoding: chunked" } else { "Content-Length: 8" };
+        say(stream, &format!("HTTP/1.1 200 OK\r\n{length}\r\n\r\n"));
+        for _ in 0..8 {
+            std::thread::sleep(Duration::from_secs(1));
+            say(stream, if chunked { "1\r\nz\r\n" } else { "z" });
+        }
+        say(stream, if chunked { "0\r\n\r\n" } else { "" });
+        true
+    });
+    let edge = edge(&upstream, "read_timeout = '5s'\n");
+    std::thread::scope(|scope| {
+        for path in ["/length", "/chunked"] {
+            let address = edge.http;
+            scope.spawn(move || {
+                let answer = get(address, path, &[]);
+                assert_eq!((answer.status, answer.text().as_str()), (200, "zzzzzzzz"), "{path}");
+            });
+        }
+    });
+}
+
 /// Of a request that is passed on as it comes: while its client lets both of us wait, the upstream's time has not begun.
 #[test]
 fn a_client_that_pauses_is_no_fault_of_the_upstream() {

@@ -213,19 +213,21 @@ impl InFlight {
     }
 
     /// An answer of known length that comes in time needs neither task nor buffer; and if it breaks off, its head is not out yet, so
-    /// that it can be asked for again (decision 0007). `read` is what the upstream may take; without it there is only [`HOLD`], whoever
-    /// is waited for.
+    /// that it can be asked for again (decision 0007). `read` is what the upstream may take for each part; without it there is only
+    /// [`HOLD`] for all of them, whoever is waited for.
     async fn whole(&mut self, read: Option<Duration>) -> Result<Option<Bytes>, Broken> {
-        let mut waiting = false;
+        let mut before = None;
         let result = poll_fn(|cx| {
             let Some((_, connection)) = &mut self.held else { return Poll::Ready(None) };
             let Link::One(wire) = &mut connection.link else { return Poll::Ready(Some(Err(Fault::Ended))) };
             if let Poll::Ready(result) = wire.poll_whole(cx) {
                 return Poll::Ready(Some(result));
             }
-            if !std::mem::replace(&mut waiting, true) {
+            let here = Some(wire.here());
+            if before.is_none() || (read.is_some() && here != before) {
                 connection.timer.set(read.unwrap_or(HOLD));
             }
+            before = here;
             match read {
                 Some(read) => connection.poll_late(cx, read),
                 None => connection.timer.poll(cx),

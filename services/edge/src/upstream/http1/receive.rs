@@ -110,6 +110,11 @@ impl Wire {
         matches!(self.rest, Rest::Done)
     }
 
+    /// Bytes that have come and are not taken.
+    pub fn here(&self) -> usize {
+        self.buf.len()
+    }
+
     /// All that is left of a body of known length, in one piece. Only for small ones.
     pub fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Fault>> {
         self.send(cx);
