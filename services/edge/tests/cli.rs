@@ -61,6 +61,35 @@ fn check_opens_the_error_pages() {
     }
 }
 
+/// Before anything starts, with its place, and by `run` as by `check`.
+#[test]
+fn what_the_edge_writes_has_to_be_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edge.toml");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    write(&dir.path().join("plain"), "");
+    for (line, wrong) in [
+        ("access_log = \"DIR\"", "access_log: expected stdout, off or the path of a file, and DIR is a folder"),
+        ("access_log = \"DIR/none/a.log\"", "access_log: the folder DIR/none is not there"),
+        ("access_log = \"DIR/plain/a.log\"", "access_log: the folder DIR/plain is not there"),
+        ("spool = \"DIR/plain\"", "spool: expected a folder, and DIR/plain is none"),
+        ("state = \"DIR/plain/state\"", "state: expected a folder, and DIR/plain is none"),
+    ] {
+        let put = |text: &str| text.replace("DIR", path("").trim_end_matches('/'));
+        write(&file, format!("http = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n{}\n", put(line)));
+        for verb in ["check", "run"] {
+            let (code, text) = run(&[verb, "--config", file.to_str().unwrap()], &[]);
+            let wanted = format!("monodon-edge: {}:3: {}\n", file.display(), put(wrong));
+            assert_eq!((code, text), (Some(2), wanted), "{verb} {line}");
+        }
+    }
+    for line in ["access_log = \"DIR/a.log\"", "access_log = \"a.log\"", "spool = \"DIR/a/b\"", "state = \"state\""] {
+        write(&file, format!("http = \"127.0.0.1:0\"\n{}\n", line.replace("DIR", &path(""))));
+        let (code, text) = run(&["check", "--config", file.to_str().unwrap()], &[]);
+        assert_eq!((code, text.as_str()), (Some(0), "the configuration is good\n"), "{line}");
+    }
+}
+
 #[test]
 fn exit_codes() {
     assert_eq!(run(&["check", "--http", ":8080"], &[]).0, Some(0));

@@ -105,7 +105,10 @@ fn what_is_opened_once_is_not_changed() {
     for (more, key) in [("log_level = 'debug'\n", "log_level"), ("access_log = 'x.log'\n", "access_log")] {
         write(&file, toml(more));
         let (code, text) = reload(&edge);
-        assert!(code == Some(1) && text.contains(&format!("{key}: cannot change while the edge runs")), "{text}");
+        assert!(
+            code == Some(1) && text.contains(&format!("edge.toml:2: {key}: cannot change while the edge runs")),
+            "{text}"
+        );
         assert_eq!(get(listen, "/", &[]).text(), "0");
     }
 }

@@ -27,7 +27,7 @@ pub fn run(args: &[OsString]) -> ExitCode {
     };
     let mut warnings = Problems::default();
     paths(&loaded.values, &mut problems, &mut warnings);
-    world(&loaded, &mut problems, &mut warnings);
+    world(&loaded, &mut warnings);
     for warning in &warnings.0 {
         eprintln!("monodon-edge: warning: {warning}");
     }
@@ -74,16 +74,12 @@ fn readable(path: &Path) -> io::Result<()> {
     }
 }
 
-fn world(loaded: &Loaded, problems: &mut Problems, warnings: &mut Problems) {
+fn world(loaded: &Loaded, warnings: &mut Problems) {
     let Loaded { config, values } = loaded;
     for folder in config.files.iter().filter(|folder| !folder.routed) {
         if let Err(error) = readable(&folder.dir) {
             warnings.push(values.problem("static", format!("{}: {error}", folder.dir.display())));
         }
-    }
-    let log = Path::new(&config.log.access);
-    if let Some(folder) = log.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
-        problems.push(values.problem("access_log", format!("the folder {} is not there", folder.display())));
     }
     let addresses = config
         .upstreams

@@ -47,6 +47,7 @@ pub fn examine(
         let words = "nothing to listen on: set http (--http :8080), https (--https :8443) or both";
         problems.push(values.problem_here(words));
     }
+    loaded.places(&mut problems);
     if problems.is_empty()
         && let Err(wrong) = crate::acme::check(&config.tls)
     {

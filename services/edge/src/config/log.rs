@@ -2,6 +2,7 @@
 
 use super::load::Reader;
 use crate::access_log::{Escape, Format, Line};
+use std::path::Path;
 use std::sync::Arc;
 
 /// Logs.
@@ -19,6 +20,13 @@ pub struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self { access: "stdout".into(), line: Line::Json, query: false, level: "info".into(), format: "auto".into() }
+    }
+}
+
+impl Log {
+    /// Of the access log, where it is written to one.
+    pub fn file(&self) -> Option<&Path> {
+        (!matches!(self.access.as_str(), "" | "off" | "-" | "stdout" | "stderr")).then(|| Path::new(&self.access))
     }
 }
 

@@ -12,6 +12,7 @@ mod listen;
 pub mod load;
 mod log;
 pub mod options;
+mod places;
 pub mod proxies;
 mod routes;
 mod sites;

@@ -77,7 +77,7 @@ fn wrong_text(table: &str, key: &str) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Any text will do, or whether it will shows only when it is used.
+/// Any text will do, or whether it will shows only in the world.
 const ANY: &[&str] = &[
     "state",
     "spool",

@@ -59,8 +59,10 @@ fn start(loaded: Loaded, args: Vec<OsString>) -> Result<(), String> {
     let (mut listeners, doors) = Listeners::new(threads);
     let bound = listeners.bind(&config.listen)?;
     listeners.open(bound, &config.listen);
-    let lines =
-        Lines::open(&config.log.access).map_err(|error| format!("access_log {}: {error}", config.log.access))?;
+    let unwritten = |error: std::io::Error| {
+        values.problem("access_log", format!("{} cannot be written: {error}", config.log.access)).to_string()
+    };
+    let lines = Lines::open(&config.log.access).map_err(unwritten)?;
     let certificates = Certificates::open(&config.tls)?;
     let spool = Arc::new(Spool::open(&config.spool).map_err(|error| format!("spool: {error}"))?);
     let (control, drain) = drain::channel();

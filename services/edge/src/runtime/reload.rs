@@ -3,12 +3,13 @@
 use super::listeners::Listeners;
 use super::{micros, now};
 use crate::admin::State;
-use crate::config::{Config, load};
+use crate::config::Config;
+use crate::config::load::{self, Loaded};
 use crate::snapshot::Snapshot;
 use crate::{drain::Drain, upstream, watched};
 use arc_swap::ArcSwapOption;
 use monodon_admin::text::Family;
-use monodon_settings::Values;
+use monodon_settings::{Problems, Values};
 use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
@@ -128,7 +129,7 @@ impl Reloader<'_> {
             return Err(problems.to_string());
         }
         let old = self.state.snapshot.load_full();
-        stays(&old.config, &loaded.config)?;
+        stays(&old.config, &loaded)?;
         let bound = self.listeners.bind(&loaded.config.listen)?;
         // From here on nothing can fail.
         self.state.reloads.refused_values.store(None);
@@ -145,7 +146,7 @@ impl Reloader<'_> {
 }
 
 /// What is opened once must not change.
-fn stays(then: &Config, now: &Config) -> Result<(), String> {
+fn stays(then: &Config, Loaded { config: now, values }: &Loaded) -> Result<(), String> {
     let fixed = [
         ("admin", then.listen.admin == now.listen.admin),
         ("threads", then.listen.threads == now.listen.threads),
@@ -155,12 +156,9 @@ fn stays(then: &Config, now: &Config) -> Result<(), String> {
         ("log_level", then.log.level == now.log.level),
         ("log_format", then.log.format == now.log.format),
     ];
-    let changed: Vec<String> = fixed
-        .iter()
-        .filter(|(_, same)| !same)
-        .map(|(key, _)| format!("{key}: cannot change while the edge runs; restart it"))
-        .collect();
-    if changed.is_empty() { Ok(()) } else { Err(changed.join("\n")) }
+    let changed = fixed.iter().filter(|(_, same)| !same);
+    let problems = changed.map(|(key, _)| values.problem(key, "cannot change while the edge runs; restart it"));
+    Problems(problems.collect()).or(()).map_err(|problems| problems.to_string())
 }
 
 /// The upstreams' control tasks, and the one that looks at watched files.
