@@ -12,8 +12,11 @@ pub struct Hostile {
 /// What is done with a connection after its request has been answered.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Then {
+    /// A body that is still to come is read, and is nobody's request.
     Keep,
     Close,
+    /// It stays open, and nothing more is read of it.
+    Hold,
 }
 
 impl Hostile {
@@ -48,8 +51,12 @@ impl Hostile {
 fn converse(mut stream: TcpStream, log: &Mutex<Vec<Vec<u8>>>, answer: &impl Fn(&str) -> (Vec<u8>, Then)) {
     let mut place = None;
     let mut buf = Vec::new();
+    let mut skip = 0;
     let mut some = [0; 16384];
     loop {
+        let skipped = buf.len().min(skip);
+        buf.drain(..skipped);
+        skip -= skipped;
         if let Some(end) = buf.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&buf[..end + 4]).into_owned();
             // Without waiting for a body, which may still come.
@@ -60,12 +67,16 @@ fn converse(mut stream: TcpStream, log: &Mutex<Vec<Vec<u8>>>, answer: &impl Fn(&
                 .map_or(0, |rest| rest.lines().next().unwrap().trim().parse::<usize>().unwrap());
             let early = head.contains("/early");
             if early || buf.len() >= end + 4 + length {
-                buf.drain(..buf.len().min(end + 4 + length));
+                let here = buf.len().min(end + 4 + length);
+                skip = end + 4 + length - here;
+                buf.drain(..here);
                 let (bytes, then) = answer(&head);
-                if stream.write_all(&bytes).is_err() || then == Then::Close {
-                    return;
+                match stream.write_all(&bytes) {
+                    Ok(()) if then == Then::Keep => continue,
+                    Ok(()) if then == Then::Hold => std::mem::forget(stream),
+                    _ => {}
                 }
-                continue;
+                return;
             }
         }
         match stream.read(&mut some) {
