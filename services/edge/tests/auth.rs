@@ -138,6 +138,36 @@ fn names_and_passwords() {
     assert!(!edge.lines().iter().any(|line| line.contains("sesame")));
 }
 
+/// As cheap as it goes.
+fn argon2id(password: &str) -> String {
+    use argon2::password_hash::PasswordHasher;
+    let params = argon2::Params::new(64, 1, 1, None).unwrap();
+    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+    argon2.hash_password_with_salt(password.as_bytes(), b"saltsaltsalt").unwrap().to_string()
+}
+
+#[test]
+fn argon2id_beside_bcrypt() {
+    let upstream = Upstream::saying("hello");
+    let users = Users::new(&[]);
+    users.replace(&format!("alice:{}\nbob:{}\n", bcrypt::hash("one", 4).unwrap(), argon2id("two")));
+    let edge = edge(&format!(
+        "upstream = ['{}']\nbasic_auth = 'x'\nbasic_auth_users = '{}'\nremote_user_header = 'X-Remote-User'\n",
+        upstream.address,
+        users.path().display()
+    ));
+    for (credentials, status) in
+        [("bob:two", 200), ("bob:tw", 401), ("bob:one", 401), ("alice:one", 200), ("alice:two", 401)]
+    {
+        // Twice: what is remembered must say the same.
+        for _ in 0..2 {
+            assert_eq!(get(edge.http, "/", &[&basic(credentials)]).status, status, "{credentials}");
+        }
+    }
+    assert_eq!(get(edge.http, "/", &[&basic("bob:two")]).text(), "hello");
+    assert_eq!(upstream.last().header("x-remote-user"), Some("bob"));
+}
+
 #[test]
 fn users_are_read_again_when_they_change() {
     let upstream = Upstream::saying("hello");
