@@ -135,6 +135,30 @@ fn clients_behind_a_proxy() {
 }
 
 #[test]
+fn an_ipv6_client_is_as_large_as_is_said() {
+    let upstream = Upstream::saying("hello");
+    let [first, near, far, farther] = ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:2::1", "2001:db8:1::1"];
+    for (prefix, passes) in
+        [("48", [first, farther].as_slice()), ("64", &[first, far, farther]), ("128", &[first, near, far, farther])]
+    {
+        let edge = edge(
+            &upstream,
+            &format!(
+                "trusted_proxies = ['127.0.0.1']\nlimit_ipv6_prefix = {prefix}\nlimit = 'a'\n[limits.a]\nrate = '1/h'\n"
+            ),
+        );
+        for client in [first, near, far, farther, "192.0.2.1", "192.0.2.2"] {
+            let status = if passes.contains(&client) || client.contains('.') { 200 } else { 429 };
+            assert_eq!(
+                get(edge.http, "/", &[&format!("X-Forwarded-For: {client}")]).status,
+                status,
+                "/{prefix}: {client}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_dry_run_only_counts() {
     let upstream = Upstream::saying("hello");
     let edge = edge(&upstream, "limit = 'a'\n[limits.a]\nrate = '1/h'\ndry_run = true\n");
