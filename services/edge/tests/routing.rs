@@ -52,6 +52,24 @@ fn several_sites_and_upstreams() {
 }
 
 #[test]
+fn one_site_may_have_the_hosts_that_no_other_has() {
+    let site = |name: &str, more: &str| {
+        format!("[[site]]\nhosts = ['{name}.example']\n{more}[[site.route]]\npath = '/'\nrespond = '{name}'\n")
+    };
+    for (default, stranger) in [("", (404, "")), ("default = true\n", (200, "blog"))] {
+        let edge = edge(&format!("{}{}{}", site("shop", ""), site("blog", default), site("wiki", "")));
+        for name in ["shop", "blog", "wiki"] {
+            assert_eq!(get(edge.http, "/", &[&host(&format!("{name}.example"))]).text(), name);
+        }
+        for name in ["other.example", "a.shop.example", "127.0.0.1"] {
+            let answer = get(edge.http, "/", &[&host(name)]);
+            let text = if stranger.0 == 200 { answer.text() } else { String::new() };
+            assert_eq!((answer.status, text.as_str()), stranger, "{default}{name}");
+        }
+    }
+}
+
+#[test]
 fn what_the_upstream_is_asked_for() {
     let upstream = Upstream::saying("hello");
     let edge = edge(&format!(
