@@ -61,7 +61,8 @@ fn a_hash_of_the_clients_address_keeps_each_on_its_server() {
         upstreams[0].address, upstreams[1].address
     ));
     let mut used = Vec::new();
-    for client in 0..8 {
+    // By chance all would be at one: one time in 2^39.
+    for client in 0..40 {
         let field = format!("X-Forwarded-For: 192.0.2.{client}");
         let texts: Vec<String> = (0..4).map(|_| get(edge.http, "/", &[&field]).text()).collect();
         assert!(texts.iter().all(|text| *text == texts[0]), "{client}: {texts:?}");
@@ -111,7 +112,7 @@ fn a_check_may_want_a_status_and_words() {
     assert!(ready.text().contains("the check answers 200"), "{}", ready.text());
 }
 
-/// A worker of four slots whose `/slow` waits until it is let go.
+/// A worker of four slots whose `/slow` takes its time, and whose `/slow/held` waits until it is let go.
 struct Worker {
     upstream: Upstream,
     gate: Arc<(Mutex<bool>, Condvar)>,
@@ -127,7 +128,10 @@ fn worker() -> Worker {
         // Each connection a process of its own will do: what counts is how many slots there are in all.
         let entry = processes.fetch_add(1, Ordering::SeqCst) % 200;
         let process = format!("{entry}/1/4");
-        if seen.path() == "/slow" {
+        if seen.path() == "/slow/page" {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+        }
+        if seen.path() == "/slow/held" {
             count.fetch_add(1, Ordering::SeqCst);
             let (open, bell) = &*held;
             let guard = open.lock().unwrap();
@@ -150,7 +154,8 @@ fn a_slow_route_leaves_a_slot_to_the_others() {
         ));
         assert_eq!(get(edge.http, "/", &[]).status, 200);
         let http = edge.http;
-        let requests: Vec<_> = (0..10).map(|_| std::thread::spawn(move || get(http, "/slow", &[]).status)).collect();
+        let requests: Vec<_> =
+            (0..10).map(|_| std::thread::spawn(move || get(http, "/slow/held", &[]).status)).collect();
         let labels = "{upstream=\"default\",site=\"shop\",route=\"/slow\"}";
         until("the rest waits", || edge.metric(&format!("monodon_edge_route_slots_waiting{labels}")) as u32 == 7);
         for _ in 0..10 {
@@ -167,5 +172,37 @@ fn a_slow_route_leaves_a_slot_to_the_others() {
         }
         edge.counts(&format!("monodon_edge_route_slots_held{labels}"), 0.0);
         edge.counts(&format!("monodon_edge_route_slots_waited_total{labels}"), 7.0);
+    }
+}
+
+/// Nobody says which route is slow: it shows, and from then on one slot in four is for the others.
+#[test]
+fn a_slow_route_is_found_out() {
+    let Worker { upstream, gate, slow } = worker();
+    let edge = edge(&format!(
+        "upstream = ['{}']\nmax_slots = 'auto'\n[[site]]\nname = 'shop'\n[[site.route]]\npath = '/slow/'\nupstream = 'default'\n",
+        upstream.address
+    ));
+    let labels = "{upstream=\"default\",site=\"shop\",route=\"/slow/\"}";
+    let is_slow = || edge.metric(&format!("monodon_edge_route_slow{labels}")) as u32 == 1;
+    assert_eq!(get(edge.http, "/", &[]).status, 200);
+    assert!(!is_slow());
+    until("it is found out", || {
+        for path in ["/", "/", "/", "/", "/slow/page"] {
+            assert_eq!(get(edge.http, path, &[]).status, 200);
+        }
+        is_slow()
+    });
+    let http = edge.http;
+    let requests: Vec<_> = (0..10).map(|_| std::thread::spawn(move || get(http, "/slow/held", &[]).status)).collect();
+    until("the rest waits", || edge.metric(&format!("monodon_edge_route_slots_waiting{labels}")) as u32 == 7);
+    for _ in 0..10 {
+        assert_eq!(get(edge.http, "/", &[]).status, 200);
+    }
+    assert_eq!(slow.load(Ordering::SeqCst), 3);
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    for request in requests {
+        assert_eq!(request.join().unwrap(), 200);
     }
 }
