@@ -6,27 +6,22 @@ mod application;
 #[path = "../common/mod.rs"]
 mod common;
 mod frames;
+mod grpc;
 
 use application::{Application, Pki};
-use bytes::Bytes;
-use common::{Connection, Edge, PATIENCE, Setup, get, until};
-use http::Request;
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::convert::Infallible;
+use common::{Connection, Edge, Setup, get, until};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+
+/// Everything goes to this upstream.
+fn at(upstream: &str) -> String {
+    format!("[upstreams.app]\n{upstream}\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'app'\n")
+}
 
 fn edge(upstream: &str) -> Edge {
-    Setup::default()
-        .plain()
-        .file(&format!("[upstreams.app]\n{upstream}\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'app'\n"))
-        .start()
+    Setup::default().plain().file(&at(upstream)).start()
 }
 
 fn post(edge: &Edge, path: &str, body: &str) -> common::client::Answer {
@@ -122,61 +117,6 @@ fn a_silent_stream_over_http2_ends_with_its_client() {
     let mut client = begin();
     assert_eq!(client.read_to_end(), b"", "no last chunk");
     until("the application is let go", || count(&app.seen.left) == 3);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn grpc_streams_both_ways_and_ends_with_trailers() {
-    let app = Application::start(None, true);
-    let text = format!(
-        "[upstreams.app]\nservers = ['{}']\nprotocol = 'h2'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'app'\n",
-        app.address
-    );
-    let edge = tokio::task::spawn_blocking(move || Setup::default().file(&text).start()).await.unwrap();
-    let mut client = connect(&edge, &edge.ca()).await;
-    let (sender, mut receiver) = mpsc::unbounded_channel::<Bytes>();
-    let outgoing = futures_util::stream::poll_fn(move |cx| {
-        receiver.poll_recv(cx).map(|message| message.map(|message| Ok::<_, Infallible>(Frame::data(message))))
-    });
-    let ask = Request::post("https://localhost/grpc")
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(StreamBody::new(outgoing))
-        .unwrap();
-    let response = tokio::time::timeout(PATIENCE, client.send_request(ask)).await.unwrap().unwrap();
-    assert_eq!(response.status(), 200);
-    let mut body = response.into_body();
-    // Each message is answered before the next is sent.
-    for round in 0..5 {
-        let message = Bytes::from(format!("message {round}"));
-        sender.send(message.clone()).unwrap();
-        let frame = tokio::time::timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
-        assert_eq!(frame.into_data().unwrap(), message);
-    }
-    drop(sender);
-    let trailers = loop {
-        match tokio::time::timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap().into_trailers() {
-            Ok(trailers) => break trailers,
-            Err(frame) => assert!(frame.data_ref().is_some_and(Bytes::is_empty), "{frame:?}"),
-        }
-    };
-    assert_eq!(trailers["grpc-status"], "0");
-    assert!(body.frame().await.is_none());
-    assert_eq!(app.seen.last().1["te"], "trailers");
-}
-
-async fn connect<B>(edge: &Edge, ca: &Path) -> hyper::client::conn::http2::SendRequest<B>
-where
-    B: http_body::Body + Send + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let connector = tokio_rustls::TlsConnector::from(common::client::client_config(ca, &["h2"]));
-    let stream = tokio::net::TcpStream::connect(edge.https).await.unwrap();
-    let stream = connector.connect("localhost".try_into().unwrap(), stream).await.unwrap();
-    let (client, connection) =
-        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    client
 }
 
 #[test]
