@@ -464,32 +464,3 @@ fn a_client_that_pauses_behind_the_head_of_its_answer() {
     client.write(frames::DATA, frames::END_STREAM, 1, b"elloworld");
     assert_eq!(client.until(|frame| frame.kind == frames::HEADERS).unwrap().status(), 200);
 }
-
-/// A listener that takes no connection: its backlog is full. What fills it has to be kept.
-fn full() -> (socket2::Socket, Vec<TcpStream>, SocketAddr) {
-    let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    listener.listen(0).unwrap();
-    let address = listener.local_addr().unwrap().as_socket().unwrap();
-    let mut taken = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
-        taken.push(stream);
-    }
-    (listener, taken, address)
-}
-
-#[test]
-fn an_upstream_that_takes_no_connection_in_time_is_late_and_not_down() {
-    let (_listener, _taken, full) = full();
-    for (flat, own) in [("connect_timeout = '300ms'", ""), ("connect_timeout = '5m'", "connect_timeout = '300ms'")] {
-        let settings = format!(
-            "{flat}\n[upstreams.full]\nservers = ['{full}']\n{own}\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'full'\n"
-        );
-        let edge = Setup::default().plain().file(&settings).start();
-        assert_eq!(get(edge.http, "/", &[]).status, 504, "{settings}");
-        let line = edge.access_line(|line| line["status"] == 504);
-        assert_eq!(line["reason"], "upstream_connect_timeout");
-        let counted = "monodon_edge_http_request_errors_total{site=\"_default\",reason=\"upstream_connect\"}";
-        until("it is counted", || edge.metric(counted) >= 1.0);
-    }
-}
