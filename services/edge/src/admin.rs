@@ -108,6 +108,10 @@ impl Source for Pages {
             None => Check::pass("edge:spool"),
             Some(problem) => Check::warn("edge:spool", problem),
         });
+        checks.push(match state.lines.problem() {
+            None => Check::pass("edge:access_log"),
+            Some(problem) => Check::warn("edge:access_log", problem),
+        });
         Readiness { checks }
     }
 

@@ -287,3 +287,32 @@ fn what_is_wrong_is_told_with_its_place() {
         assert!(said.contains(told), "{told:?} is not in {said}");
     }
 }
+
+#[test]
+fn a_disk_that_is_full_is_told_until_lines_are_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, room) = (folder.path().join("log"), folder.path().join("room"));
+    std::os::unix::fs::symlink("/dev/full", &path).unwrap();
+    let edge = Setup::default().plain().args(["--access-log", path.to_str().unwrap()]).start();
+    assert_eq!(get(edge.http, "/static/none", &[]).status, 404);
+    let ready = || {
+        let checks = edge.admin("/readyz");
+        assert_eq!(checks.status, 200, "requests are served all the same");
+        let said: serde_json::Value = serde_json::from_str(&checks.text()).unwrap();
+        said["checks"]["edge:access_log"][0].clone()
+    };
+    until("it is told by /readyz", || ready()["status"] == "warn");
+    assert!(ready()["output"].as_str().unwrap().contains("No space left"), "{}", ready());
+    until("it is in the log", || edge.lines().iter().any(|line| line.contains("its lines are lost, and counted")));
+    assert!(edge.metric("monodon_edge_access_log_lines_dropped_total") >= 1.0);
+    // Somebody makes room.
+    std::fs::remove_file(&path).unwrap();
+    std::os::unix::fs::symlink(&room, &path).unwrap();
+    edge.signal("USR1");
+    until("it is well", || {
+        get(edge.http, "/static/none", &[]);
+        ready()["status"] == "pass"
+    });
+    until("it is in the log", || edge.lines().iter().any(|line| line.contains("can be written again")));
+    assert!(std::fs::read_to_string(room).unwrap().contains("/static/none"));
+}

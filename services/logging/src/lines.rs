@@ -6,9 +6,9 @@ use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::syslog::{Address, Sender};
@@ -46,6 +46,8 @@ struct Shared {
     lost: AtomicU64,
     waiting: AtomicUsize,
     reopen: AtomicBool,
+    /// Why the last lines could not be written.
+    problem: Mutex<Option<String>>,
 }
 
 enum Target {
@@ -59,6 +61,17 @@ enum Target {
 enum Sink {
     File { file: File, pipe: bool },
     Syslog(Sender),
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::Path(path) => path.display().fmt(f),
+            Self::Syslog(_) => f.write_str("syslog"),
+        }
+    }
 }
 
 impl Target {
@@ -132,6 +145,11 @@ impl Lines {
         self.inner.as_ref().map_or(0, |inner| inner.shared.lost.load(Ordering::Relaxed))
     }
 
+    /// Why lines are lost now: a full disk, say.
+    pub fn problem(&self) -> Option<String> {
+        self.inner.as_ref()?.shared.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// After a rotation: opens the path anew. The old file stays in use if that fails.
     pub fn reopen(&self) {
         if let Some(inner) = &self.inner {
@@ -153,6 +171,26 @@ impl Shared {
     fn lose(&self, lines: &[u8]) {
         let count = lines.iter().filter(|byte| **byte == b'\n').count().max(1);
         self.lost.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// How the last attempt went; told once when that changes.
+    fn note(&self, target: &Target, result: &io::Result<()>) {
+        let mut problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(()) if problem.is_none() => {}
+            Ok(()) => {
+                *problem = None;
+                let lost = self.lost.load(Ordering::Relaxed);
+                tracing::info!(lines_lost = lost, "{target} can be written again");
+            }
+            Err(error) => {
+                let text = format!("{target} cannot be written: {error}");
+                if problem.is_none() {
+                    tracing::warn!("{text}; its lines are lost, and counted");
+                }
+                *problem = Some(text);
+            }
+        }
     }
 }
 
@@ -210,9 +248,11 @@ impl Writer {
         while !batch.is_empty() {
             let size = if pipe { whole_lines(batch, PIPE) } else { batch.len() };
             let (piece, rest) = batch.split_at(size);
-            if write_all(file, piece).is_err() {
+            let result = write_all(file, piece);
+            if result.is_err() {
                 self.shared.lose(piece);
             }
+            self.shared.note(&self.target, &result);
             batch = rest;
         }
     }
