@@ -14,6 +14,9 @@ fn say(stream: &mut TcpStream, text: &str) {
     let _ = stream.write_all(text.as_bytes());
 }
 
+/// More than sockets hold.
+const LARGE: usize = 32 << 20;
+
 /// An application that is slow in the way that its path says: for two seconds, with `/first` in it for seven, and with
 /// `/short` until the edge has had enough. Who is to be served in time gets seconds for what takes no time at all.
 fn slow() -> Upstream {
@@ -32,6 +35,13 @@ fn slow() -> Upstream {
                 wait(stream);
                 say(stream, "hello");
                 return true;
+            }
+            path if path.starts_with("/accel") => {
+                say(stream, "HTTP/1.1 200 OK\r\nX-Accel-Buffering: no\r\nContent-Length: 10\r\n\r\nhello");
+                wait(stream);
+            }
+            path if path.starts_with("/large") => {
+                return common::upstream::reply(stream, 200, &[], "x".repeat(LARGE));
             }
             path if path.starts_with("/pump") => {
                 say(stream, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
@@ -113,6 +123,47 @@ fn an_upstream_that_goes_on_is_not_late() {
             });
         }
     });
+}
+
+/// What is passed on as it comes is waited for no longer, and only while its client is not.
+#[test]
+fn of_an_answer_that_is_passed_on() {
+    let upstream = slow();
+    let settings = format!(
+        "upstream = ['{}']\nread_timeout = '1s'\nmax_connections = 1\nbuffering = false\n[[site]]\n\
+         [[site.route]]\npath = '/accel'\nupstream = 'default'\nbuffering = true\n\
+         [[site.route]]\npath = '/large'\nupstream = 'default'\nread_timeout = '5s'\n\
+         [[site.route]]\npath = '/whole'\nupstream = 'default'\nread_timeout = '30s'\n\
+         [[site.route]]\npath = '/'\nupstream = 'default'\n",
+        upstream.address
+    );
+    let plain = Setup::default().plain().file(&settings).start();
+    for path in ["/part/short", "/accel/short"] {
+        let (mut connection, head) = ask(&plain, path);
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert_eq!(connection.read_to_end(), b"hello", "{path} is cut off");
+        // Its connection and its place are free again.
+        assert_eq!(get(plain.http, "/whole", &[]).text(), "hello");
+    }
+    let (mut connection, _) = ask(&plain, "/pump/short");
+    assert!(connection.read_to_end().ends_with(b"hello\r\n"), "no last chunk");
+    // An event stream may be silent.
+    assert_eq!(get(plain.http, "/events/silent", &[]).text(), "data: 1\n\ndata: 2\n\n");
+    let edge = Setup::default().file(&settings.replace("max_connections = 1", "max_connections = 4")).start();
+    let mut client = Frames::open(&edge, &edge.ca());
+    let fields = [frames::GET[0], frames::GET[1], frames::GET[2], (":path", "/part/short")];
+    client.write(frames::HEADERS, frames::WHOLE, 1, &block(&fields));
+    let cut = client.until(|frame| frame.kind == frames::RST_STREAM).unwrap();
+    assert_eq!((cut.stream, cut.code()), (1, frames::INTERNAL_ERROR));
+    // Who takes nothing for longer than that lets the upstream wait, not the other way round.
+    let mut idle = Connection::tls(edge.https, &edge.ca(), "localhost", &["http/1.1"]).unwrap();
+    idle.send("GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    assert!(idle.head().unwrap().starts_with("HTTP/1.1 200"));
+    for stream in [3, 5, 7, 9, 11, 13] {
+        client.write(frames::HEADERS, frames::WHOLE, stream, &block(&fields));
+        client.until(|frame| frame.kind == frames::RST_STREAM && frame.stream == stream).expect("it is cut off");
+    }
+    assert_eq!(idle.bytes(LARGE).unwrap().len(), LARGE);
 }
 
 /// Of a request that is passed on as it comes: while its client lets both of us wait, the upstream's time has not begun.
@@ -426,18 +477,21 @@ fn a_request_that_calls_itself_grpc_has_its_time() {
     let settings = unbuffered(address, "first_byte_timeout = '5s'\nread_timeout = '5s'\n");
     let plain = Setup::default().plain().file(&settings).start();
     let edge = Setup::default().file(&settings).start();
+    let unbuffered = Setup::default().plain().file(&format!("{settings}buffering = false\n")).start();
     // What answers at once first: until then one request at a time is sent.
     let mut silent = ["/whole", "/nothing"].map(|path| begin(&plain, path, "Content-Type: application/grpc\r\n"));
-    let mut stream = begin(&plain, "/pump", "Content-Type: application/grpc\r\n");
+    let streams = [&plain, &unbuffered].map(|edge| begin(edge, "/pump", "Content-Type: application/grpc\r\n"));
     let mut client = Frames::open(&edge, &edge.ca());
     begin_stream(&mut client, 1, "/nothing", &[("content-type", "application/grpc")]);
     for silent in &mut silent {
         assert_eq!(silent.answer().unwrap().status, 504);
     }
-    assert!(stream.head().unwrap().starts_with("HTTP/1.1 200"));
-    assert_eq!(stream.read_to_end(), b"", "no last chunk");
+    for mut stream in streams {
+        assert!(stream.head().unwrap().starts_with("HTTP/1.1 200"));
+        assert_eq!(stream.read_to_end(), b"", "no last chunk");
+    }
     assert_eq!(client.until(|frame| frame.kind == frames::HEADERS).unwrap().status(), 504);
-    for _ in 0..2 * 4 {
+    for _ in 0..2 * 5 {
         told.recv_timeout(common::PATIENCE).expect("the upstream is let go");
     }
 }

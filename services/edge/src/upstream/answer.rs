@@ -25,6 +25,8 @@ pub struct Head {
     pub killed: Option<Killed>,
     /// The body is to be streamed, not buffered.
     pub streams: bool,
+    /// It may be silent for as long as it likes.
+    pub patient: bool,
     /// Of a 101: that a WebSocket begins.
     pub websocket: bool,
     /// Seldom.
@@ -52,7 +54,16 @@ impl Accel {
 impl Head {
     fn new(status: StatusCode, fields: usize) -> Self {
         let headers = HeaderMap::with_capacity(fields + ADDED);
-        Self { status, headers, process: None, killed: None, streams: false, websocket: false, accel: None }
+        Self {
+            status,
+            headers,
+            process: None,
+            killed: None,
+            streams: false,
+            patient: false,
+            websocket: false,
+            accel: None,
+        }
     }
 
     /// `bytes` is exactly the head. The values point into it.
@@ -126,8 +137,9 @@ impl Head {
             }
             known if headers::stays_behind(known) => {}
             _ => {
-                if name == CONTENT_TYPE {
-                    self.streams |= is_stream(value.as_bytes());
+                if name == CONTENT_TYPE && is_stream(value.as_bytes()) {
+                    self.streams = true;
+                    self.patient = true;
                 }
                 self.headers.try_append(name, value).map_err(|_| "too_many_fields")?;
             }
@@ -172,7 +184,10 @@ mod tests {
             fields.append(name, HeaderValue::from_bytes(field.value.of(&bytes)).unwrap());
         }
         let other = Head::of(StatusCode::OK, fields).unwrap();
-        assert_eq!((other.streams, other.process, other.killed), (head.streams, head.process, head.killed));
+        assert_eq!(
+            (other.streams, other.patient, other.process, other.killed),
+            (head.streams, head.patient, head.process, head.killed)
+        );
         head
     }
 
@@ -183,7 +198,9 @@ mod tests {
             "content-type: application/grpc+proto",
             "X-Accel-Buffering: No",
         ] {
-            assert!(read(&format!("{line}\r\n")).streams, "{line}");
+            let head = read(&format!("{line}\r\n"));
+            // What is only not to be buffered has the time that any answer has.
+            assert_eq!((head.streams, head.patient), (true, line.starts_with("content-type")), "{line}");
         }
         assert!(!read("content-type: text/html\r\n").streams);
         assert!(!read("x-accel-buffering: yes\r\n").streams);

@@ -172,11 +172,12 @@ impl InFlight {
             return Ok(head.with(Body::empty()));
         }
         if head.streams || !buffering.on {
+            let read = (!head.patient).then(|| self.read());
             let body = match self.held.take() {
                 Some((permit, connection)) if !connection.has_sent() => {
-                    response::live_both_ways(&self.pool, permit, connection, buffering.memory)
+                    response::live_both_ways(&self.pool, permit, connection, buffering.memory, read)
                 }
-                Some((permit, connection)) => response::live(&self.pool, permit, connection),
+                Some((permit, connection)) => response::live(&self.pool, permit, connection, read),
                 None => Body::empty(),
             };
             return Ok(head.with(body));

@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// When the client has left, this much more is read for the connection's and the process's sake.
@@ -72,13 +72,16 @@ struct Live {
     pool: Rc<Pool>,
     held: Option<(Arc<Address>, Connection)>,
     permit: Option<Permit>,
+    /// For each further part. `None`: it may be silent.
+    read: Option<Duration>,
 }
 
 /// Passes an answer's body on as it comes.
-pub fn live(pool: &Rc<Pool>, permit: Permit, connection: Connection) -> Body {
+pub fn live(pool: &Rc<Pool>, permit: Permit, mut connection: Connection, read: Option<Duration>) -> Body {
     let address = permit.address().clone();
     let permit = Some(permit).filter(|_| address.kind() == Kind::Foreign);
-    Body::stream(Live { pool: pool.clone(), held: Some((address, connection)), permit })
+    connection.timer.clear();
+    Body::stream(Live { pool: pool.clone(), held: Some((address, connection)), permit, read })
 }
 
 impl http_body::Body for Live {
@@ -86,14 +89,23 @@ impl http_body::Body for Live {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some((_, connection)) = &mut self.held else { return Poll::Ready(None) };
-        let frame = ready!(connection.poll_frame(cx));
+        let this = &mut *self;
+        let Some((_, connection)) = &mut this.held else { return Poll::Ready(None) };
+        let Poll::Ready(frame) = connection.poll_frame(cx) else {
+            let Some(read) = this.read else { return Poll::Pending };
+            // Its time begins when it is waited for: not while the client takes what it has said before.
+            if !connection.timer.is_set() {
+                connection.timer.set(read);
+            }
+            return connection.poll_late(cx, read).map(|()| Some(Err(BodyError::TooSlow)));
+        };
+        connection.timer.clear();
         if connection.is_done()
-            && let Some((address, connection)) = self.held.take()
+            && let Some((address, connection)) = this.held.take()
         {
             // The connection first, so that whoever waits for the permit finds it.
-            self.pool.put(&address, connection);
-            self.permit = None;
+            this.pool.put(&address, connection);
+            this.permit = None;
         }
         Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
     }
@@ -119,14 +131,29 @@ pub fn pump(
 ) -> Body {
     let address = permit.address().clone();
     let working = Some(pool.drain.working());
-    Pump::start(pool, (address, connection), (Some(permit), working), parts, memory, Some(read))
+    let pace = Pace { live: false, read: Some(read) };
+    Pump::start(pool, (address, connection), (Some(permit), working), parts, memory, pace)
 }
 
 /// Passes an answer's body on as it comes, and its request's meanwhile.
-pub fn live_both_ways(pool: &Rc<Pool>, permit: Permit, connection: Connection, memory: usize) -> Body {
+pub fn live_both_ways(
+    pool: &Rc<Pool>,
+    permit: Permit,
+    connection: Connection,
+    memory: usize,
+    read: Option<Duration>,
+) -> Body {
     let address = permit.address().clone();
     let permit = Some(permit).filter(|_| address.kind() == Kind::Foreign);
-    Pump::start(pool, (address, connection), permit, Parts::default(), memory, None)
+    Pump::start(pool, (address, connection), permit, Parts::default(), memory, Pace { live: true, read })
+}
+
+#[derive(Clone, Copy)]
+struct Pace {
+    /// It ends with its client, and is buffered only while its request is being sent.
+    live: bool,
+    /// For each further part: the worker ends a request that takes longer. `None`: it may be silent.
+    read: Option<Duration>,
 }
 
 struct Pump {
@@ -134,9 +161,7 @@ struct Pump {
     writer: Writer,
     drained: u64,
     left: Option<Instant>,
-    /// For each further part: the worker ends a request that takes longer. `None`: of a stream, which may be silent, ends with its
-    /// client, and is buffered only while its request is being sent.
-    read: Option<Duration>,
+    pace: Pace,
 }
 
 impl Pump {
@@ -147,14 +172,14 @@ impl Pump {
         held: impl Sized + 'static,
         parts: Parts,
         memory: usize,
-        read: Option<Duration>,
+        pace: Pace,
     ) -> Body {
         let length = connection.left().map(|left| left + parts.len() as u64);
         let (writer, reader) = pipe(&pool.shared.spool, memory, length);
         let pool = pool.clone();
         connection.timer.clear();
         tokio::task::spawn_local(async move {
-            let mut pump = Self { connection, writer, drained: 0, left: None, read };
+            let mut pump = Self { connection, writer, drained: 0, left: None, pace };
             let end = pump.run(parts).await;
             if end.is_ok() {
                 pool.put(&address, pump.connection);
@@ -173,14 +198,21 @@ impl Pump {
             self.pass(part).await?;
         }
         loop {
-            let Self { connection, writer, read, .. } = self;
+            let Self { connection, writer, pace: Pace { live, read }, .. } = self;
             if let Some(read) = *read {
                 connection.timer.set(read);
             }
-            let frame = poll_fn(|cx| match (connection.poll_frame(cx), *read) {
-                (Poll::Ready(frame), _) => Poll::Ready(Ok(frame)),
-                (Poll::Pending, Some(read)) => connection.poll_late(cx, read).map(|()| Err(BodyError::TooSlow)),
-                (Poll::Pending, None) => writer.poll_gone(cx).map(|()| Err(BodyError::Gone)),
+            let frame = poll_fn(|cx| {
+                if let Poll::Ready(frame) = connection.poll_frame(cx) {
+                    return Poll::Ready(Ok(frame));
+                }
+                if *live && writer.poll_gone(cx).is_ready() {
+                    return Poll::Ready(Err(BodyError::Gone));
+                }
+                match *read {
+                    Some(read) => connection.poll_late(cx, read).map(|()| Err(BodyError::TooSlow)),
+                    None => Poll::Pending,
+                }
             });
             match frame.await? {
                 None => return Ok(()),
@@ -202,12 +234,13 @@ impl Pump {
             self.drained += data.len() as u64;
             // An answer that trickles for ever holds its permit no longer than one part may take.
             let left = *self.left.get_or_insert_with(Instant::now);
-            if self.drained > DRAIN || self.read.is_none_or(|read| left.elapsed() > read) {
+            let Pace { live, read } = self.pace;
+            if live || self.drained > DRAIN || read.is_some_and(|read| left.elapsed() > read) {
                 return Err(BodyError::Gone);
             }
         }
-        let Self { writer, connection, read, .. } = self;
-        if read.is_none() && connection.has_sent() {
+        let Self { writer, connection, pace, .. } = self;
+        if pace.live && connection.has_sent() {
             writer.emptiness().await;
         }
         // Its client may read nothing before it has sent everything: the upload goes on while the answer waits for it.

@@ -3,7 +3,7 @@
 use crate::common::frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, RST_STREAM, SETTINGS, WHOLE, block, frame,
 };
-use crate::common::{Connection, get};
+use crate::common::{Connection, Edge, Setup, get};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -54,29 +54,38 @@ fn reset() -> Part {
     (RST_STREAM, 0, NO_ERROR.to_be_bytes().to_vec())
 }
 
-fn edge(address: SocketAddr) -> crate::Edge {
+fn edge(address: SocketAddr) -> Edge {
     crate::edge(&format!("servers = ['{address}']\nprotocol = 'h2'\n"))
+}
+
+/// Before one that says a part of its answers at once, and is reset when it is told to.
+fn partly(settings: &str) -> (Edge, Sender<()>) {
+    let (address, told) = upstream(vec![head(&[(":status", "200")]), (DATA, 0, b"part".to_vec())], vec![reset()]);
+    let text = format!("upstream = ['{address}']\nupstream_protocol = 'h2'\n{settings}\n");
+    (Setup::default().plain().file(&text).start(), told)
+}
+
+/// A client that has got so far.
+fn begin(edge: &Edge) -> Connection {
+    let mut client = Connection::plain(edge.http).unwrap();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
+    assert_eq!(client.chunk().unwrap(), b"part");
+    client
 }
 
 /// RFC 9113, section 8.1: what was reset before its end is not whole, whatever the reset says.
 #[test]
 fn an_answer_that_is_reset_without_an_error_is_not_whole() {
-    let ok = || head(&[(":status", "200")]);
-    let (address, _told) = upstream(vec![ok(), (DATA, 0, b"part".to_vec()), reset()], Vec::new());
+    let (address, _told) =
+        upstream(vec![head(&[(":status", "200")]), (DATA, 0, b"part".to_vec()), reset()], Vec::new());
     let whole = edge(address);
     assert_eq!(get(whole.http, "/", &[]).status, 502, "nothing was sent");
     assert_eq!(whole.access_line(|line| line["status"] == 502)["reason"], "upstream_reset");
     // Once something was, it is seen to be cut off.
     for buffering in [true, false] {
-        let (address, told) = upstream(vec![ok(), (DATA, 0, b"part".to_vec())], vec![reset()]);
-        let text = format!(
-            "buffering = {buffering}\n[upstreams.app]\nservers = ['{address}']\nprotocol = 'h2'\n[[site]]\n[[site.route]]\npath = '/'\nupstream = 'app'\n"
-        );
-        let edge = crate::Setup::default().plain().file(&text).start();
-        let mut client = Connection::plain(edge.http).unwrap();
-        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        assert!(client.head().unwrap().starts_with("HTTP/1.1 200"));
-        assert_eq!(client.chunk().unwrap(), b"part");
+        let (edge, told) = partly(&format!("buffering = {buffering}"));
+        let mut client = begin(&edge);
         told.send(()).unwrap();
         assert_eq!(client.read_to_end(), b"", "no last chunk");
     }
@@ -98,4 +107,11 @@ fn a_whole_answer_that_is_reset_without_an_error_is_whole() {
     let calling = edge(upstream(trailers, Vec::new()).0);
     let answer = get(calling.http, "/", &[]);
     assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+}
+
+/// Of one that is passed on, nothing more comes.
+#[test]
+fn a_silent_answer_is_cut_off_in_time() {
+    let (edge, _told) = partly("buffering = false\nread_timeout = '1s'");
+    assert_eq!(begin(&edge).read_to_end(), b"", "no last chunk");
 }
