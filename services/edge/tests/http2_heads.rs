@@ -5,9 +5,11 @@
 mod common;
 
 use bytes::Bytes;
+use common::frames::*;
 use common::{Connection, Edge, Setup, Upstream, until};
 use h2::client::SendRequest;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
 
 struct House {
     edge: Edge,
@@ -45,6 +47,18 @@ impl House {
         assert_eq!((&line["status"], &line["reason"]), (&status.into(), &reason.into()), "{line}");
         assert_eq!(line["protocol"], "h2", "{line}");
         line
+    }
+
+    /// A connection that answers nothing it is asked.
+    fn open(&self) -> Frames {
+        let mut client = Frames::open(&self.edge, &self.ca);
+        client.silent = true;
+        client
+    }
+
+    fn late(&self) -> usize {
+        let late = |line: &String| line.contains("\"timeout_header\"") && line.contains("\"status\":408");
+        self.edge.lines().into_iter().filter(late).count()
     }
 
     /// A request is counted when its answer has ended, and by then the client has it.
@@ -119,4 +133,98 @@ async fn a_head_over_its_limit() {
     assert_eq!(ask(&mut client, "/", &crumbs).await.status(), 200);
     house.counts("too_large", 3.0);
     assert_eq!(house.upstream.seen().len(), 3);
+}
+
+/// Head and idle connection have other times; what the client does not answer is not waited for.
+const SLOW: [&str; 6] = ["--head-timeout", "1s", "--idle-timeout", "300s", "--send-timeout", "300s"];
+
+/// GOAWAY, and the end.
+#[track_caller]
+fn sent_away(mut client: Frames) {
+    assert!(client.until(|frame| frame.kind == GOAWAY).is_some(), "closed without a word");
+    assert!(client.until(|frame| frame.kind != GOAWAY && frame.kind != PING).is_none(), "it goes on");
+}
+
+fn half(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_STREAM, stream, &block(&GET)[..20])
+}
+
+fn other_half(stream: u32) -> Vec<u8> {
+    frame(CONTINUATION, END_HEADERS, stream, &block(&GET)[20..])
+}
+
+#[test]
+fn heads_that_do_not_end() {
+    let house = House::new(&SLOW);
+    let mut kept = house.open();
+    let mut served = house.open();
+    assert_eq!((kept.ask(1, &block(&GET)), served.ask(1, &block(&GET))), (200, 200));
+    // Nothing at all gets no line, as over HTTP/1.1.
+    sent_away(house.open());
+    assert_eq!(house.late(), 0);
+    let whole = half(1);
+    for (number, part) in [&whole[..4], &whole[..15], &whole[..]].into_iter().enumerate() {
+        let mut client = house.open();
+        client.send(part).unwrap();
+        sent_away(client);
+        until("its line", || house.late() == number + 1);
+    }
+    // Of a connection that has been at rest for longer.
+    served.send(&[half(3), frame(CONTINUATION, 0, 3, b"")].concat()).unwrap();
+    sent_away(served);
+    house.counts("timeout_header", 4.0);
+    let line = house.edge.access_line(|line| line["reason"] == "timeout_header");
+    assert_eq!((&line["status"], &line["protocol"]), (&408.into(), &"h2".into()), "{line}");
+    assert_eq!(kept.ask(3, &block(&GET)), 200, "one that rests between requests is let be");
+}
+
+/// Its own answers end in order; what is asked beside them is not taken any more.
+#[test]
+fn a_head_that_does_not_end_beside_answers() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let shared = gate.clone();
+    let upstream = Upstream::start(move |_, stream| {
+        let open = shared.0.lock().unwrap();
+        drop(shared.1.wait_while(open, |open| !*open).unwrap());
+        common::upstream::reply(stream, 200, &[], vec![7; 40_000])
+    });
+    let edge = Setup::default().args(upstream.flag()).args(SLOW).start();
+    let ca = edge.ca();
+    let house = House { edge, ca, upstream };
+    let (mut never, mut after) = (house.open(), house.open());
+    for client in [&mut never, &mut after] {
+        client.send(&[frame(HEADERS, WHOLE, 1, &block(&GET)), half(3)].concat()).unwrap();
+    }
+    until("both are late", || house.late() == 2);
+    after.send(&[other_half(3), frame(HEADERS, WHOLE, 5, &block(&GET))].concat()).unwrap();
+    for stream in [3, 5] {
+        let refused = after.until(|frame| frame.kind == RST_STREAM).unwrap();
+        assert_eq!((refused.stream, refused.code()), (stream, REFUSED_STREAM));
+    }
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    for mut client in [never, after] {
+        let mut taken = 0;
+        while let Some(frame) = client.read() {
+            taken += if frame.kind == DATA { frame.payload.len() } else { 0 };
+        }
+        assert_eq!(taken, 40_000, "the answer that was under way");
+    }
+    assert_eq!((house.upstream.seen().len(), house.late()), (2, 2));
+}
+
+/// Each has its own time, however long all of them take.
+#[test]
+fn slow_heads_that_end_in_time() {
+    let house = House::new(&["--head-timeout", "4s"]);
+    let mut client = house.open();
+    for stream in (1..20).step_by(2) {
+        client.send(&half(stream)).unwrap();
+        // Being slow is the input here.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        client.send(&other_half(stream)).unwrap();
+        let head = client.until(|frame| frame.kind == HEADERS);
+        assert_eq!(head.expect("it was sent away").status(), 200, "{stream}");
+    }
+    assert_eq!(house.late(), 0);
 }

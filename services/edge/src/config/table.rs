@@ -189,7 +189,12 @@ const SETTINGS: &[Setting] = &[
     ),
     Setting {
         aliases: &["client_header_timeout"],
-        ..setting("head_timeout", Kind::Duration, "10s", "For the whole head of a request, and for a TLS handshake.")
+        ..setting(
+            "head_timeout",
+            Kind::Duration,
+            "10s",
+            "For the whole head of a request; then 408, or over HTTP/2 the end of the connection, once what is answered on it has been. Also for a TLS handshake.",
+        )
     },
     Setting {
         aliases: &["keepalive_timeout"],

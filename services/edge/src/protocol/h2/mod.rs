@@ -1,25 +1,30 @@
 //! HTTP/2 on the h2 crate, with the bounds that its known attacks call for: rapid reset (CVE-2023-44487), CONTINUATION flood
 //! (CVE-2024-27316), MadeYouReset (CVE-2025-8671), stalled windows, floods of frames that do nothing. RFC 9113.
 //!
-//! `mod` is a connection; [`watch`] counts what passes on it; [`stream`] is one request, [`head`] what it may begin with.
+//! `mod` is a connection; [`watch`] looks at what passes on it, [`seen`] keeps what is known of that; [`stream`] is one request, [`head`]
+//! what it may begin with.
 
 mod head;
+mod seen;
 mod stream;
 mod watch;
 
 use crate::boxed::boxed;
 use crate::connection::ConnInfo;
 use crate::drain::{Phase, Reached};
-use crate::service::Thread;
+use crate::service::{self, Refusal, Thread};
 use crate::timer::Timer;
 use bytes::Bytes;
+use h2::server::Connection;
 use h2::{Ping, PingPong, Reason};
+use http::StatusCode;
+use seen::Seen;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
-use watch::{Seen, Watched};
+use watch::Watched;
 
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
@@ -40,6 +45,7 @@ where
         (view.snapshot.config.limits.clone(), view.snapshot.config.timeouts.clone())
     };
     let seen = Rc::new(Seen::default());
+    let mut idle_since = Instant::now();
     let mut builder = h2::server::Builder::new();
     builder
         .max_concurrent_streams(limits.h2_streams)
@@ -59,34 +65,39 @@ where
 
     let mut announced = Reached::new(thread.drain.clone(), Phase::Announced);
     let mut draining = false;
-    let mut idle_since = Instant::now();
+    // A head did not end in time: the connection ends with what is still answered on it.
+    let mut late = false;
     let (mut last_count, mut taken) = (0, 0);
-    // The next look is further off than a tick.
-    let mut resting = false;
+    let tick = TICK.min(timeouts.idle).min(timeouts.head);
+    // The next look is further off than a tick; it is due.
+    let (mut resting, mut due) = (false, false);
     let mut look = Timer::new();
-    look.set(TICK.min(timeouts.idle));
+    look.set(tick);
     loop {
         let event = poll_fn(|cx| {
             if !draining && announced.poll(cx).is_ready() {
                 return Poll::Ready(Event::Drain);
             }
-            if look.poll(cx).is_ready() {
-                return Poll::Ready(Event::Look);
-            }
+            due |= look.poll(cx).is_ready();
             match connection.poll_accept(cx) {
                 // Frames that make no request are worked on without a word.
                 Poll::Pending if seen.too_many(limits.h2_glitches) => Poll::Ready(Event::TooMany),
+                // Only now: what has come in time, and lay unread, is not late.
+                Poll::Pending if std::mem::take(&mut due) => Poll::Ready(Event::Look),
+                Poll::Pending if resting && seen.head.get().is_some() => Poll::Ready(Event::Look),
+                Poll::Pending if late && !connection.has_streams() => Poll::Ready(Event::Look),
                 accepted => accepted.map(Event::Accepted),
             }
         });
         match event.await {
             Event::TooMany => {}
+            Event::Accepted(Some(Ok((_, mut respond)))) if late => respond.send_reset(Reason::REFUSED_STREAM),
             Event::Accepted(Some(Ok((request, respond)))) => {
                 let (thread, conn, seen) = (thread.clone(), conn.clone(), seen.clone());
                 // In a box: the runtime moves what it is given seven times.
                 tokio::task::spawn_local(boxed(|| stream::serve(thread, conn, seen, request, respond)));
                 if std::mem::take(&mut resting) {
-                    look.set(TICK);
+                    look.set(tick);
                 }
                 taken += 1;
                 if taken == limits.keepalive_requests && !draining {
@@ -107,16 +118,31 @@ where
             Event::Look => {
                 let now = Instant::now();
                 let busy = conn.in_flight.get() > 0;
-                if busy || conn.requests.get() != last_count {
+                let head = seen.head.get().map(|since| timeouts.head.saturating_sub(now.duration_since(since)));
+                if !late && head == Some(Duration::ZERO) && seen.drained.get() {
+                    late = true;
+                    refuse_late(&thread, &conn);
+                }
+                if busy || conn.requests.get() != last_count || head.is_some() && !late {
                     last_count = conn.requests.get();
                     idle_since = now;
                 }
                 // A connection that never asked has as long as a head may take.
-                let allowed = if last_count == 0 { timeouts.head } else { timeouts.idle };
+                let unasked = taken == 0;
+                let allowed = if late {
+                    Duration::ZERO
+                } else if unasked {
+                    timeouts.head
+                } else {
+                    timeouts.idle
+                };
                 let idle = now.duration_since(idle_since);
                 if !draining && idle >= allowed {
                     draining = true;
                     connection.graceful_shutdown();
+                }
+                if (late || unasked) && idle >= allowed && !connection.has_streams() {
+                    return end(&mut connection, Reason::NO_ERROR, timeouts.send).await;
                 }
                 // What the client does not take of answers that are finished keeps the connection from ending.
                 let stuck = draining && !busy && idle >= allowed + timeouts.send;
@@ -124,20 +150,38 @@ where
                 if stuck || blocked || !alive.is(&seen, busy, now, timeouts.idle / 2, timeouts.head) {
                     return tracing::debug!(peer = %conn.peer, "an HTTP/2 client does not read or answer; its connection is closed");
                 }
-                let next = if busy || draining { TICK } else { TICK.max(allowed.saturating_sub(idle)) };
-                resting = next > TICK;
-                look.set_at(now.into(), next.min(timeouts.idle));
+                let next = match head {
+                    Some(left) if !left.is_zero() => tick.min(left),
+                    None if !busy && !draining => tick.max(allowed.saturating_sub(idle)),
+                    _ => tick,
+                };
+                resting = next > tick;
+                look.set_at(now.into(), next);
             }
         }
         thread.metrics.connections.h2_glitches.add(seen.take_all());
         if seen.too_many(limits.h2_glitches) {
             thread.metrics.connections.h2_calmed.add(1);
             tracing::debug!(peer = %conn.peer, "too many HTTP/2 frames that do nothing; the connection is closed");
-            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-            let _ = tokio::time::timeout(LAST_WORDS, poll_fn(|cx| connection.poll_closed(cx))).await;
-            return;
+            return end(&mut connection, Reason::ENHANCE_YOUR_CALM, LAST_WORDS).await;
         }
     }
+}
+
+/// In the middle of a head there is no stream that could have a page; what is left is the line in the log, and the count.
+fn refuse_late(thread: &Rc<Thread>, conn: &Rc<ConnInfo>) {
+    let status = StatusCode::REQUEST_TIMEOUT;
+    let refusal = Refusal { status, reason: "timeout_header", method: None, target: None, host: None };
+    drop(service::refuse(thread, conn, &refusal));
+}
+
+/// GOAWAY, and the end, whatever the client has to say to it.
+async fn end<I>(connection: &mut Connection<I, Bytes>, reason: Reason, patience: Duration)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+{
+    connection.abrupt_shutdown(reason);
+    let _ = tokio::time::timeout(patience, poll_fn(|cx| connection.poll_closed(cx))).await;
 }
 
 /// What a connection's task wakes up for.

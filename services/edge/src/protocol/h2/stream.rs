@@ -1,7 +1,7 @@
 //! One request of an HTTP/2 connection, from its head to the end of its answer.
 
 use super::head::check;
-use super::watch::{CANCELLED, Seen};
+use super::seen::{CANCELLED, Seen};
 use crate::body::{Body, BodyError};
 use crate::boxed::boxed;
 use crate::connection::ConnInfo;

@@ -1,70 +1,26 @@
 //! A connection's transport, looked at as it passes: frames that do nothing are counted, for whoever sends many of them means no good
-//! (floods of PING, SETTINGS, PRIORITY, RST_STREAM, empty DATA, CONTINUATION), and so are bytes, for whoever sends and takes none.
+//! (floods of PING, SETTINGS, PRIORITY, RST_STREAM, empty DATA, CONTINUATION), and so are bytes, for whoever sends and takes none. A head
+//! that does not end is seen, for it holds up all else.
 
-use std::cell::Cell;
+use super::seen::Seen;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const HEADER: usize = 9;
+/// Kinds of frames, and a flag of these two.
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
 /// Of SETTINGS and PING, and of DATA and HEADERS.
 const ACK_OR_END: u8 = 1;
 /// RFC 9113, section 3.4.
 const PREFACE: usize = 24;
 /// A window that is opened by less than this is not opened to read.
 const CRUMB: u32 = 128;
-/// After so long all is forgotten.
-const PERIOD: Duration = Duration::from_secs(10);
-/// A request that was given up before it was answered weighs so much, ...
-pub const CANCELLED: u64 = 5;
-/// ... and one that got its answer makes up for so much.
-pub const ANSWERED: u64 = 5;
-
-/// What is known of a connection's frames.
-#[derive(Default)]
-pub struct Seen {
-    /// Frames that did nothing, and requests that were given up.
-    glitches: Cell<u64>,
-    answered: Cell<u64>,
-    all: Cell<u64>,
-    period: Cell<Option<Instant>>,
-    /// Not how an HTTP/2 connection begins.
-    malformed: Cell<bool>,
-    /// Changes with each read.
-    pub reads: Cell<u64>,
-    /// Since when nothing can be written.
-    pub blocked: Cell<Option<Instant>>,
-}
-
-impl Seen {
-    pub fn glitch(&self, weight: u64) {
-        let now = Instant::now();
-        if self.period.get().is_none_or(|begun| now.duration_since(begun) > PERIOD) {
-            self.period.set(Some(now));
-            self.glitches.set(0);
-            self.answered.set(0);
-        }
-        self.glitches.set(self.glitches.get() + weight);
-        self.all.set(self.all.get() + weight);
-    }
-
-    pub fn answered(&self) {
-        self.answered.set(self.answered.get() + 1);
-    }
-
-    /// Since it was asked last.
-    pub fn take_all(&self) -> u64 {
-        self.all.take()
-    }
-
-    /// More than `allowed` within ten seconds, beside what its answered requests make up for. 0: any number.
-    pub fn too_many(&self, allowed: u64) -> bool {
-        allowed > 0 && self.glitches.get() > allowed.saturating_add(self.answered.get() * ANSWERED)
-    }
-}
 
 /// Where the parser of frames is.
 enum At {
@@ -73,8 +29,8 @@ enum At {
     /// The header of the first frame.
     First([u8; HEADER], usize),
     Header([u8; HEADER], usize),
-    /// Of a payload, so many bytes still; with what is needed of it.
-    Payload(u32),
+    /// Of a payload, so many bytes still; and whether a head ends with it.
+    Payload(u32, bool),
     /// The four bytes of a WINDOW_UPDATE.
     Increment([u8; 4], usize),
 }
@@ -91,7 +47,13 @@ impl<I> Watched<I> {
     }
 }
 
-fn look(at: &mut At, seen: &Seen, mut bytes: &[u8]) {
+fn look(at: &mut At, seen: &Seen, bytes: &[u8]) {
+    walk(at, seen, bytes);
+    // As soon as it can be told.
+    seen.head_is(seen.in_head.get() || matches!(at, At::Header([_, _, _, HEADERS, ..], 4..)));
+}
+
+fn walk(at: &mut At, seen: &Seen, mut bytes: &[u8]) {
     while !bytes.is_empty() {
         match at {
             At::Preface(left) => {
@@ -108,17 +70,13 @@ fn look(at: &mut At, seen: &Seen, mut bytes: &[u8]) {
                     // RFC 9113, section 3.4: the client's first words are SETTINGS.
                     let [_, _, _, kind, flags, ..] = *header;
                     seen.malformed.set(kind != 4 || flags & ACK_OR_END != 0);
-                    let length = payload(header);
-                    *at = if length == 0 { At::Header([0; HEADER], 0) } else { At::Payload(length) };
+                    *at = behind(payload(header), false, seen);
                 }
             }
-            At::Payload(left) => {
+            At::Payload(left, ends) => {
                 let taken = bytes.len().min(*left as usize);
                 bytes = bytes.get(taken..).unwrap_or_default();
-                *left -= taken as u32;
-                if *left == 0 {
-                    *at = At::Header([0; HEADER], 0);
-                }
+                *at = behind(*left - taken as u32, *ends, seen);
             }
             At::Header(header, filled) => {
                 fill(header, filled, &mut bytes);
@@ -137,6 +95,17 @@ fn look(at: &mut At, seen: &Seen, mut bytes: &[u8]) {
             }
         }
     }
+}
+
+/// Where it is when so many bytes of a payload are still to come.
+fn behind(left: u32, ends: bool, seen: &Seen) -> At {
+    if left > 0 {
+        return At::Payload(left, ends);
+    }
+    if ends {
+        seen.head_ended();
+    }
+    At::Header([0; HEADER], 0)
 }
 
 fn fill(into: &mut [u8], filled: &mut usize, bytes: &mut &[u8]) {
@@ -161,7 +130,10 @@ fn frame(header: &[u8; HEADER], seen: &Seen) -> At {
         // DATA that brings nothing and ends nothing.
         0 => length == 0 && flags & ACK_OR_END == 0,
         // HEADERS is a request, or trailers.
-        1 => false,
+        HEADERS => {
+            seen.in_head.set(true);
+            false
+        }
         // PING and SETTINGS that are no answer to ours.
         4 | 6 => flags & ACK_OR_END == 0,
         8 if length == 4 => return At::Increment([0; 4], 0),
@@ -171,14 +143,16 @@ fn frame(header: &[u8; HEADER], seen: &Seen) -> At {
     if idle {
         seen.glitch(1);
     }
-    if length == 0 { At::Header([0; HEADER], 0) } else { At::Payload(length) }
+    behind(length, matches!(kind, HEADERS | CONTINUATION) && flags & END_HEADERS != 0, seen)
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Watched<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        let read = Pin::new(&mut this.io).poll_read(cx, buf);
+        this.seen.drained.set(read.is_pending());
+        ready!(read)?;
         this.seen.reads.set(this.seen.reads.get().wrapping_add(1));
         look(&mut this.at, &this.seen, buf.filled().get(before..).unwrap_or_default());
         if this.seen.malformed.get() {
@@ -271,6 +245,28 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_head_is_open_until_its_end_has_come() {
+        let open = |all: &[u8], step: usize| {
+            let seen = Seen::default();
+            let mut at = At::Preface(PREFACE);
+            all.chunks(step).for_each(|part| look(&mut at, &seen, part));
+            seen.head.get().is_some()
+        };
+        let ends: &[(u8, u8, &[u8])] = &[(1, 0, b"he"), (9, 0, b"a"), (9, 4, b"d"), (0, 0, b"data"), (1, 5, b"head")];
+        let begins: &[(u8, u8, &[u8])] = &[(1, 4, b"head"), (1, 1, b"head"), (9, 0, b"more")];
+        for step in [1, 2, 7, 10_000] {
+            let whole = bytes(ends);
+            assert!(!open(&whole, step), "{step}");
+            // In its payload, and in its frame's own header, from where its kind stands.
+            for (missing, is) in [(1, true), (4, true), (5, true), (9, true), (10, false), (13, false)] {
+                assert_eq!(open(&whole[..whole.len() - missing], step), is, "{step}: {missing}");
+            }
+            assert!(open(&bytes(begins), step), "{step}");
+            assert!(!open(&[&bytes(begins)[..], &[0, 0, 0, 9, 4, 0, 0, 0, 1]].concat(), step), "{step}");
+        }
+    }
+
     /// Whatever the bytes are, and however they are cut: no panic, and the same count.
     #[test]
     fn noise_is_counted_the_same_however_it_is_cut() {
@@ -285,24 +281,12 @@ mod tests {
                 let seen = Seen::default();
                 let mut at = At::Preface(PREFACE);
                 all.chunks(step).for_each(|part| look(&mut at, &seen, part));
-                (seen.take_all(), seen.malformed.get())
+                (seen.take_all(), seen.malformed.get(), seen.head.get().is_some())
             };
             let whole = count(all.len());
             for step in 1..12 {
                 assert_eq!(count(step), whole);
             }
         }
-    }
-
-    #[test]
-    fn answered_requests_make_up_for_some() {
-        let seen = Seen::default();
-        seen.glitch(101);
-        assert!(seen.too_many(100));
-        assert!(!seen.too_many(0), "off");
-        seen.answered();
-        assert!(!seen.too_many(100));
-        seen.glitch(5);
-        assert!(seen.too_many(100));
     }
 }
