@@ -113,6 +113,39 @@ fn what_is_opened_once_is_not_changed() {
     }
 }
 
+/// The folder of the spool stays; how much it may have, and how much memory, need not.
+#[test]
+fn the_bounds_of_bodies_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("edge.toml");
+    let upstream = Upstream::start(|seen, stream| reply(stream, 200, &[], seen.body.len().to_string()));
+    let listen = local(free_port());
+    let toml = |disk: &str, memory: &str| {
+        let bounds = format!("spool_limit = '{disk}'\nbuffer_memory_total = '{memory}'\nbuffer_memory = '256KB'\n");
+        format!("http = '{listen}'\nupstream = '{}'\n{bounds}", upstream.address)
+    };
+    let edge = start(&file, &toml("1MB", "8MB"));
+    let post = |size: usize| {
+        let mut client = Connection::plain(listen).unwrap();
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n")).unwrap();
+        // Who is refused may find that nobody reads any more.
+        let _ = client.send(vec![b'x'; size]);
+        client.answer().unwrap().status
+    };
+    let limit = || edge.metric("monodon_edge_body_spool_limit_bytes");
+    let spooled = || edge.metric("monodon_edge_body_spool_bytes_total");
+    assert_eq!((post(2 << 20), limit()), (503, f64::from(1 << 20)));
+    let before = spooled();
+    assert_eq!((post(200_000), spooled()), (200, before), "in memory");
+
+    write(&file, toml("4MB", "64KB"));
+    assert_eq!(reload(&edge).0, Some(0));
+    assert_eq!((post(2 << 20), limit()), (200, f64::from(4 << 20)));
+    let before = spooled();
+    assert_eq!(post(200_000), 200);
+    assert_eq!(spooled(), before + 200_000.0, "there is no memory for it any more");
+}
+
 #[test]
 fn https_is_opened_later() {
     let dir = tempfile::tempdir().unwrap();

@@ -21,10 +21,10 @@ const READ: usize = 16 << 10;
 #[derive(Debug)]
 pub struct Spool {
     dir: PathBuf,
-    limit: u64,
+    limit: AtomicU64,
     /// Bodies in memory, all of one direction together: past it they go to the file at once. Without a bound a few dozen
     /// HTTP/2 connections, 128 streams each, would fill any container.
-    memory: u64,
+    memory: AtomicU64,
     requests: AtomicU64,
     answers: AtomicU64,
     used: AtomicU64,
@@ -47,8 +47,8 @@ impl Spool {
     pub fn open(config: &crate::config::Spool) -> io::Result<Self> {
         let spool = Self {
             dir: config.dir.clone(),
-            limit: config.limit,
-            memory: config.memory,
+            limit: AtomicU64::new(config.limit),
+            memory: AtomicU64::new(config.memory),
             requests: AtomicU64::new(0),
             answers: AtomicU64::new(0),
             used: AtomicU64::new(0),
@@ -62,11 +62,21 @@ impl Spool {
         Ok(spool)
     }
 
+    /// Other bounds, for what comes from now on; what is there stays.
+    pub fn resize(&self, config: &crate::config::Spool) {
+        self.limit.store(config.limit, Ordering::Relaxed);
+        self.memory.store(config.memory, Ordering::Relaxed);
+    }
+
+    fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
     /// What is wrong with it, for `/readyz`.
     pub fn problem(&self) -> Option<String> {
-        let room = self.limit.saturating_sub(self.used.load(Ordering::Relaxed));
+        let room = self.limit().saturating_sub(self.used.load(Ordering::Relaxed));
         let problem = self.problem.lock().unwrap_or_else(PoisonError::into_inner);
-        let lasting = problem.as_ref().filter(|problem| !problem.quota || room <= self.limit / 4);
+        let lasting = problem.as_ref().filter(|problem| !problem.quota || room <= self.limit() / 4);
         lasting.map(|problem| problem.text.clone())
     }
 
@@ -107,7 +117,8 @@ impl Spool {
     }
 
     fn reserve(&self, bytes: u64) -> io::Result<()> {
-        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        let limit = self.limit();
+        let fits = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= limit);
         let reserved = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
         match reserved {
             Ok(_) => Ok(()),
@@ -136,7 +147,7 @@ impl Spool {
              # TYPE monodon_edge_answer_memory_bytes gauge\nmonodon_edge_answer_memory_bytes {}\n",
             value(&self.written),
             value(&self.used),
-            self.limit,
+            value(&self.limit),
             value(&self.files),
             value(&self.refused),
             value(&self.requests),
@@ -182,7 +193,8 @@ impl Share {
 
     /// False: there is no room for that much more.
     pub fn take(&mut self, bytes: u64) -> bool {
-        let fits = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= self.spool.memory);
+        let most = self.spool.memory.load(Ordering::Relaxed);
+        let fits = |held: u64| held.checked_add(bytes).filter(|sum| *sum <= most);
         let taken = self.held().fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits).is_ok();
         if taken {
             self.bytes += bytes;

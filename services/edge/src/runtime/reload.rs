@@ -134,6 +134,7 @@ impl Reloader<'_> {
         // From here on nothing can fail.
         self.state.reloads.refused_values.store(None);
         let hash = crate::config::effective::hash(&loaded.values);
+        old.spool.resize(&loaded.config.spool);
         let snapshot = Arc::new(Snapshot::build(loaded.config, old.spool.clone(), Some(&old)));
         self.state.snapshot.store(snapshot.clone());
         self.state.values.store(Arc::new(loaded.values));
