@@ -110,6 +110,12 @@ impl Router {
         self.exact.get(host).or_else(below).or(self.default.as_ref()).copied()
     }
 
+    /// Who speaks for the edge where nobody knows whose request it was: the site for all hosts, or the only one.
+    pub fn default_site(&self) -> Option<&Site> {
+        let only = || self.sites.first().filter(|_| self.sites.len() == 1);
+        self.default.and_then(|entry| self.get(entry)).or_else(only)
+    }
+
     pub fn get(&self, entry: Entry) -> Option<&Site> {
         self.sites.get(entry.place)
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Answer, Setup, Upstream, get, until};
+use common::{Answer, Connection, Setup, Upstream, get, until};
 use std::fs;
 use std::path::Path;
 
@@ -52,9 +52,46 @@ fn in_the_form_that_is_asked_for() {
         let policy = answer.header("content-security-policy");
         assert_eq!(policy.is_some_and(|policy| policy.contains("default-src 'none'")), begins.starts_with("<!"));
     }
-    // Before there is a request, too.
+    // Before there is a request nobody knows what is asked for.
     let answer = get(edge.http, "/", &["Bad Name: x", HTML]);
     assert_eq!((answer.status, answer.header("content-type")), (400, Some("text/plain; charset=utf-8")));
+}
+
+/// Where the configuration names a page, who sends what is no request gets it, too: of the site that answers for any host.
+#[test]
+fn what_is_no_request_gets_the_default_site_s_page() {
+    let pages =
+        folder(&[("any.html", "any's {{status}}"), ("shop.html", "the shop's"), ("flat.html", "flat {{status}}")]);
+    let path = |name: &str| pages.path().join(name).display().to_string();
+    let site = |host: &str, page: &str, more: &str| {
+        format!("[[site]]\nhosts = ['{host}']\nerror_pages = ['400={page}', '408={page}', '414={page}']\n{more}")
+    };
+    let two = |more: &str| site("shop.example", &path("shop.html"), "") + &site("any.example", &path("any.html"), more);
+    let flat = format!("error_pages = ['400={0}', '4xx={0}']\n", path("flat.html"));
+    let long = format!("GET /{} HTTP/1.1\r\nHost: shop.example\r\n\r\n", "x".repeat(10_000));
+    let doubled = "GET / HTTP/1.1\r\nHost: shop.example\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
+    let late = "GET / HTTP/1.1\r\nHost: shop.exa";
+    let version = "GET / HTTP/3.7\r\nHost: shop.example\r\n\r\n";
+    let texts = [(400, doubled), (408, late), (414, long.as_str()), (505, version)];
+    for (text, told) in [
+        (two("default = true\n"), ["any's 400", "any's 408", "any's 414", "505 "]),
+        (site("shop.example", &path("shop.html"), ""), ["the shop's", "the shop's", "the shop's", "505 "]),
+        (flat, ["flat 400", "flat 408", "flat 414", "505 "]),
+        // Of two that are both named nobody knows whose it was.
+        (two(""), ["400 ", "408 ", "414 ", "505 "]),
+    ] {
+        let file = format!("upstream = ['{}']\nhead_timeout = '500ms'\n{text}", dead());
+        let edge = Setup::default().plain().file(&file).start();
+        for ((status, request), told) in texts.iter().zip(told) {
+            let mut client = Connection::plain(edge.http).unwrap();
+            client.send(*request).unwrap();
+            let answer = client.answer().unwrap();
+            assert_eq!(answer.status, *status, "{request}");
+            assert!(answer.text().starts_with(told), "{told}: {}", answer.text());
+            let media = if told.ends_with(' ') { "text/plain; charset=utf-8" } else { "text/html; charset=utf-8" };
+            assert_eq!(answer.header("content-type"), Some(media), "{told}");
+        }
+    }
 }
 
 #[test]

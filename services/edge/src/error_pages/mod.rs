@@ -49,11 +49,16 @@ impl<'a> Told<'a> {
 
 /// The whole answer. `headers` are the request's, for `Accept`.
 pub fn page(status: StatusCode, record: &Record, headers: &HeaderMap) -> Response<Body> {
-    render(&Told::new(status, record), &record.options().errors, headers)
+    render(&Told::new(status, record), &record.options().errors, Format::wanted(headers))
 }
 
-fn render(told: &Told<'_>, errors: &Errors, headers: &HeaderMap) -> Response<Body> {
-    let format = Format::wanted(headers);
+/// Of what is no request: nobody knows what its client reads. It gets the site's page where one is named for the status, else text.
+pub fn of_no_request(status: StatusCode, record: &Record, errors: &Errors) -> Response<Body> {
+    let page = errors.page(status, false, Format::Html);
+    render(&Told::new(status, record), errors, page.map_or(Format::Text, |_| Format::Html))
+}
+
+fn render(told: &Told<'_>, errors: &Errors, format: Format) -> Response<Body> {
     let own = errors.page(told.status, told.maintenance, format.kind());
     let body = own.map_or_else(|| Bytes::from(builtin::body(told, format)), |page| page.fill(told));
     let mut response = Response::new(Body::full(body));

@@ -12,7 +12,7 @@ fn text(accept: Option<&'static str>, status: u16) -> (Response<Body>, String) {
     let id = HeaderValue::from_static("abc123");
     let words = words::of(status, false);
     let told = Told { status, maintenance: false, method: &Method::GET, host: None, id: &id, words };
-    let mut response = render(&told, &Errors::default(), &headers);
+    let mut response = render(&told, &Errors::default(), Format::wanted(&headers));
     let bytes = response.body_mut().take_full().unwrap();
     (response, String::from_utf8(bytes.to_vec()).unwrap())
 }

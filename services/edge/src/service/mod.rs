@@ -70,7 +70,9 @@ pub fn refuse(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, refusal: &Refusal<'_>) -
     let mut record = begin(thread, conn, &view, &parts, &origin, None);
     let failure = Failure::unreadable(refusal.status, refusal.reason);
     record.fail(failure.reason, failure.exact);
-    let mut response = error_pages::page(failure.status, &record, &parts.headers);
+    let site = view.snapshot.router.default_site();
+    let errors = &site.map_or(record.options(), |site| &site.options).errors;
+    let mut response = error_pages::of_no_request(failure.status, &record, errors);
     failure.decorate(response.headers_mut(), &parts, record.options());
     finish(response, record, false, ("", conn.scheme()))
 }

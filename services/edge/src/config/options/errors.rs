@@ -20,7 +20,8 @@ pub const SETTINGS: &[Setting] = &[
         words: "Files of up to 256 KB for errors: `404=/srv/errors/404.html`, `5xx=...`, `4xx=...`, `maintenance=...`; one that \
                 ends in .html, .json or .txt is for clients that ask for that. `{{status}}`, `{{title}}`, `{{detail}}`, \
                 `{{request_id}}` and `{{host}}` are filled in. A file that changes is read again within a second. The edge \
-                has its own page for everything else.",
+                has its own page for everything else. What is refused before it can be read gets the .html of the default site, \
+                or of the only one.",
         aliases: &["error_page"],
         ..Setting::NEW
     },
