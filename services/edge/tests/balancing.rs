@@ -52,6 +52,44 @@ fn a_sticky_cookie_is_the_same_after_a_restart_of_the_key_s_holder() {
     }
 }
 
+#[test]
+fn a_client_of_several_upstreams_stays_at_one_address_of_each() {
+    let upstreams: Vec<Upstream> = ["0", "1", "2", "3", "4", "5"].map(Upstream::saying).into();
+    let [a, b, c, d, e, f] = &upstreams[..] else { panic!("six") };
+    let edge = edge(&format!(
+        "upstream = ['{}', '{}']\nsticky = 'ROUTE'\nbalance = 'round_robin'\n\
+         [upstreams.node]\nservers = ['{}', '{}']\n\
+         [upstreams.'the other']\nservers = ['{}', '{}']\n\
+         [upstreams.own]\nservers = ['{}', '{}']\nsticky = 'OWN'\n\
+         [upstreams.none]\nservers = ['{}', '{}']\nsticky = ''\n\
+         [[site]]\n\
+         [[site.route]]\npath = '/'\nupstream = 'default'\n\
+         [[site.route]]\npath = '/node'\nupstream = 'node'\n\
+         [[site.route]]\npath = '/other'\nupstream = 'the other'\n\
+         [[site.route]]\npath = '/own'\nupstream = 'own'\n\
+         [[site.route]]\npath = '/none'\nupstream = 'none'\n",
+        a.address, b.address, c.address, d.address, e.address, f.address, a.address, b.address, a.address, b.address
+    ));
+    // As a browser keeps them: by their names.
+    let (mut jar, mut texts) = (std::collections::BTreeMap::new(), Vec::new());
+    for round in 0..6 {
+        for (at, path) in ["/", "/node", "/other", "/own"].into_iter().enumerate() {
+            let cookies: Vec<String> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let answer = get(edge.http, path, &[&format!("Cookie: {}", cookies.join("; "))]);
+            if round == 0 {
+                let cookie = answer.header("set-cookie").unwrap().split_once(';').unwrap().0.to_owned();
+                let (name, value) = cookie.split_once('=').unwrap();
+                jar.insert(name.to_owned(), value.to_owned());
+                texts.push(answer.text());
+            } else {
+                assert_eq!((answer.text(), answer.header("set-cookie")), (texts[at].clone(), None), "{path}, {jar:?}");
+            }
+        }
+    }
+    assert!(jar.keys().eq(["OWN", "ROUTE", "ROUTE_node", "ROUTE_the%20other"]), "{jar:?}");
+    assert_eq!(get(edge.http, "/none", &[]).header("set-cookie"), None);
+}
+
 /// Also where it is the edge that says the header.
 #[test]
 fn a_hash_of_the_clients_address_keeps_each_on_its_server() {

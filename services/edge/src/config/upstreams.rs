@@ -115,9 +115,9 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn balancing(&mut self, levels: &[&Values], key: &StickyKey) -> (Balancing, Health) {
+    pub(super) fn balancing(&mut self, levels: &[&Values], name: &str, key: &StickyKey) -> (Balancing, Health) {
         let mut levels = self.levels(levels);
-        (Balancing::read(&mut levels, key), Health::read(&mut levels))
+        (Balancing::read(&mut levels, name, key), Health::read(&mut levels))
     }
 
     pub(super) fn servers(&mut self, values: &Values, key: &str) -> Vec<Server> {
@@ -141,7 +141,7 @@ impl Reader<'_> {
             self.wrong("upstream_check", wrong);
             None
         });
-        let (balancing, health) = self.balancing(&[self.values], key);
+        let (balancing, health) = self.balancing(&[self.values], DEFAULT, key);
         let transport = transport::read(self, self.values, "upstream_", &servers);
         Upstream {
             servers,
@@ -166,7 +166,7 @@ impl Reader<'_> {
                 continue;
             }
             let servers = self.servers(values, "servers");
-            let (balancing, health) = self.balancing(&[values, self.values], key);
+            let (balancing, health) = self.balancing(&[values, self.values], &block.name, key);
             let mut upstream = Upstream { servers, check: None, balancing, health, ..default.clone() };
             if upstream.servers.is_empty() && values.list("servers").is_empty() {
                 self.problems

@@ -1,6 +1,7 @@
 //! Which of an upstream's addresses a request goes to, and how often it may be sent again.
 
 use super::super::options::Levels;
+use super::DEFAULT;
 use http::HeaderName;
 use monodon_settings::{Kind, Setting};
 use std::path::PathBuf;
@@ -26,7 +27,8 @@ pub const SETTINGS: &[Setting] = &[
         key: "sticky",
         kind: Kind::Text,
         words: "The name of a cookie that keeps a client at one address for as long as that can be used; its value tells nothing. A \
-                request that has to go to one address waits for a slot of that one.",
+                request that has to go to one address waits for a slot of that one. Said among the flat settings as `ROUTE`, it is `ROUTE_NAME` \
+                for `[upstreams.NAME]`, as a client may use several upstreams; what `[upstreams.NAME]` says itself is taken as it is.",
         ..Setting::NEW
     },
     Setting {
@@ -119,7 +121,8 @@ impl Balancing {
         self.sticky.is_none() && !matches!(self.balance, Balance::Hash | Balance::IpHash)
     }
 
-    pub(super) fn read(levels: &mut Levels<'_>, key: &StickyKey) -> Self {
+    /// Of the upstream `name`.
+    pub(super) fn read(levels: &mut Levels<'_>, name: &str, key: &StickyKey) -> Self {
         let int = |key: &str| u32::try_from(levels.of(key).int(key)).unwrap_or(0);
         let (retries, retry_budget) = (int("retries"), int("retry_budget"));
         let hash = match levels.of("hash").text("hash") {
@@ -145,11 +148,14 @@ impl Balancing {
         if balance != Balance::Hash && hash.is_some() {
             levels.wrong("hash", "goes with balance = \"hash\"");
         }
-        let cookie = levels.of("sticky").text("sticky").to_owned();
-        if !cookie.is_empty() && !is_token(&cookie) {
+        let cookie = levels.of("sticky").text("sticky");
+        if !cookie.is_empty() && !is_token(cookie) {
             levels.wrong("sticky", format!("expected a cookie's name such as ROUTE, got {cookie:?}"));
         }
-        let sticky = (!cookie.is_empty()).then(|| Sticky { cookie, key: key.clone() });
+        // One name for all: each upstream would take away the cookie of the others.
+        let inherited = name != DEFAULT && levels.inner("sticky").is_none();
+        let named = || if inherited { format!("{cookie}_{}", as_token(name)) } else { cookie.to_owned() };
+        let sticky = (!cookie.is_empty()).then(|| Sticky { cookie: named(), key: key.clone() });
         Self { balance, hash, sticky, retries, retry_budget }
     }
 }
@@ -167,5 +173,15 @@ fn hash_by(text: &str) -> Result<HashBy, String> {
 
 /// RFC 9110, section 5.6.2.
 fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+    !text.is_empty() && text.bytes().all(is_token_byte)
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// An upstream may be named anything.
+fn as_token(text: &str) -> String {
+    let plain = |byte: u8| byte != b'%' && is_token_byte(byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
