@@ -117,6 +117,12 @@ impl Template {
 }
 
 impl Template {
+    /// Whether it leads to the request's own host, which one of HTTP/1.0 need not name.
+    pub fn leads_to_host(&self, scope: &Scope<'_>) -> bool {
+        let led = |host| authority(&self.fill(&Scope { host, ..*scope })).to_owned();
+        led("") != led("a")
+    }
+
     /// The same with nothing encoded: a file's name.
     pub fn plain(&self, scope: &Scope<'_>) -> String {
         let mut out = String::with_capacity(128);
@@ -135,6 +141,12 @@ impl Template {
         }
         out
     }
+}
+
+/// Of an address that has one.
+fn authority(address: &str) -> &str {
+    let (scheme, rest) = address.split_once("//").unwrap_or(("/", ""));
+    if scheme.contains('/') { "" } else { rest.split(['/', '?', '#']).next().unwrap_or_default() }
 }
 
 impl<'a> Scope<'a> {

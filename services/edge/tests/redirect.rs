@@ -4,7 +4,7 @@
 mod common;
 
 use common::client::request;
-use common::{Connection, Edge, Upstream, get};
+use common::{Connection, Edge, Setup, Upstream, get};
 
 #[test]
 fn to_https_by_the_internal_ca() {
@@ -40,6 +40,33 @@ fn nobody_is_sent_to_no_host() {
     let edge = Edge::start([""; 0]);
     let answer = Connection::plain(edge.http).unwrap().ask("GET /a HTTP/1.0\r\n\r\n");
     assert_eq!((answer.status, answer.header("location")), (400, None));
+}
+
+/// HTTP/1.0 may name no host.
+#[test]
+fn a_route_sends_nobody_to_no_host() {
+    let edge = Setup::default()
+        .plain()
+        .file(
+            "response_headers_set = ['X-Host: $host']\n[[site]]\n\
+             [[site.route]]\npath = '/'\nredirect = 'https://$host$request_uri'\n\
+             [[site.route]]\npath = '/port'\nredirect = 'https://www.${host}:8443/'\n\
+             [[site.route]]\npath = '/other'\nredirect = 'https://other.example/?from=$host'\n\
+             [[site.route]]\npath = '/here'\nredirect = '/there/$host'\n",
+        )
+        .start();
+    let ask = |path: &str, host: &str| {
+        let answer = Connection::plain(edge.http).unwrap().ask(format!("GET {path} HTTP/1.0\r\n{host}\r\n"));
+        (answer.status, answer.header("location").map(str::to_owned))
+    };
+    for path in ["/a", "/port"] {
+        assert_eq!(ask(path, ""), (400, None), "{path}");
+    }
+    let moved = |to: &str| (308, Some(to.to_owned()));
+    assert_eq!(ask("/other", ""), moved("https://other.example/?from="));
+    assert_eq!(ask("/here", ""), moved("/there/"));
+    assert_eq!(ask("/a", "Host: shop.example\r\n"), moved("https://shop.example/a"));
+    assert_eq!(ask("/port", "Host: shop.example\r\n"), moved("https://www.shop.example:8443/"));
 }
 
 #[test]

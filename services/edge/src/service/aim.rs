@@ -113,6 +113,20 @@ pub fn fill(asked: &Asked<'_>, template: &Template, captures: Option<&Captures<'
     template.fill(&scope(asked, captures, parts))
 }
 
+/// Where a client is sent.
+pub fn fill_redirect(
+    asked: &Asked<'_>,
+    template: &Template,
+    captures: Option<&Captures<'_>>,
+    parts: &Parts,
+) -> Result<String, Failure> {
+    let scope = scope(asked, captures, parts);
+    if asked.host.is_empty() && template.leads_to_host(&scope) {
+        return Err(Failure::HOST);
+    }
+    Ok(template.fill(&scope))
+}
+
 /// A file's name: nothing is encoded.
 pub fn fill_plain(asked: &Asked<'_>, template: &Template, captures: Option<&Captures<'_>>, parts: &Parts) -> String {
     template.plain(&scope(asked, captures, parts))

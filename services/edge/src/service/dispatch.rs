@@ -1,7 +1,7 @@
 //! From a site's request to what answers it: status page, route, folder, upstream; and whether it may.
 
 use super::accel::{self, Pointed};
-use super::aim::{aim, decided, elsewhere, fill, send_below};
+use super::aim::{aim, decided, elsewhere, fill_redirect, send_below};
 use super::place::{Place, place};
 use super::{Failure, View, allow, canonical, csp_report, files, filters, status_page, to_upstream};
 use crate::access_log::Record;
@@ -229,7 +229,7 @@ async fn act_of_route(
             return step.map_err(|failure| allow::of_files(failure, parts, record.options()));
         }
         Action::Redirect { to, status } => {
-            let to = fill(asked, to, captures, parts);
+            let to = fill_redirect(asked, to, captures, parts)?;
             redirect::to(*status, &to).ok_or(Failure::PATH)?
         }
         Action::Respond { status, content_type, text } => {
