@@ -198,7 +198,8 @@ fn a_server_is_drained_and_put_back() {
         all.iter().find(|one| one["componentId"] == address.as_str()).unwrap().clone()
     };
     let (code, text) = ask("drain", "node", &address);
-    assert!(code == Some(0) && text.contains("is drained"), "{text}");
+    let of_its_own = format!("{address} is drained: from now on it gets only clients whose sticky cookie leads there");
+    assert_eq!((code, text), (Some(0), format!("{of_its_own}\n")));
     assert_eq!((both(), state().as_str()), ((false, true), "draining"));
     // A reload that makes the upstream anew keeps the operator's word.
     edge.rewrite(&file("queue_per_slot = 7\n"));
@@ -208,7 +209,10 @@ fn a_server_is_drained_and_put_back() {
     let up = format!("monodon_edge_upstream_up{{upstream=\"node\",address=\"{address}\"}}");
     assert_eq!((ready()["status"].as_str(), edge.metric(&up)), (Some("pass"), 1.0));
     let other = two.address.to_string();
-    assert_eq!(ask("drain", "node", &other).0, Some(0));
+    let (code, text) = ask("drain", "node", &other);
+    assert!(code == Some(0) && text.ends_with("; no other takes requests: everybody else gets 503\n"), "{text}");
+    let (_, again) = ask("drain", "node", &address);
+    assert_eq!(again, format!("{of_its_own}; no other takes requests: everybody else gets 503\n"));
     let told = ready();
     assert!(told["status"] == "warn" && told["output"].as_str().unwrap().contains("every other server"), "{told}");
     assert_eq!(edge.metric(&up), 0.0);

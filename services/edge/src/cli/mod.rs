@@ -27,7 +27,8 @@ Usage: monodon-edge COMMAND [settings]
   status [--watch]     its connections, sites, upstreams and certificates, once or again and again [--json]
   config [--json]      the settings in force, each with where it came from
   upstream <drain|resume> NAME ADDRESS
-                       give a server of an upstream nothing new while another can take it, or put it back
+                       give a server of an upstream only clients whose sticky cookie leads there, or put it back;
+                       with all of them drained, everybody else gets 503
   reload               read the configuration again; what is wrong is told, and changes nothing
   reopen               open the log files again, after they were moved away
   healthcheck          exit 0 when it is ready

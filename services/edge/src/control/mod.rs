@@ -111,7 +111,12 @@ fn drain(state: &State, name: &str, address: &str, drained: bool) -> Said {
         return missing(format!("no upstream {name:?}; there is {}\n", known.join(", ")));
     };
     match shared.drain(address, drained) {
-        Ok(()) if drained => done(&format!("{address} is drained: it gets nothing new while another can take it")),
+        Ok(()) if drained => {
+            let rest = if shared.is_drained() { "; no other takes requests: everybody else gets 503" } else { "" };
+            done(&format!(
+                "{address} is drained: from now on it gets only clients whose sticky cookie leads there{rest}"
+            ))
+        }
         Ok(()) => done(&format!("{address} takes requests again")),
         Err(known) => missing(format!("upstream {name} has no address {address:?}; it has {}\n", known.join(", "))),
     }

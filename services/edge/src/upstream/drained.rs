@@ -27,6 +27,11 @@ impl Drained {
 }
 
 impl Shared {
+    /// Nobody is served but clients that belong to an address.
+    pub fn is_drained(&self) -> bool {
+        self.live.queue.list.load().is_drained()
+    }
+
     /// Empties an address, or puts it back; `Err`: there is none of that name, but these.
     pub fn drain(&self, label: &str, drained: bool) -> Result<(), Vec<String>> {
         let known = self.live.queue.list.load_full();
