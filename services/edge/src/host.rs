@@ -38,7 +38,7 @@ pub fn of<'a>(uri: &'a Uri, headers: &'a HeaderMap, strict: bool) -> Result<Host
 }
 
 /// `name[:port]`, `1.2.3.4[:port]`, `[v6][:port]`.
-fn parse(text: &str) -> Option<std::borrow::Cow<'_, str>> {
+pub fn parse(text: &str) -> Option<std::borrow::Cow<'_, str>> {
     let (name, port) = if text.starts_with('[') {
         let end = text.find(']')?;
         let (name, rest) = text.split_at_checked(end + 1)?;

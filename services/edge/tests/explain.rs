@@ -224,6 +224,31 @@ fn what_is_explained_is_what_happens() {
     }
 }
 
+/// Clients name the host in the handshake without its port and its last dot, and not where it is an address.
+#[test]
+fn the_host_of_a_url_is_told_as_clients_tell_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let route = "[[site.route]]\npath = '/'\nrespond = 'x'\n";
+    let text = format!("https = ':8443'\n[[site]]\nhosts = ['shop.example']\n{route}[[site]]\n{route}");
+    write(&folder.path().join("edge.toml"), text);
+    for (url, more, status) in [
+        ("https://shop.example/x", &[][..], 200),
+        ("https://Shop.Example:8443/x", &[], 200),
+        ("https://shop.example./x", &[], 200),
+        ("https://[::1]/x", &[], 200),
+        ("https://[::1]:8443/x", &[], 200),
+        ("https://127.0.0.1:8443/x", &[], 200),
+        ("https://[::1/x", &[], 400),
+        ("/x?to=http://shop.example/", &[], 200),
+        ("shop.example?to=http://shop.example/", &[], 200),
+        ("https://shop.example/x", &["--header", "Host: other.example"], 421),
+        ("https://[::1]/x", &["--header", "Host: other.example"], 200),
+    ] {
+        let told = explain(folder.path(), &[&[url], more].concat());
+        assert_eq!(told["answer"]["status"], status, "{url}: {told}");
+    }
+}
+
 #[test]
 fn explain_says_what_is_wrong() {
     let folder = folder();

@@ -83,7 +83,9 @@ impl Asked {
 
 /// Scheme, host and target of what a person wrote: a whole URL, one without scheme, or only a path.
 fn take_apart(url: &str, config: &config::Config) -> Result<(bool, String, Uri), String> {
-    let (scheme, rest) = url.split_once("://").map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
+    // Not one that stands in the path or the query.
+    let whole = url.split_once("://").filter(|(scheme, _)| !scheme.contains(['/', '?', '#']));
+    let (scheme, rest) = whole.map_or((None, url), |(scheme, rest)| (Some(scheme), rest));
     let secure = match scheme {
         Some("https") => true,
         Some("http") => false,
@@ -97,6 +99,13 @@ fn take_apart(url: &str, config: &config::Config) -> Result<(bool, String, Uri),
     let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
     let uri = target.parse().map_err(|error| format!("explain: {target:?} is not a request's target: {error}"))?;
     Ok((secure, host, uri))
+}
+
+/// What a client says in the handshake of the host of a URL: of an address nothing (RFC 6066, section 3).
+fn server_name(host: &str) -> Option<Box<str>> {
+    let name = crate::host::parse(host)?;
+    let is_address = name.starts_with('[') || name.parse::<Ipv4Addr>().is_ok();
+    (!is_address).then(|| name.into_owned().into_boxed_str())
 }
 
 /// Of the first site that has a name.
@@ -126,8 +135,7 @@ pub fn explain(loaded: &Loaded, asked: Asked) -> Result<Report<'_>, String> {
     }
     let (seen, ()) = request.into_parts();
     let request = Request::from_parts(seen.clone(), Body::empty());
-    let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name).to_ascii_lowercase();
-    let tls = secure.then(|| TlsInfo { sni: Some(name.into_boxed_str()), version: "TLSv1.3", cipher: "" });
+    let tls = secure.then(|| TlsInfo { sni: server_name(&host), version: "TLSv1.3", cipher: "" });
     let listening = if secure { &config.listen.https } else { &config.listen.http };
     let usual = SocketAddr::from(([127, 0, 0, 1], if secure { 443 } else { 80 }));
     let local = listening.first().copied().unwrap_or(usual);
