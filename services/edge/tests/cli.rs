@@ -108,6 +108,19 @@ fn exit_codes() {
 }
 
 #[test]
+fn a_listener_is_no_unix_socket() {
+    for key in ["http", "https", "admin"] {
+        for value in ["unix:/run/app.sock", "nonsense"] {
+            let (code, text) = run(&["check", "--http", ":8080", &format!("--{key}"), value], &[]);
+            let wanted = format!(
+                "--{key}: expected an address to listen on such as 127.0.0.1:8080, [::1]:8080 or :8080, got {value:?}"
+            );
+            assert!(code == Some(2) && text.contains(&wanted), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_port_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

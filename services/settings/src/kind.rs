@@ -22,6 +22,8 @@ pub enum Kind {
     Path,
     /// `127.0.0.1:8080`, `[::1]:8080`, `:8080`, `name:8080`, `unix:/run/app.sock`
     Address,
+    /// One of those to listen on, by TCP.
+    Listen,
     /// Entries separated by commas or on lines of their own.
     List(&'static Kind),
     /// A list whose entries may have commas in them: one a line, or the flag once for each.
@@ -59,7 +61,8 @@ impl fmt::Display for Kind {
                 Ok(())
             }
             Kind::Path => f.write_str("a path"),
-            Kind::Address => f.write_str("an address such as 127.0.0.1:8080, [::1]:8080, :8080 or unix:/run/app.sock"),
+            Kind::Address => f.write_str("an address such as 127.0.0.1:8080, app:8080 or unix:/run/app.sock"),
+            Kind::Listen => f.write_str("an address to listen on such as 127.0.0.1:8080, [::1]:8080 or :8080"),
             Kind::List(item) | Kind::Lines(item) => write!(f, "a list, each {item}"),
         }
     }
@@ -76,7 +79,7 @@ impl Kind {
             Kind::Text => "TEXT",
             Kind::Choice(_) => "CHOICE",
             Kind::Path => "PATH",
-            Kind::Address => "ADDRESS",
+            Kind::Address | Kind::Listen => "ADDRESS",
             Kind::List(item) | Kind::Lines(item) => item.placeholder(),
         }
     }
@@ -103,14 +106,15 @@ impl Kind {
                 choice.map(|choice| Value::Text((*choice).to_owned()))
             }
             Kind::Path => (!text.contains('\0')).then(|| Value::Text(text.to_owned())),
-            Kind::Address => {
+            Kind::Address | Kind::Listen => {
                 if text.is_empty() {
                     Some(Value::Text(String::new()))
                 } else {
-                    return match text.parse::<Address>() {
-                        Ok(_) => Ok(Value::Text(text.to_owned())),
-                        Err(reason) => Err(format!("expected {self}, {}: {reason}", got(text, secret))),
-                    };
+                    match text.parse::<Address>() {
+                        Ok(address) if matches!(self, Kind::Listen) && address.socket().is_none() => None,
+                        Ok(_) => Some(Value::Text(text.to_owned())),
+                        Err(reason) => return Err(format!("expected {self}, {}: {reason}", got(text, secret))),
+                    }
                 }
             }
             Kind::List(item) | Kind::Lines(item) => {
@@ -149,7 +153,7 @@ pub(crate) fn default_value(setting: &Setting) -> Result<Value, String> {
         Kind::Int { .. } => Value::Int(0),
         Kind::Size => Value::Size(0),
         Kind::Duration => Value::Duration(Duration::ZERO),
-        Kind::Text | Kind::Choice(_) | Kind::Path | Kind::Address => Value::Text(String::new()),
+        Kind::Text | Kind::Choice(_) | Kind::Path | Kind::Address | Kind::Listen => Value::Text(String::new()),
         Kind::List(_) | Kind::Lines(_) => Value::List(Vec::new()),
     })
 }

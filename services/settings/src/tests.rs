@@ -253,6 +253,18 @@ fn addresses() {
 }
 
 #[test]
+fn nobody_is_offered_a_listener_that_is_refused() {
+    let told = |text: &str| Kind::Listen.read(text, false).err().unwrap_or_default();
+    for fine in ["127.0.0.1:80", "[::1]:80", ":80", "localhost:80", ""] {
+        assert_eq!(told(fine), "");
+    }
+    for wrong in ["unix:/run/a.sock", "worker:80", "nonsense"] {
+        let words = "expected an address to listen on such as 127.0.0.1:8080, [::1]:8080 or :8080, got ";
+        assert!(told(wrong).starts_with(words), "{}", told(wrong));
+    }
+}
+
+#[test]
 fn help_and_reference_name_everything() {
     let (help, page) = (SCHEMA.help(), SCHEMA.reference());
     for setting in SCHEMA.settings() {

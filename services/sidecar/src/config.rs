@@ -13,7 +13,7 @@ pub const SCHEMA: Schema =
 const SETTINGS: &[Setting] = &[
     Setting {
         key: "admin",
-        kind: Kind::Address,
+        kind: Kind::Listen,
         default: "127.0.0.1:9100",
         words: "Where `run` serves the status page, /healthz, /livez, /readyz and /metrics.",
         ..Setting::NEW

@@ -80,18 +80,13 @@ impl Reader<'_> {
         token.to_owned()
     }
 
-    fn sockets(&mut self, key: &str) -> Vec<SocketAddr> {
+    fn sockets(&self, key: &str) -> Vec<SocketAddr> {
         let mut sockets = Vec::new();
         for address in self.values.addresses(key) {
-            match (&address, address.socket()) {
-                // `:8080` is every address of the machine, of both families.
-                (Address::Port(port), Some(socket)) => {
-                    sockets.extend([socket, SocketAddr::from((Ipv6Addr::UNSPECIFIED, *port))]);
-                }
-                (_, Some(socket)) => sockets.push(socket),
-                (_, None) => {
-                    self.wrong(key, format!("expected an address to listen on such as :8080, got \"{address}\""));
-                }
+            sockets.extend(address.socket());
+            // `:8080` is every address of the machine, of both families.
+            if let Address::Port(port) = address {
+                sockets.push(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)));
             }
         }
         sockets

@@ -96,7 +96,7 @@ fn wrong(table: &str, setting: &Setting) -> Option<(&'static str, &'static str)>
     wrong_text(table, setting.key).or(match &setting.kind {
         Kind::Bool | Kind::Size | Kind::Duration | Kind::Choice(_) => Some(("'x'", "")),
         Kind::Int { .. } => Some(("-1", "")),
-        Kind::Address => Some(("'no port'", "")),
+        Kind::Address | Kind::Listen => Some(("'no port'", "")),
         Kind::List(Kind::Text | Kind::Path) | Kind::Lines(_) | Kind::Text | Kind::Path => None,
         Kind::List(_) => Some(("['x y']", "")),
     })

@@ -26,18 +26,18 @@ const fn shared(key: &'static str, kind: Kind, default: &'static str, words: &'s
     Setting { shared: true, ..setting(key, kind, default, words) }
 }
 
-const ADDRESSES: Kind = Kind::List(&Kind::Address);
+const LISTENERS: Kind = Kind::List(&Kind::Listen);
 const TEXTS: Kind = Kind::List(&Kind::Text);
 const PORT: Kind = Kind::Int { min: 0, max: 65535 };
 
 const SETTINGS: &[Setting] = &[
     setting(
         "http",
-        ADDRESSES,
+        LISTENERS,
         "",
         "Addresses to serve plain HTTP on. Together with `https` they redirect there; alone they serve.",
     ),
-    setting("https", ADDRESSES, "", "Addresses to serve HTTPS on: HTTP/2 and HTTP/1.1, TLS 1.2 and 1.3."),
+    setting("https", LISTENERS, "", "Addresses to serve HTTPS on: HTTP/2 and HTTP/1.1, TLS 1.2 and 1.3."),
     setting(
         "upstream",
         TEXTS,
@@ -113,7 +113,7 @@ const SETTINGS: &[Setting] = &[
         "0",
         "The port clients see for `https`, where it is published as another one: redirects and X-Forwarded-Port use it.",
     ),
-    setting("admin", Kind::Address, "127.0.0.1:9101", "Address of `/healthz`, `/readyz`, `/metrics` and `/ca.pem`."),
+    setting("admin", Kind::Listen, "127.0.0.1:9101", "Address of `/healthz`, `/readyz`, `/metrics` and `/ca.pem`."),
     Setting {
         secret: true,
         ..setting(

@@ -7,7 +7,7 @@ pub const SECTION: Section = Section::new("Looking at it", SETTINGS);
 const SETTINGS: &[Setting] = &[
     Setting {
         key: "admin",
-        kind: Kind::Address,
+        kind: Kind::Listen,
         default: "127.0.0.1:9102",
         words: "Where `/healthz`, `/readyz` and `/metrics` answer. It only tells; nothing can be changed there.",
         ..Setting::NEW
