@@ -50,6 +50,12 @@ fn view(seen: &Seen, stream: &mut std::net::TcpStream, dir: &str) -> bool {
             let said = format!("from the store, {}", seen.header("x-mine").unwrap_or_default());
             reply(stream, 200, &[("Content-Type", "image/png")], said)
         }
+        ("/bare", _) => reply(stream, 200, &[("X-Accel-Redirect", "/store/bare"), ("Content-Type", "a/b")], ""),
+        ("/store/bare", _) => reply(stream, 200, &[], "it does not say what"),
+        ("/bare-missing", _) => {
+            reply(stream, 200, &[("X-Accel-Redirect", "/store/missing"), ("Content-Type", "a/b")], "")
+        }
+        ("/store/missing", _) => reply(stream, 404, &[], "nothing here"),
         ("/round", _) => reply(stream, 200, &[("X-Accel-Redirect", "/store/round")], ""),
         ("/store/round", _) => reply(stream, 200, &[("X-Accel-Redirect", "/store/round")], ""),
         ("/slow", _) => {
@@ -165,7 +171,18 @@ fn where_it_may_point() {
     assert_eq!(own.header("content-type"), Some("text/plain; charset=utf-8"));
     assert_eq!(own.header("cache-control"), Some("max-age=5"));
     assert_eq!(get(edge.http, "/charset", &[]).header("content-type"), Some("text/x-odd; charset=latin1"));
-    assert_eq!(get(edge.http, "/backend", &[]).header("content-type"), Some("image/png"));
+}
+
+/// An upstream knows better what it sends; only where it sends something and does not say, the application's word counts, as in nginx.
+#[test]
+fn the_type_of_what_another_upstream_has() {
+    let (edge, _upstream, _dir) = site();
+    for (path, status, media) in
+        [("/backend", 200, Some("image/png")), ("/bare", 200, Some("a/b")), ("/bare-missing", 404, None)]
+    {
+        let answer = get(edge.http, path, &[]);
+        assert_eq!((answer.status, answer.header("content-type")), (status, media), "{path}");
+    }
 }
 
 /// Words for the edge are not for clients, whether it does anything with them or not.

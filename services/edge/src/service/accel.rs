@@ -87,11 +87,12 @@ fn escaped(target: &[u8]) -> String {
     out
 }
 
-/// The application's fields over those of what it pointed to. (Of its media type only files know.)
+/// The application's fields over those of what it pointed to. (Files know of its media type by themselves.)
 pub fn overlay(response: &mut Response<Body>, said: &HeaderMap) {
+    // Another upstream knows better what it sends, if it says so; and of what it refuses the application knows nothing.
+    let knows = response.headers().contains_key(header::CONTENT_TYPE) || !response.status().is_success();
     for name in &SAID {
-        // Another upstream knows better what it sends.
-        if let Some(value) = said.get(name).filter(|_| *name != header::CONTENT_TYPE) {
+        if let Some(value) = said.get(name).filter(|_| *name != header::CONTENT_TYPE || !knows) {
             response.headers_mut().insert(name, value.clone());
         }
     }
