@@ -128,3 +128,16 @@ fn a_check_has_its_time() {
     until("the same again and again", || short.came() >= 8);
     assert!(is(&patient, &long, "up") && long.came() == 1, "{}", long.came());
 }
+
+#[test]
+fn a_silent_server_keeps_nobody_from_seeing_how_the_others_are() {
+    let (silent, other) = (Checked::new("silent", 200, Some(0)), Checked::new("other", 200, None));
+    let edge = edge(&[&silent, &other], "check_timeout = '10m'");
+    for _ in 0..2 {
+        other.set(503, None);
+        until("it is not ready", || is(&edge, &other, "not_ready"));
+        other.set(200, None);
+        until("it is ready again", || is(&edge, &other, "up"));
+    }
+    assert_eq!((silent.came(), is(&edge, &silent, "up")), (1, true));
+}

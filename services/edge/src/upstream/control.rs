@@ -11,6 +11,7 @@ use super::watch::Known;
 use super::{NEXT_ID, Shared, learn, sticky};
 use crate::config::{Server, UpstreamAddress};
 use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -97,15 +98,24 @@ impl Shared {
 
     async fn keep_checking(self: &Arc<Self>) {
         let mut looked = Instant::now();
+        // Each by itself: one that is silent must not keep us from seeing how the others are.
+        let (mut visits, mut visited) = (FuturesUnordered::new(), Vec::new());
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
-            self.check().await;
-            self.be_careful();
-            self.mend().await;
-            self.look_at_lanes(looked.elapsed());
-            looked = Instant::now();
+            tokio::select! {
+                Some(id) = visits.next() => visited.retain(|one| *one != id),
+                _ = ticks.tick() => {
+                    for visit in self.due(&visited) {
+                        visited.push(visit.id());
+                        visits.push(self.visit(visit));
+                    }
+                    self.be_careful();
+                    self.mend();
+                    self.look_at_lanes(looked.elapsed());
+                    looked = Instant::now();
+                }
+            }
         }
     }
 

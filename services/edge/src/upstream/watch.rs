@@ -5,7 +5,6 @@ use super::check::{self, Health};
 use super::control::TICK;
 use super::{Shared, health};
 use crate::config::Check;
-use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -89,30 +88,46 @@ impl Known {
     }
 }
 
+/// One address that is to be asked how it is.
+pub struct Visit {
+    address: Arc<Address>,
+    /// Its check is due.
+    checks: bool,
+    /// It was left out for its failures, and the time is over.
+    returns: bool,
+}
+
+impl Visit {
+    pub fn id(&self) -> u64 {
+        self.address.id
+    }
+}
+
 impl Shared {
-    pub(super) async fn check(self: &Arc<Self>) {
-        let check = self.settings.check.as_ref();
-        let rules = &self.settings.health.check;
-        let due: Vec<Arc<Address>> = {
-            let mut inner = self.live.control.lock();
-            let due = inner.known.iter_mut().filter(|known| known.due(rules.interval, check.is_none()));
-            due.map(|known| {
+    /// Whom to visit now, but for those that somebody is with.
+    pub(super) fn due(&self, visited: &[u64]) -> Vec<Visit> {
+        let (interval, bare) = (self.settings.health.check.interval, self.settings.check.is_none());
+        let now = health::now();
+        let mut inner = self.live.control.lock();
+        let known = inner.known.iter_mut().filter(|known| !visited.contains(&known.address.id));
+        let visits = known.map(|known| {
+            let checks = known.due(interval, bare);
+            if checks {
                 known.checked = Some(Instant::now());
-                known.address.clone()
-            })
-            .collect()
-        };
-        if due.is_empty() {
-            return;
-        }
-        let asked =
-            join_all(due.iter().map(|address| check::ask(&address.target, check, rules, &self.transport))).await;
+            }
+            let returns = known.address.health.may_return(now);
+            Visit { address: known.address.clone(), checks, returns }
+        });
+        visits.filter(|visit| visit.checks || visit.returns).collect()
+    }
+
+    /// Asks one address how it is, and goes by what it says; its id.
+    pub(super) async fn visit(&self, Visit { address, checks, returns }: Visit) -> u64 {
+        let (check, rules) = (self.settings.check.as_ref(), &self.settings.health.check);
+        let health = check::ask(&address.target, check, rules, &self.transport).await;
         // A check on another port says nothing of the application's: an address that failed is tried itself.
-        let down = due.iter().zip(&asked).filter(|(address, health)| address.is_down() && **health == Health::Ready);
-        let tried =
-            down.map(async |(address, _)| (address, check::ask(&address.target, None, rules, &self.transport).await));
-        for (address, health) in join_all(tried).await {
-            match health {
+        if checks && address.is_down() && health == Health::Ready {
+            match check::ask(&address.target, None, rules, &self.transport).await {
                 Health::Ready => {
                     if address.works() {
                         tracing::info!(upstream = %address.label, "upstream answers again");
@@ -123,15 +138,23 @@ impl Shared {
                 }
             }
         }
-        let mut inner = self.live.control.lock();
-        let mut changed = false;
-        for (address, health) in due.iter().zip(asked) {
-            let Some(known) = inner.known.iter_mut().find(|known| known.address.id == address.id) else { continue };
-            changed |= known.judge(health, rules);
+        if returns {
+            if health == Health::Ready {
+                tracing::info!(upstream = %address.label, "upstream address is used again");
+                address.health.let_return(health::now());
+            } else {
+                address.health.stay_out(health::now());
+            }
+            self.weigh();
         }
-        if changed {
-            self.publish(&inner);
+        if checks {
+            let mut inner = self.live.control.lock();
+            let known = inner.known.iter_mut().find(|known| known.address.id == address.id);
+            if known.is_some_and(|known| known.judge(health, rules)) {
+                self.publish(&inner);
+            }
         }
+        address.id
     }
 
     /// See [`CAREFUL`].
@@ -154,33 +177,18 @@ impl Shared {
         }
     }
 
-    /// What was left out for its failures comes back when its time is over and it can be asked; a slow start goes on.
-    pub(super) async fn mend(&self) {
+    /// A slow start goes on, and who behaves is forgiven.
+    pub(super) fn mend(&self) {
         let now = health::now();
-        let list = self.live.queue.list.load_full();
-        let mut out = Vec::new();
-        for address in &list.all {
+        for address in &self.live.queue.list.load().all {
             address.health.warm(now);
             address.health.forgive(now);
-            if address.health.may_return(now) {
-                out.push(address);
-            }
         }
-        if !out.is_empty() {
-            let (check, rules) = (self.settings.check.as_ref(), &self.settings.health.check);
-            let asked = out
-                .into_iter()
-                .map(async |address| (address, check::ask(&address.target, check, rules, &self.transport).await));
-            for (address, health) in join_all(asked).await {
-                if health == Health::Ready {
-                    tracing::info!(upstream = %address.label, "upstream address is used again");
-                    address.health.let_return(health::now());
-                } else {
-                    address.health.stay_out(health::now());
-                }
-            }
-        }
-        list.weigh();
+        self.weigh();
+    }
+
+    fn weigh(&self) {
+        self.live.queue.list.load().weigh();
         self.live.queue.pass();
     }
 }
