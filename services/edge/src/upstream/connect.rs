@@ -4,6 +4,7 @@ use super::address::Target;
 use super::answer::Head;
 use super::http1::{Fault, Upload, Wire};
 use super::http2;
+use super::metrics::Open;
 use super::tls::Tls;
 use crate::config::{self, ProxyProtocol};
 use crate::timer::Timer;
@@ -35,6 +36,8 @@ pub struct Connection {
     pub used: Instant,
     /// Whose it is, where the upstream has been told so.
     pub client: Option<Ends>,
+    /// Of HTTP/2, the session has it.
+    pub open: Option<Open>,
 }
 
 pub enum Link {
@@ -66,7 +69,7 @@ macro_rules! either {
 
 impl Connection {
     pub fn new(link: Link) -> Self {
-        Self { link, timer: Timer::new(), timed: false, entry: None, used: Instant::now(), client: None }
+        Self { link, timer: Timer::new(), timed: false, entry: None, used: Instant::now(), client: None, open: None }
     }
 
     /// Whether a request may be sent on it. `now` is the pool's: one that has been idle for longer is asked of the kernel, for its end

@@ -6,6 +6,7 @@ use super::answer::Head;
 use super::connect::Stream;
 use super::headers;
 use super::http1::{Fault, Upload};
+use super::metrics::Open;
 use crate::body::{Body, BodyError};
 use bytes::Bytes;
 use h2::Reason;
@@ -52,7 +53,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub async fn open(stream: Stream) -> io::Result<Self> {
+    pub async fn open(stream: Stream, open: Open) -> io::Result<Self> {
         let secure = stream.is_tls();
         let (sender, connection) = http2::Builder::new(Local)
             .timer(TokioTimer::new())
@@ -65,6 +66,7 @@ impl Session {
             .await
             .map_err(io::Error::other)?;
         tokio::task::spawn_local(async move {
+            let _open = open;
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an HTTP/2 connection to an upstream broke");
             }
@@ -325,7 +327,11 @@ mod tests {
                 let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
                 let server = listener.accept().await.unwrap().0;
                 let said = tokio::task::spawn_local(go_away(server, last));
-                let mut exchange = Exchange::new(Session::open(Stream::Tcp(client)).await.unwrap());
+                let mut exchange = Exchange::new(
+                    Session::open(Stream::Tcp(client), super::super::metrics::Metrics::default().opened())
+                        .await
+                        .unwrap(),
+                );
                 let parts = Request::post("/").body(()).unwrap().into_parts().0;
                 exchange.begin(&parts, Some(0), Upload::Done, &address());
                 let fault = poll_fn(|cx| exchange.poll_head(cx)).await.unwrap_err();

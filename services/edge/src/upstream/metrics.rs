@@ -85,12 +85,36 @@ impl Shard {
     }
 }
 
+/// Connections, of all threads: they outlive a configuration.
 #[derive(Default)]
-pub struct Metrics(Mutex<Vec<Arc<Shard>>>);
+struct Connections {
+    opened: AtomicU64,
+    closed: AtomicU64,
+}
+
+/// A connection that is open, with a request, idle or as a tunnel.
+pub struct Open(Arc<Connections>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.closed.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Default)]
+pub struct Metrics {
+    shards: Mutex<Vec<Arc<Shard>>>,
+    connections: Arc<Connections>,
+}
 
 impl Metrics {
+    pub fn opened(&self) -> Open {
+        self.connections.opened.fetch_add(1, Ordering::Relaxed);
+        Open(self.connections.clone())
+    }
+
     pub fn shard(&self) -> Arc<Shard> {
-        let mut shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         // One that a reload has left behind goes on counting for its successor.
         if let Some(free) = shards.iter().find(|shard| Arc::strong_count(shard) == 1) {
             return free.clone();
@@ -102,7 +126,7 @@ impl Metrics {
 
     /// Whether a thread has one, and so requests may still come or be under way.
     pub fn are_written(&self) -> bool {
-        let shards = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         shards.iter().any(|shard| Arc::strong_count(shard) > 1)
     }
 }
@@ -114,11 +138,12 @@ pub fn render(upstreams: &[Arc<Shared>], out: &mut String) {
         .map(|shared| Part {
             shared,
             name: shared.name(),
-            shards: shared.live.metrics.0.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            shards: shared.live.metrics.shards.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             list: shared.live.queue.list.load_full(),
         })
         .collect();
     addresses(&all, out);
+    connections(&all, out);
     queue(&all, out);
     answers(&all, out);
     super::lanes::render(upstreams, out);
@@ -195,6 +220,26 @@ fn addresses(all: &[Part<'_>], out: &mut String) {
         for address in &part.list.all {
             family.sample(&[("upstream", part.name), ("address", &address.label)], address.busy());
         }
+    }
+}
+
+fn connections(all: &[Part<'_>], out: &mut String) {
+    // What was closed meanwhile has been opened before.
+    let count = |part: &Part<'_>| {
+        let of = &part.shared.live.metrics.connections;
+        let closed = of.closed.load(Ordering::Relaxed);
+        (of.opened.load(Ordering::Relaxed), closed)
+    };
+    let help = "Open connections to the upstream, idle ones too.";
+    let mut family = Family::gauge(out, "monodon_edge_upstream_connections", help);
+    for part in all {
+        let (opened, closed) = count(part);
+        family.sample(&[("upstream", part.name)], opened.saturating_sub(closed));
+    }
+    let help = "Connections to the upstream that were opened.";
+    let mut family = Family::counter(out, "monodon_edge_upstream_connections_opened_total", help);
+    for part in all {
+        family.sample(&[("upstream", part.name)], count(part).0);
     }
 }
 

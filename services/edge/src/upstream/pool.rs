@@ -194,12 +194,13 @@ impl Pool {
         let transport = &self.shared.transport;
         let stream = transport.open(&address.target, self.shared.settings.connect, ends).await?;
         if transport.http2 {
-            let session = http2::Session::open(stream).await?;
+            let session = http2::Session::open(stream, self.shared.live.metrics.opened()).await?;
             self.sessions.borrow_mut().push((address.id, self.now.get(), session.clone()));
             return Ok(Connection::new(Link::Two(Box::new(http2::Exchange::new(session)))));
         }
         let mut connection = Connection::new(Link::One(Box::new(Wire::new(stream))));
         connection.client = ends;
+        connection.open = Some(self.shared.live.metrics.opened());
         Ok(connection)
     }
 

@@ -33,11 +33,11 @@ pub fn begin(
     let Some(client) = upgrade.take() else {
         return Err("unasked_upgrade");
     };
-    let Link::One(wire) = connection.link else { return Err("unasked_upgrade") };
+    let Connection { link: Link::One(wire), open, .. } = connection else { return Err("unasked_upgrade") };
     // The slot is free again (decision 4); at a foreign upstream the permit stands for the connection.
     let permit = Some(permit).filter(|permit| permit.address().kind() == Kind::Foreign);
     tokio::task::spawn_local(async move {
-        let _permit = permit;
+        let (_permit, _open) = (permit, open);
         let Ok(client) = client.await else { return };
         // What the upstream has said at once came with its 101.
         let (upstream, early) = wire.into_tunnel();

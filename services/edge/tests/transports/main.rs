@@ -77,6 +77,8 @@ fn http2_in_the_clear_and_over_tls() {
             assert_eq!((answer.status, answer.text()), (200, format!("{size} bytes")));
         }
         assert_eq!(app.seen.connections.load(Ordering::SeqCst), 1, "all are streams of one connection");
+        assert_eq!(edge.metric("monodon_edge_upstream_connections{upstream=\"app\"}"), 1.0);
+        assert_eq!(edge.metric("monodon_edge_upstream_connections_opened_total{upstream=\"app\"}"), 1.0);
         let (uri, headers) = app.seen.last();
         assert_eq!(uri, format!("{}://shop.example/a?b", if tls { "https" } else { "http" }));
         assert_eq!(headers["te"], "trailers");

@@ -98,6 +98,15 @@ impl Kit {
         tokio::spawn(self.shared.clone().manage_the_rest(self.drain.clone()))
     }
 
+    /// To the upstream, that are open.
+    pub fn connections(&self) -> u32 {
+        let metrics = self.metrics();
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("monodon_edge_upstream_connections{upstream=\"default\"} "));
+        line.unwrap().parse().unwrap()
+    }
+
     pub fn metrics(&self) -> String {
         let mut out = String::new();
         monodon_edge::upstream::render(std::slice::from_ref(&self.shared), &mut out);

@@ -32,8 +32,10 @@ fn bytes_go_both_ways_after_the_101_and_the_slot_is_free() {
         client.read_exact(&mut back).await.unwrap();
         assert_eq!(&back, b"early late");
         assert_eq!(fake.seen("/switch")[0].fields["upgrade"], "websocket");
+        assert_eq!(kit.connections(), 1, "the tunnel has the only one");
         drop(client);
         until("the server sees the end", || fake.state.live.load(Ordering::SeqCst) == 0).await;
+        until("it is counted no more", || kit.connections() == 0).await;
     });
 }
 
