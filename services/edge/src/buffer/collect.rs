@@ -127,7 +127,7 @@ struct Parts<'a> {
 impl Parts<'_> {
     /// The body, in memory, with its share of it.
     fn kept(self, bytes: Bytes) -> Buffered {
-        Buffered::memory(self.share.keep(held::alone(bytes)))
+        Buffered::memory(self.share.keep(bytes))
     }
 
     /// What is still to come, as far as it may be kept in memory.
@@ -159,7 +159,7 @@ impl Parts<'_> {
                 self.crowded = true;
             }
             if !data.is_empty() {
-                return Ok(Some(data));
+                return Ok(Some(held::alone(data)));
             }
         }
     }
@@ -174,6 +174,7 @@ impl Parts<'_> {
 mod tests {
     use super::*;
     use futures_util::{StreamExt, stream};
+    use std::task::{Context, Poll};
 
     /// Nine parts of ten bytes.
     fn upload() -> Body {
@@ -207,6 +208,33 @@ mod tests {
         ));
         drop(tokio::time::timeout(Duration::from_millis(1), super::collect(stuck, &limits, &spool)).await);
         assert!(!collect().await.in_file());
+    }
+
+    /// Neither of a body that is whole at once nor of one that is waited for.
+    #[tokio::test]
+    async fn a_small_part_keeps_nothing_of_the_block_it_came_in() {
+        let config = crate::config::Spool { dir: "/proc/nothing/here".into(), ..Default::default() };
+        let spool = Arc::new(Spool::open(&config).unwrap());
+        let limits = BodyLimits { total: 1 << 20, memory: 1024, wait: Duration::from_secs(30), min_rate: 240 };
+        for more in [false, true] {
+            let block = Arc::new(vec![7; 32 << 10]);
+            let part = Bytes::from_owner(Block(block.clone())).slice(..8);
+            let parts = stream::iter([Ok(http_body::Frame::data(part))]);
+            let rest = stream::poll_fn(move |_| if more { Poll::Pending } else { Poll::Ready(None) });
+            let body = Body::stream(http_body_util::StreamBody::new(parts.chain(rest)));
+            let mut collecting = Box::pin(super::collect(body, &limits, &spool));
+            let cx = &mut Context::from_waker(std::task::Waker::noop());
+            let collected = collecting.as_mut().poll(cx);
+            assert_eq!((collected.is_pending(), Arc::strong_count(&block)), (more, 1));
+        }
+    }
+
+    struct Block(Arc<Vec<u8>>);
+
+    impl AsRef<[u8]> for Block {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
     }
 
     #[test]
