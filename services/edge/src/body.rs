@@ -2,7 +2,7 @@
 
 use crate::static_files::FileParts;
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use std::fs::File;
@@ -47,6 +47,11 @@ pub trait End {
     /// What the answer's head has still to say, as lines: asked for before the body is sent, by a protocol that writes lines.
     fn say(&self, out: &mut Vec<u8>);
     fn end(self: Box<Self>, bytes: u64, complete: bool);
+}
+
+/// An answer of this status has no content, whatever was meant to be it (RFC 9110, sections 15.3.5, 15.3.6 and 15.4.5).
+pub fn goes_without(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Why a body broke off.

@@ -178,6 +178,10 @@ fn every_slip_in_a_route_is_told_with_its_place() {
             "edge.toml:5: status: 200 does not go with what this route does",
         ),
         (
+            "[[site]]\n[[site.route]]\npath = '/'\nstatus = 204\nrespond = 'x'",
+            "edge.toml:5: respond: an answer with status 204 has no text: leave it empty",
+        ),
+        (
             "[[site]]\n[[site.route]]\npath = '/'\nclose = true\nrewrite = '/'",
             "edge.toml:5: rewrite: goes with upstream, not with close",
         ),

@@ -1,14 +1,14 @@
 //! The last step of every answer.
 
 use crate::access_log::Record;
-use crate::body::{Body, Sending};
+use crate::body::{self, Body, Sending};
 use crate::connection::Protocol;
 use crate::template::{Scope, Template};
 use crate::throttle::Throttle;
 use crate::{compress, headers, limits, path, streams};
-use http::{HeaderValue, Method, Response, header};
+use http::{HeaderValue, Method, Response, StatusCode, header};
 
-/// Headers that all have, a bodiless HEAD, and the line when it has ended.
+/// Headers that all have, no body where there is none, and the line when it has ended.
 pub(super) fn finish(
     mut response: Response<Body>,
     mut record: Box<Record>,
@@ -48,6 +48,13 @@ pub(super) fn finish(
             && !response.headers().contains_key(header::CONTENT_LENGTH)
         {
             response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        *response.body_mut() = Body::empty();
+    }
+    if body::goes_without(response.status()) {
+        // A 304 tells the length that the page has.
+        if response.status() != StatusCode::NOT_MODIFIED {
+            response.headers_mut().remove(header::CONTENT_LENGTH);
         }
         *response.body_mut() = Body::empty();
     }

@@ -1,7 +1,7 @@
 //! An upstream that speaks HTTP/2 by hand: which of its answers are whole.
 
 use crate::common::frames::{
-    DATA, END_HEADERS, END_STREAM, HEADERS, NO_ERROR, RST_STREAM, SETTINGS, WHOLE, block, frame,
+    DATA, END_HEADERS, END_STREAM, Frames, GET, HEADERS, NO_ERROR, RST_STREAM, SETTINGS, WHOLE, block, frame,
 };
 use crate::common::{Connection, Edge, Setup, get};
 use std::io::{Read, Write};
@@ -114,4 +114,35 @@ fn a_whole_answer_that_is_reset_without_an_error_is_whole() {
 fn a_silent_answer_is_cut_off_in_time() {
     let (edge, _told) = partly("buffering = false\nread_timeout = '1s'");
     assert_eq!(begin(&edge).read_to_end(), b"", "no last chunk");
+}
+
+/// What has no content goes out without: a client of either protocol would take it for something else.
+#[test]
+fn an_answer_that_has_no_content_goes_without() {
+    for (status, length) in [("204", None), ("205", None), ("304", Some("5"))] {
+        let fields = [(":status", status), ("content-length", "5")];
+        let (address, _told) = upstream(vec![head(&fields), (DATA, END_STREAM, b"hello".to_vec())], Vec::new());
+        let code: u16 = status.parse().unwrap();
+        for buffering in [true, false] {
+            let text = format!("upstream = ['{address}']\nupstream_protocol = 'h2'\nbuffering = {buffering}\n");
+            let edge = Setup::default().file(&text).start();
+            let mut client = Frames::open(&edge, &edge.ca());
+            for stream in [1, 3] {
+                client.write(HEADERS, WHOLE, stream, &block(&GET));
+                let answer = client.until(|frame| frame.stream == stream).unwrap();
+                assert_eq!((answer.kind, answer.status(), answer.flags & END_STREAM), (HEADERS, code, END_STREAM));
+                let told = answer.payload.windows(14).any(|part| part == b"content-length");
+                assert!(length.is_some() || !told, "{status}");
+            }
+            let mut client = Connection::tls(edge.https, &edge.ca(), "localhost", &["http/1.1"]).unwrap();
+            for _ in 0..2 {
+                client.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+                let head = client.head().unwrap();
+                assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{head}");
+                let length = if code == 205 { Some("0") } else { length };
+                let said = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                assert_eq!(said, length, "{status}");
+            }
+        }
+    }
 }

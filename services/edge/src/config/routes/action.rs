@@ -1,6 +1,7 @@
 //! What becomes of a route's requests.
 
 use super::PathMatch;
+use crate::body;
 use crate::config::files::{FileTree, StaticDir};
 use crate::config::load::Reader;
 use crate::config::sites::{TEXTS, setting};
@@ -131,7 +132,7 @@ impl Reader<'_> {
             "respond" => Action::Respond {
                 status: match values.int("status") {
                     0 => StatusCode::OK,
-                    code => self.status(values, code, |code| code >= 200)?,
+                    code => self.status_of_text(values, code)?,
                 },
                 content_type: match values.text("content_type") {
                     "" => HeaderValue::from_static("text/plain; charset=utf-8"),
@@ -186,6 +187,15 @@ impl Reader<'_> {
             self.problems.push(values.problem("upstream", "the setting `upstream`, which this names, is not set"));
         }
         Some(Action::Upstream { place, target })
+    }
+
+    fn status_of_text(&mut self, values: &Values, code: i64) -> Option<StatusCode> {
+        let status = self.status(values, code, |code| code >= 200)?;
+        if body::goes_without(status) && !values.text("respond").is_empty() {
+            self.problems
+                .push(values.problem("respond", format!("an answer with status {code} has no text: leave it empty")));
+        }
+        Some(status)
     }
 
     fn status(&mut self, values: &Values, code: i64, fine: impl Fn(u16) -> bool) -> Option<StatusCode> {
