@@ -202,6 +202,32 @@ fn a_file_has_one_tag_however_it_is_compressed() {
 }
 
 #[test]
+fn a_file_that_is_not_to_be_transformed_is_never_compressed() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "body { color: red }\n".repeat(5000);
+    for name in ["fixed.css", "app.css"] {
+        common::write(&folder.path().join(name), &text);
+    }
+    let file = format!("static = ['/static/={}']\ncache_control = ['fixed*=no-transform']\n", folder.path().display());
+    let edge = Setup::default().plain().file(&file).start();
+    let ask = |name: &str| get(edge.http, &format!("/static/{name}"), &["Accept-Encoding: gzip"]);
+    let is_fixed = || {
+        let answer = ask("fixed.css");
+        assert_eq!(
+            (answer.header("content-encoding"), answer.header("vary"), answer.text()),
+            (None, None, text.clone())
+        );
+    };
+    is_fixed();
+    // By then a copy of this one would be there, too.
+    until("the other's copy is there", || {
+        is_fixed();
+        ask("app.css").header("content-length").is_some()
+    });
+    is_fixed();
+}
+
+#[test]
 fn off_per_route_and_secrets() {
     let upstream = application();
     let edge = Setup::default()

@@ -90,7 +90,7 @@ impl<'a> Said<'a> {
                 header::CONTENT_TYPE => said.content_type = said.content_type.or(Some(value)),
                 header::CONTENT_LENGTH => said.length = value.to_str().ok().and_then(|text| text.parse().ok()),
                 header::CONTENT_ENCODING | header::CONTENT_RANGE => said.fixed = true,
-                header::CACHE_CONTROL => said.fixed |= lists(value, b"no-transform"),
+                header::CACHE_CONTROL => said.fixed |= forbids(value),
                 header::SET_COOKIE => said.sets_cookie = true,
                 header::VARY => said.varies |= lists(value, b"accept-encoding") || lists(value, b"*"),
                 // RFC 9530, and its forerunners.
@@ -118,6 +118,15 @@ impl<'a> Said<'a> {
 
 fn has_whole_body(status: StatusCode) -> bool {
     !status.is_informational() && !matches!(status.as_u16(), 204 | 205 | 206 | 304)
+}
+
+/// Whether an answer is to reach the client as it is.
+pub fn forbidden(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CACHE_CONTROL).iter().any(forbids)
+}
+
+fn forbids(cache_control: &HeaderValue) -> bool {
+    lists(cache_control, b"no-transform")
 }
 
 /// A comma-separated list's member, without its case.

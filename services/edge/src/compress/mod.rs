@@ -10,7 +10,7 @@ mod kept;
 pub mod types;
 
 pub use accept::{Accept, Coding};
-pub use filter::{Seen, apply, weaken, without_fixed_bytes};
+pub use filter::{Seen, apply, forbidden, weaken, without_fixed_bytes};
 pub use kept::Kept;
 
 use http::{HeaderMap, HeaderValue, header};

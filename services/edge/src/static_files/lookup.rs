@@ -238,7 +238,8 @@ fn worth(wanted: &Wanted<'_>, entity: &Entity) -> Worth {
         siblings: wanted.options.precompressed && (shrinks(media) || media == "application/octet-stream"),
         coding: entity.length >= compress.min_length
             && !compress.codings.is_empty()
-            && compress.types.has(media.as_bytes()),
+            && compress.types.has(media.as_bytes())
+            && !compress::forbidden(&entity.headers),
     }
 }
 
