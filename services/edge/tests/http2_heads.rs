@@ -135,6 +135,23 @@ async fn a_head_over_its_limit() {
     assert_eq!(house.upstream.seen().len(), 3);
 }
 
+/// What is larger than the h2 crate may take in gets its bare 431, but is told and counted like any.
+#[test]
+fn a_head_far_over_its_limit() {
+    let house = House::new(&[]);
+    let mut client = house.open();
+    // A field that goes into the table, as index 62, named again and again.
+    let field = block(&[("x", "y".repeat(3000))]);
+    let head = [&block(&GET)[..], &[0x40], &field[1..], &[0xbe; 30]].concat();
+    assert_eq!(client.ask(1, &head), 431);
+    let line = house.edge.access_line(|line| line["status"] == 431);
+    assert_eq!((&line["reason"], &line["protocol"]), (&"head_too_long".into(), &"h2".into()), "{line}");
+    assert_eq!(client.ask(3, &block(&GET)), 200);
+    client.write(HEADERS, WHOLE, 5, &head);
+    house.counts("too_large", 2.0);
+    assert_eq!(house.upstream.seen().len(), 1);
+}
+
 /// Head and idle connection have other times; what the client does not answer is not waited for.
 const SLOW: [&str; 6] = ["--head-timeout", "1s", "--idle-timeout", "300s", "--send-timeout", "300s"];
 

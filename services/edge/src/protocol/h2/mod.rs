@@ -2,11 +2,12 @@
 //! (CVE-2024-27316), MadeYouReset (CVE-2025-8671), stalled windows, floods of frames that do nothing. RFC 9113.
 //!
 //! `mod` is a connection; [`watch`] looks at what passes on it, [`seen`] keeps what is known of that; [`stream`] is one request, [`head`]
-//! what it may begin with.
+//! what it may begin with, [`unheard`] the requests that never come so far.
 
 mod head;
 mod seen;
 mod stream;
+mod unheard;
 mod watch;
 
 use crate::boxed::boxed;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use h2::server::Connection;
 use h2::{Ping, PingPong, Reason};
 use http::StatusCode;
+use monodon_http1::Reject;
 use seen::Seen;
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -82,6 +84,7 @@ where
             match connection.poll_accept(cx) {
                 // Frames that make no request are worked on without a word.
                 Poll::Pending if seen.too_many(limits.h2_glitches) => Poll::Ready(Event::TooMany),
+                Poll::Pending if seen.unheard.has_answered() => Poll::Ready(Event::Unheard),
                 // Only now: what has come in time, and lay unread, is not late.
                 Poll::Pending if std::mem::take(&mut due) => Poll::Ready(Event::Look),
                 Poll::Pending if resting && seen.head.get().is_some() => Poll::Ready(Event::Look),
@@ -91,8 +94,14 @@ where
         });
         match event.await {
             Event::TooMany => {}
+            Event::Unheard => {
+                for _ in 0..seen.unheard.take() {
+                    refuse(&thread, &conn, Reject::HeadTooLong.status(), Reject::HeadTooLong.reason());
+                }
+            }
             Event::Accepted(Some(Ok((_, mut respond)))) if late => respond.send_reset(Reason::REFUSED_STREAM),
             Event::Accepted(Some(Ok((request, respond)))) => {
+                seen.unheard.given(respond.stream_id().as_u32());
                 let (thread, conn, seen) = (thread.clone(), conn.clone(), seen.clone());
                 // In a box: the runtime moves what it is given seven times.
                 tokio::task::spawn_local(boxed(|| stream::serve(thread, conn, seen, request, respond)));
@@ -121,7 +130,7 @@ where
                 let head = seen.head.get().map(|since| timeouts.head.saturating_sub(now.duration_since(since)));
                 if !late && head == Some(Duration::ZERO) && seen.drained.get() {
                     late = true;
-                    refuse_late(&thread, &conn);
+                    refuse(&thread, &conn, 408, "timeout_header");
                 }
                 if busy || conn.requests.get() != last_count || head.is_some() && !late {
                     last_count = conn.requests.get();
@@ -168,10 +177,10 @@ where
     }
 }
 
-/// In the middle of a head there is no stream that could have a page; what is left is the line in the log, and the count.
-fn refuse_late(thread: &Rc<Thread>, conn: &Rc<ConnInfo>) {
-    let status = StatusCode::REQUEST_TIMEOUT;
-    let refusal = Refusal { status, reason: "timeout_header", method: None, target: None, host: None };
+/// Where there is no stream that could have a page; what is left is the line in the log, and the count.
+fn refuse(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, status: u16, reason: &'static str) {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let refusal = Refusal { status, reason, method: None, target: None, host: None };
     drop(service::refuse(thread, conn, &refusal));
 }
 
@@ -189,6 +198,8 @@ enum Event<A> {
     Accepted(A),
     /// The process begins to stop.
     Drain,
+    /// h2 has answered what is larger than it may take in.
+    Unheard,
     /// Time to look whether the client is still there.
     Look,
     /// The connection has used up its patience.

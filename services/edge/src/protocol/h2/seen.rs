@@ -1,5 +1,6 @@
 //! What is known of a connection by what has passed on it.
 
+use super::unheard::Unheard;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ pub struct Seen {
     pub in_head: Cell<bool>,
     /// Since when.
     pub head: Cell<Option<Instant>>,
+    /// Requests that h2 answers by itself.
+    pub unheard: Unheard,
     /// All that has come was read.
     pub drained: Cell<bool>,
     /// Since when nothing can be written.

@@ -1,6 +1,6 @@
 //! A connection's transport, looked at as it passes: frames that do nothing are counted, for whoever sends many of them means no good
 //! (floods of PING, SETTINGS, PRIORITY, RST_STREAM, empty DATA, CONTINUATION), and so are bytes, for whoever sends and takes none. A head
-//! that does not end is seen, for it holds up all else.
+//! that does not end is seen, for it holds up all else; and which streams are answered.
 
 use super::seen::Seen;
 use std::io::{self, IoSlice};
@@ -11,9 +11,11 @@ use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 const HEADER: usize = 9;
-/// Kinds of frames, and a flag of these two.
+/// Kinds of frames, ...
 const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
 const CONTINUATION: u8 = 9;
+/// ... and a flag of HEADERS and CONTINUATION.
 const END_HEADERS: u8 = 4;
 /// Of SETTINGS and PING, and of DATA and HEADERS.
 const ACK_OR_END: u8 = 1;
@@ -39,11 +41,13 @@ pub struct Watched<I> {
     io: I,
     seen: Rc<Seen>,
     at: At,
+    /// Of what goes out, where no frame but its header is looked at.
+    out: At,
 }
 
 impl<I> Watched<I> {
     pub fn new(io: I, seen: Rc<Seen>) -> Self {
-        Self { io, seen, at: At::Preface(PREFACE) }
+        Self { io, seen, at: At::Preface(PREFACE), out: At::Header([0; HEADER], 0) }
     }
 }
 
@@ -122,6 +126,36 @@ fn payload(&[a, b, c, ..]: &[u8; HEADER]) -> u32 {
     u32::from_be_bytes([0, a, b, c])
 }
 
+fn stream(&[.., a, b, c, d]: &[u8; HEADER]) -> u32 {
+    u32::from_be_bytes([a & 0x7f, b, c, d])
+}
+
+/// Our own frames: whether h2 answers, or ends, what was never given to us.
+fn look_out(at: &mut At, seen: &Seen, mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        match at {
+            At::Header(header, filled) => {
+                fill(header, filled, &mut bytes);
+                if *filled == HEADER {
+                    match header[3] {
+                        HEADERS => seen.unheard.answers(stream(header)),
+                        RST_STREAM => drop(seen.unheard.given(stream(header))),
+                        _ => {}
+                    }
+                    *at = behind(payload(header), false, seen);
+                }
+            }
+            At::Payload(left, _) => {
+                let taken = bytes.len().min(*left as usize);
+                bytes = bytes.get(taken..).unwrap_or_default();
+                *at = behind(*left - taken as u32, false, seen);
+            }
+            // A client's alone.
+            At::Preface(_) | At::First(..) | At::Increment(..) => return,
+        }
+    }
+}
+
 /// A frame's header has come: length (24), type (8), flags (8), stream (32). RFC 9113, section 4.1.
 fn frame(header: &[u8; HEADER], seen: &Seen) -> At {
     let [_, _, _, kind, flags, ..] = *header;
@@ -132,6 +166,7 @@ fn frame(header: &[u8; HEADER], seen: &Seen) -> At {
         // HEADERS is a request, or trailers.
         HEADERS => {
             seen.in_head.set(true);
+            seen.unheard.begins(stream(header));
             false
         }
         // PING and SETTINGS that are no answer to ours.
@@ -175,7 +210,11 @@ impl<I> Watched<I> {
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write(cx, data);
+        let this = &mut *self;
+        let result = Pin::new(&mut this.io).poll_write(cx, data);
+        if let Poll::Ready(Ok(written)) = &result {
+            look_out(&mut this.out, &this.seen, data.get(..*written).unwrap_or_default());
+        }
         self.wrote(result)
     }
 
@@ -193,7 +232,16 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.io).poll_write_vectored(cx, parts);
+        let this = &mut *self;
+        let result = Pin::new(&mut this.io).poll_write_vectored(cx, parts);
+        if let Poll::Ready(Ok(written)) = result {
+            let mut left = written;
+            for part in parts {
+                let taken = part.len().min(left);
+                look_out(&mut this.out, &this.seen, part.get(..taken).unwrap_or_default());
+                left -= taken;
+            }
+        }
         self.wrote(result)
     }
 
@@ -203,90 +251,4 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Watched<I> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bytes(frames: &[(u8, u8, &[u8])]) -> Vec<u8> {
-        let mut all = vec![b'x'; PREFACE];
-        all.extend_from_slice(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5]);
-        for (kind, flags, payload) in frames {
-            all.extend_from_slice(&(payload.len() as u32).to_be_bytes()[1..]);
-            all.extend_from_slice(&[*kind, *flags, 0, 0, 0, 1]);
-            all.extend_from_slice(payload);
-        }
-        all
-    }
-
-    fn count(all: &[u8], step: usize) -> u64 {
-        let seen = Seen::default();
-        let mut at = At::Preface(PREFACE);
-        all.chunks(step).for_each(|part| look(&mut at, &seen, part));
-        assert!(matches!(at, At::Header(_, 0)));
-        seen.take_all()
-    }
-
-    #[test]
-    fn frames_that_do_nothing_are_counted_however_they_arrive() {
-        let useful: &[(u8, u8, &[u8])] =
-            &[(4, 1, b""), (1, 4, b"head"), (0, 0, b"data"), (0, 1, b""), (6, 1, b"pongpong"), (8, 0, &[0, 1, 0, 0])];
-        let idle: &[(u8, u8, &[u8])] = &[
-            (4, 0, b"settin"),
-            (0, 0, b""),
-            (6, 0, b"pingping"),
-            (2, 0, b"prior"),
-            (3, 0, b"code"),
-            (9, 4, b"more"),
-            (8, 0, &[0, 0, 0, 1]),
-            (200, 0, b"what"),
-        ];
-        for step in [1, 2, 7, 10_000] {
-            assert_eq!(count(&bytes(useful), step), 0, "{step}");
-            assert_eq!(count(&bytes(idle), step), idle.len() as u64, "{step}");
-        }
-    }
-
-    #[test]
-    fn a_head_is_open_until_its_end_has_come() {
-        let open = |all: &[u8], step: usize| {
-            let seen = Seen::default();
-            let mut at = At::Preface(PREFACE);
-            all.chunks(step).for_each(|part| look(&mut at, &seen, part));
-            seen.head.get().is_some()
-        };
-        let ends: &[(u8, u8, &[u8])] = &[(1, 0, b"he"), (9, 0, b"a"), (9, 4, b"d"), (0, 0, b"data"), (1, 5, b"head")];
-        let begins: &[(u8, u8, &[u8])] = &[(1, 4, b"head"), (1, 1, b"head"), (9, 0, b"more")];
-        for step in [1, 2, 7, 10_000] {
-            let whole = bytes(ends);
-            assert!(!open(&whole, step), "{step}");
-            // In its payload, and in its frame's own header, from where its kind stands.
-            for (missing, is) in [(1, true), (4, true), (5, true), (9, true), (10, false), (13, false)] {
-                assert_eq!(open(&whole[..whole.len() - missing], step), is, "{step}: {missing}");
-            }
-            assert!(open(&bytes(begins), step), "{step}");
-            assert!(!open(&[&bytes(begins)[..], &[0, 0, 0, 9, 4, 0, 0, 0, 1]].concat(), step), "{step}");
-        }
-    }
-
-    /// Whatever the bytes are, and however they are cut: no panic, and the same count.
-    #[test]
-    fn noise_is_counted_the_same_however_it_is_cut() {
-        let mut rng = fastrand::Rng::with_seed(7);
-        for _ in 0..300 {
-            let mut all = bytes(&[(6, 0, b"pingping"), (8, 0, &[0, 0, 0, 1]), (1, 4, b"head"), (0, 0, b"")]).repeat(3);
-            for _ in 0..rng.usize(..20) {
-                let at = rng.usize(..all.len());
-                all[at] = rng.u8(..);
-            }
-            let count = |step: usize| {
-                let seen = Seen::default();
-                let mut at = At::Preface(PREFACE);
-                all.chunks(step).for_each(|part| look(&mut at, &seen, part));
-                (seen.take_all(), seen.malformed.get(), seen.head.get().is_some())
-            };
-            let whole = count(all.len());
-            for step in 1..12 {
-                assert_eq!(count(step), whole);
-            }
-        }
-    }
-}
+mod tests;
