@@ -107,6 +107,11 @@ fn a_request_is_explained() {
     );
     assert_eq!(explain(folder.path(), &["/old/a%20b"])["outcome"], "redirect 308 Permanent Redirect to /new/a%20b");
     assert_eq!(explain(folder.path(), &["/gone"])["failure"], "closed");
+    assert_eq!(
+        explain(folder.path(), &["-c", "edge.toml", "/gone"])["failure"],
+        "closed",
+        "settings may stand before it"
+    );
     assert_eq!(explain(folder.path(), &["/x"])["takes"], "upstream");
     assert_eq!(explain(folder.path(), &["http://other.example/"])["failure"], "no_site");
     let told = explain(folder.path(), &["/x", "--client", "192.0.2.9"]);
@@ -254,6 +259,7 @@ fn explain_says_what_is_wrong() {
     let folder = folder();
     for (args, words) in [
         (&["explain"][..], "which URL?"),
+        (&["explain", "--config", "edge.toml"], "which URL?"),
         (&["explain", "ftp://a/"], "expected http:// or https://"),
         (&["explain", "/", "--header", "x"], "--header: expected 'Name: value'"),
         (&["explain", "/", "--client", "me"], "--client: expected an address"),

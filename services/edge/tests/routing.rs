@@ -175,6 +175,25 @@ fn the_canonical_host() {
     assert_eq!((moved.status, moved.header("location")), (307, Some(wanted.as_str())));
 }
 
+/// The certificate that clients see is the proxy's.
+#[test]
+fn the_canonical_host_behind_a_proxy_with_tls() {
+    let edge = edge(
+        "trusted_proxies = ['127.0.0.1']\n[[site]]\nhosts = ['shop.example', 'www.shop.example']\ncanonical = 'shop.example'\n\
+         [[site.route]]\npath = '/'\nrespond = 'hello'\n",
+    );
+    for (method, scheme, status, location) in [
+        ("GET", "https", 301, "https://shop.example/a?b".to_owned()),
+        ("POST", "https", 308, "https://shop.example/a?b".to_owned()),
+        ("GET", "http", 307, format!("http://shop.example:{}/a?b", edge.http.port())),
+    ] {
+        let proto = format!("X-Forwarded-Proto: {scheme}");
+        let fields = [&*host("www.shop.example"), &proto, "Content-Length: 0"];
+        let moved = common::client::request(edge.http, method, "/a?b", &fields);
+        assert_eq!((moved.status, moved.header("location")), (status, Some(location.as_str())), "{method} {scheme}");
+    }
+}
+
 #[test]
 fn certificates_are_kept_for_the_sites_names() {
     let upstream = Upstream::saying("hello");

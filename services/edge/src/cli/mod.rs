@@ -33,6 +33,8 @@ Usage: monodon-edge COMMAND [settings]
   reopen               open the log files again, after they were moved away
   healthcheck          exit 0 when it is ready
 
+Settings are flags, variables and a file: --config FILE, or MONODON_EDGE_CONFIG, or else ./edge.toml if it is there.
+
   monodon-edge run --http 127.0.0.1:8080 --https 127.0.0.1:8443 --upstream 127.0.0.1:8000 --static /static/=DIR
 ";
 

@@ -7,6 +7,10 @@ fn every_slip_is_told_with_its_place() {
     for (text, wrong) in [
         ("frame_options = 'MAYBE'", "edge.toml:1: frame_options: expected off or DENY or SAMEORIGIN, got \"MAYBE\""),
         (
+            "response_headers_remove = ['Date']",
+            "edge.toml:1: response_headers_remove: Date stands in every answer (RFC 9110, section 6.6.1)",
+        ),
+        (
             "[[site]]\nreferrer_policy = 'same'",
             "edge.toml:2: referrer_policy: expected off or a policy such as same-origin or strict-origin-when-cross-origin, got \
              \"same\"",

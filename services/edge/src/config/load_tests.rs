@@ -142,6 +142,11 @@ fn every_slip_in_a_route_is_told_with_its_place() {
             "edge.toml:3: path: expected a plain path such as /api/ (decoded, no . or .. segments), got \"/a/../b\"",
         ),
         (
+            "[[site]]\n[[site.route]]\npath = '/'\nclose = true\n[[site.route]]\nexact = '/'\nclose = true\n\
+             [[site.route]]\npath = '/'\nmethods = ['GET']\nclose = true\n[[site.route]]\npath = '/'\nrespond = ''",
+            "edge.toml:12: site.route: no request gets here: edge.toml:2: site.route takes the same, and comes before it",
+        ),
+        (
             "[[site]]\n[[site.route]]\npattern = '('\nclose = true",
             "edge.toml:3: pattern: not a regular expression: error: unclosed group",
         ),

@@ -4,7 +4,7 @@ use super::StaticDir;
 use super::limits;
 use super::load::Reader;
 use super::options::{Options, with_options};
-use super::routes::{self, Route};
+use super::routes::{self, Route, When};
 use super::tls::is_domain;
 use super::transport;
 use super::upstreams::{self, Named};
@@ -75,7 +75,12 @@ const SITE: &[Setting] = &[
     },
     setting("default", Kind::Bool, "It also answers for every host that no other site has."),
     setting("name", Kind::Text, "Its name in metrics and logs; by default the host."),
-    setting("canonical", Kind::Text, "The host to which its other hosts are redirected."),
+    setting(
+        "canonical",
+        Kind::Text,
+        "The host to which its other hosts are redirected: with 301 (308 but for GET and HEAD) where its certificate is public or a \
+         trusted proxy says https, else with 307, which nobody remembers.",
+    ),
 ];
 
 /// The hosts that belong together, and what becomes of their requests.
@@ -179,8 +184,16 @@ impl Reader<'_> {
         }
         let name = values.text("name");
         let mut routes: Vec<Route> = Vec::new();
+        let mut taken: Vec<(When, &str)> = Vec::new();
         for (declared, block) in values.blocks("route").enumerate() {
             let route = self.route(&block.values, values, upstreams, files);
+            if let Some(when) = route.as_ref().map(|route| &route.when) {
+                if let Some((_, first)) = taken.iter().find(|(known, _)| known == when) {
+                    let words = format!("no request gets here: {first} takes the same, and comes before it");
+                    self.problems.push(block.values.problem_here(words));
+                }
+                taken.push((when.clone(), block.values.place()));
+            }
             routes.extend(route.map(|route| Route { declared, ..route }));
         }
         router::order(&mut routes);

@@ -56,7 +56,8 @@ const SETTINGS: &[Setting] = &[
         "static",
         TEXTS,
         "",
-        "Folders to serve files from, each as `/prefix/=DIR`. Never outside the folder, no dot files, no listings.",
+        "Folders to serve files from, each as `/prefix/=DIR`. Never outside the folder, no dot files, no listings but with \
+         `autoindex`.",
     ),
     setting(
         "uploads",

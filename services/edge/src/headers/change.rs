@@ -97,6 +97,9 @@ fn refuse(name: &HeaderName, verb: Verb, direction: Direction) -> Result<(), Str
     if name.as_str().starts_with("x-monodon-") || name.as_str().starts_with("x-accel-") {
         return Err(format!("{name} is between the edge and the application"));
     }
+    if *name == header::DATE && direction == Direction::Response && verb == Verb::Remove {
+        return Err("Date stands in every answer (RFC 9110, section 6.6.1)".into());
+    }
     if *name == header::HOST && direction == Direction::Request && verb != Verb::Set {
         return Err("Host can be set, neither added nor removed: a request has one".into());
     }

@@ -25,7 +25,9 @@ pub fn redirect(asked: &Asked<'_>, record: &Record) -> Result<Option<Response<Bo
         trace.moved();
         trace.filter(if canonical.is_some() { "canonical" } else { "https" }, "redirects it");
     }
-    let public = tls && record.thread.certificates.is_public(host);
+    // Of a trusted proxy that speaks TLS to clients the certificate is its own.
+    let proxied = secure && !asked.conn.is_secure();
+    let public = tls && (proxied || record.thread.certificates.is_public(host));
     let method = &record.method;
     Ok(Some(redirect::to_host(method, tls, (host, listen.public_port(tls)), target, public)))
 }

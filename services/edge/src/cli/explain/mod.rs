@@ -73,11 +73,16 @@ impl Asked {
         let client = words.values(&["--client"])?.pop().map_or(Ok(SOMEBODY), |text| {
             text.parse().map_err(|_| format!("--client: expected an address such as 192.0.2.7, got {text:?}"))
         })?;
-        let url = words.rest.first().and_then(|word| word.to_str()).filter(|word| !word.starts_with('-'));
+        let flag = |word: &OsString| word.as_encoded_bytes().starts_with(b"-");
+        // Before the settings, or behind them, where it is no flag's value.
+        let place = match words.rest.as_slice() {
+            [first, ..] if !flag(first) => Some(0),
+            [.., before, last] if !flag(before) && !flag(last) => Some(words.rest.len() - 1),
+            _ => None,
+        };
+        let url = place.and_then(|place| words.rest.remove(place).into_string().ok());
         let url = url.ok_or("explain: which URL? For example: monodon-edge explain https://shop.example/api/items")?;
-        let asked = Self { url: url.to_owned(), method, headers, client };
-        words.rest.remove(0);
-        Ok(asked)
+        Ok(Self { url, method, headers, client })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::config::table::SCHEMA;
 use crate::config::{PathMatch, Route, Site, effective};
 use crate::router::{self, Miss};
 use crate::service::trace::{Place, Told};
-use http::{HeaderMap, Method, header, response};
+use http::{HeaderMap, Method, StatusCode, header, response};
 use monodon_settings::{Section, Values};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -125,7 +125,7 @@ impl<'a> Report<'a> {
         }
         let location = self.answer.headers.get(header::LOCATION);
         match location.map(|location| String::from_utf8_lossy(location.as_bytes())) {
-            Some(location) if self.told.moved => {
+            Some(location) if self.told.moved && self.answer.status == StatusCode::TEMPORARY_REDIRECT => {
                 let words = "permanent once the certificate is public";
                 format!("redirect {} to {location} ({words})", self.answer.status)
             }
