@@ -12,6 +12,21 @@ pub fn segment(text: &str, out: &mut String) {
     percent(text, b"-._~", out);
 }
 
+/// A request's target, of visible ASCII: what no URI holds.
+pub fn target(target: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(target.len() + 32);
+    for byte in target {
+        match byte {
+            b'"' => out.extend_from_slice(b"%22"),
+            b'<' => out.extend_from_slice(b"%3C"),
+            b'>' => out.extend_from_slice(b"%3E"),
+            b'`' => out.extend_from_slice(b"%60"),
+            byte => out.push(*byte),
+        }
+    }
+    out
+}
+
 fn percent(text: &str, plain: &[u8], out: &mut String) {
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || plain.contains(&byte) {

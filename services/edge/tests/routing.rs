@@ -128,6 +128,35 @@ fn a_route_for_get_takes_head() {
 }
 
 #[test]
+fn a_minor_version_that_nobody_knows_is_as_the_last_that_is_known() {
+    let upstream = Upstream::saying("hello");
+    let edge = edge(&format!("upstream = ['{}']\n", upstream.address));
+    let answer = Connection::plain(edge.http).unwrap().ask("GET /x HTTP/1.2\r\nHost: a\r\n\r\n");
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+    assert_eq!(upstream.last().line, "GET /x HTTP/1.1");
+}
+
+/// What clients send although no URI holds it reaches the application encoded, and is routed as what it means.
+#[test]
+fn what_no_uri_holds_is_encoded() {
+    let upstream = Upstream::saying("hello");
+    let edge = edge(&format!(
+        "upstream = ['{}']\n[[site]]\n[[site.route]]\npath = '/<a>/'\nupstream = 'default'\n\
+         [[site.route]]\npath = '/x'\nupstream = 'default'\n",
+        upstream.address
+    ));
+    for (target, told) in [
+        (r#"/x?filter={"a":1}"#, "/x?filter={%22a%22:1}"),
+        ("/x?a=<b>", "/x?a=%3Cb%3E"),
+        ("/<a>/b`?c`", "/%3Ca%3E/b%60?c%60"),
+        ("/%3ca%3e/%20", "/%3ca%3e/%20"),
+    ] {
+        assert_eq!(get(edge.http, target, &[]).status, 200, "{target}");
+        assert_eq!(upstream.last().path(), told);
+    }
+}
+
+#[test]
 fn redirects_fixed_answers_files_and_closing() {
     let folder = tempfile::tempdir().unwrap();
     common::write(&folder.path().join("a.txt"), "file");

@@ -252,11 +252,12 @@ impl Head {
     }
 }
 
-/// RFC 9112 2.3. `version` has the space before it.
+/// RFC 9112 2.3. `version` has the space before it. A minor version that is not known is as the highest that is (RFC 9110 2.5).
 fn version_of(version: &[u8]) -> Result<Version, Reject> {
     match version {
         b" HTTP/1.1" => Ok(Version::Http11),
         b" HTTP/1.0" => Ok(Version::Http10),
+        [b' ', b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Ok(Version::Http11),
         [b' ', b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {

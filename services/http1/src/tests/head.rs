@@ -67,13 +67,13 @@ fn the_request_line_is_exact() {
         ("GET / HTTP/+.1", 400),
         ("GET / HTTP/1,1", 400),
         ("GET / HTTP/2.0", 505),
-        ("GET / HTTP/1.2", 505),
         ("GET / HTTP/0.9", 505),
         ("PRI * HTTP/2.0", 505),
     ] {
         refused(format!("{line}\r\nHost: a\r\n\r\n").as_bytes(), status);
     }
     assert_eq!(refused(b"GET /\r\n", 400), Reject::RequestLine, "HTTP/0.9");
+    assert_eq!(parse(b"GET / HTTP/1.2\r\nHost: a\r\n\r\n").unwrap().version, Version::Http11);
     assert!(parse(b"M-SEARCH / HTTP/1.1\r\nHost: a\r\n\r\n").is_ok());
 }
 

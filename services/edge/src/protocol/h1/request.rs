@@ -1,6 +1,7 @@
 //! From a parsed head to `http::Request`: the values point into the bytes that were read.
 
 use crate::body::RequestBody;
+use crate::escape;
 use bytes::Bytes;
 use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -55,11 +56,19 @@ pub fn build(head: &Head, bytes: &Bytes, body: RequestBody) -> Result<Request<Re
     let path = match rest {
         b"" => PathAndQuery::from_static("/"),
         // An absolute form without a path: `http://host?query`.
-        rest @ [b'?', ..] => PathAndQuery::try_from([b"/", rest].concat()).map_err(|_| Reject::Target)?,
-        rest => PathAndQuery::from_maybe_shared(bytes.slice_ref(rest)).map_err(|_| Reject::Target)?,
+        rest @ [b'?', ..] => path_and_query(&Bytes::from([b"/", rest].concat()))?,
+        rest => path_and_query(&bytes.slice_ref(rest))?,
     };
     *request.uri_mut() = Uri::from(path);
     Ok(request)
+}
+
+/// `"`, `<`, `>` and `` ` `` belong in no URI (RFC 3986, section 2), but clients send them, in JSON above all: where a target cannot stay
+/// as it came for them, they are encoded. It means the same, to us and to the application.
+fn path_and_query(target: &Bytes) -> Result<PathAndQuery, Reject> {
+    PathAndQuery::from_maybe_shared(target.clone())
+        .or_else(|_| PathAndQuery::from_maybe_shared(Bytes::from(escape::target(target))))
+        .map_err(|_| Reject::Target)
 }
 
 fn method(name: &[u8]) -> Result<Method, Refused> {
@@ -118,6 +127,7 @@ mod tests {
     fn methods_and_odd_targets() {
         assert_eq!(request("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n").err().unwrap().status, 405);
         assert_eq!(request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").ok().unwrap().uri().path(), "*");
-        assert_eq!(request("GET /<> HTTP/1.1\r\nHost: a\r\n\r\n").err().unwrap().status, 400);
+        let target = "GET http://a?<\"a\"> HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(request(target).ok().unwrap().uri().to_string(), "/?%3C%22a%22%3E");
     }
 }
