@@ -129,6 +129,15 @@ fn what_clients_do_wrong() {
     ] {
         house.refused(&text, status, words);
     }
+    // What was refused can be found in the log; of what is too long, its beginning.
+    let line = house.edge.access_line(|line| line["reason"] == "line_too_long");
+    let path = line["path"].as_str().unwrap();
+    assert!(path.starts_with("/xxx") && (900..1025).contains(&path.len()), "{line}");
+    let mut client = Connection::plain(house.edge.http).unwrap();
+    client.send("PUT /what#ever HTTP/1.1\r\nHost: a.example\r\n\r\n").unwrap();
+    assert_eq!(client.answer().unwrap().status, 400);
+    let line = house.edge.access_line(|line| line["method"] == "PUT");
+    assert_eq!(line["path"], "/what", "{line}");
     assert_eq!(get(house.edge.http, "/limited", &["Host: a.example"]).status, 200);
     let limited = house.refused(&ask("GET /limited", ""), 429, ("rate_limited", "rate_limited"));
     assert!(limited.header("retry-after").is_some(), "{}", limited.head);

@@ -28,12 +28,12 @@ use crate::body::{Body, RequestBody};
 use crate::connection::{ConnInfo, Protocol};
 use crate::headers::forward::{self, Origin};
 use crate::router::Entry;
-use crate::{error_pages, host, limits};
+use crate::{error_pages, escape, host, limits};
 pub use dispatch::Asked;
 use dispatch::dispatch;
 use finish::finish;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use proxy::to_upstream;
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -51,6 +51,9 @@ pub struct Refusal<'a> {
     pub host: Option<&'a str>,
 }
 
+/// Bytes of a refused target in the log: one may be refused for its length.
+const SHOWN: usize = 1 << 10;
+
 /// The answer to a request that never became one. The connection closes after it.
 pub fn refuse(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, refusal: &Refusal<'_>) -> Response<Body> {
     let view = thread.view();
@@ -59,8 +62,10 @@ pub fn refuse(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, refusal: &Refusal<'_>) -
     if let Some(method) = refusal.method.and_then(|method| Method::from_bytes(method.as_bytes()).ok()) {
         *request.method_mut() = method;
     }
-    if let Some(target) = refusal.target.and_then(|target| target.parse().ok()) {
-        *request.uri_mut() = target;
+    if let Some(target) = refusal.target {
+        let target = target.get(..SHOWN).unwrap_or(target);
+        let encoded = || Uri::try_from(escape::target(target.as_bytes())).ok();
+        *request.uri_mut() = target.parse().ok().or_else(encoded).unwrap_or_default();
     }
     if let Some(host) = refusal.host.and_then(|host| HeaderValue::from_str(host).ok()) {
         request.headers_mut().insert(header::HOST, host);

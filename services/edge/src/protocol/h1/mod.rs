@@ -227,11 +227,15 @@ where
     async fn refuse_known(&mut self, refused: &Refused, head: &Head, bytes: &[u8]) -> Next {
         let text = |span: monodon_http1::Span| std::str::from_utf8(span.of(bytes)).ok().filter(|text| !text.is_empty());
         let host = head.host.map(|span| span.of(bytes)).or_else(|| head.value(bytes, b"host"));
+        let (method, target) = match text(head.target) {
+            Some(target) => (text(head.method), Some(target)),
+            None => begun(bytes),
+        };
         let refusal = Refusal {
             status: refused.status,
             reason: refused.reason,
-            method: text(head.method),
-            target: text(head.target),
+            method,
+            target,
             host: host.and_then(|host| std::str::from_utf8(host).ok()),
         };
         let response = service::refuse(&self.thread, &self.conn, &refusal);
@@ -242,6 +246,13 @@ where
             Sent::Keep | Sent::Close => Next::Close { linger: true },
         }
     }
+}
+
+/// Method and target of a request line that was not read, for the log.
+fn begun(bytes: &[u8]) -> (Option<&str>, Option<&str>) {
+    let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let mut words = std::str::from_utf8(line).unwrap_or_default().split(' ').filter(|word| !word.is_empty());
+    (words.next(), words.next())
 }
 
 /// Reads ahead a little, once the request's body is there, only to learn that the client has gone.

@@ -192,7 +192,7 @@ async fn answer(thread: &Rc<Thread>, conn: &Rc<ConnInfo>, request: Request<RecvS
             reason,
             method: Some(parts.method.as_str()),
             // One that is too long would be so in the log, too.
-            target: parts.uri.path_and_query().map(|target| target.as_str()).filter(|_| status != 414),
+            target: parts.uri.path_and_query().map(|target| target.as_str()),
             host: parts.uri.authority().map(|authority| authority.as_str()),
         };
         return service::refuse(thread, conn, &refusal);
