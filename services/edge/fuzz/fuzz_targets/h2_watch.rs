@@ -9,7 +9,13 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, ReadBuf};
 
-// The file itself: it needs nothing of the edge, and the edge takes long to compile with sanitizers.
+// The files themselves: they need nothing of the edge, and the edge takes long to compile with sanitizers.
+#[allow(dead_code)]
+#[path = "../../src/protocol/h2/seen.rs"]
+mod seen;
+#[allow(dead_code)]
+#[path = "../../src/protocol/h2/unheard.rs"]
+mod unheard;
 #[allow(dead_code)]
 #[path = "../../src/protocol/h2/watch.rs"]
 mod watch;
@@ -56,7 +62,7 @@ fn model(bytes: &[u8]) -> Option<u64> {
 
 fuzz_target!(|data: &[u8]| {
     let [step, room, bytes @ ..] = data else { return };
-    let seen = Rc::new(watch::Seen::default());
+    let seen = Rc::new(seen::Seen::default());
     let mut io = watch::Watched::new(Pieces(bytes, usize::from(*step) + 1), seen.clone());
     let mut context = Context::from_waker(Waker::noop());
     let (mut passed, mut space) = (Vec::new(), [0; 256]);
