@@ -87,7 +87,6 @@ STRICTER = [
     "length '18446744073709551616'",
     "length '99999999999999999999999999'",
     "length over all limits",
-    "version 'HTTP/1.2'",
     "identity and chunked",
     "coding 'gzip, chunked'",
     "coding 'identity, chunked'",

@@ -212,7 +212,7 @@ const SETTINGS: &[Setting] = &[
             "connect_timeout",
             Kind::Duration,
             "1s",
-            "For a connection to the upstream, TLS with it included; then 504 (nginx: proxy_connect_timeout).",
+            "For a connection to the upstream, TLS with it included; then 502: a host that is gone refuses nothing, and is down all the same (nginx: proxy_connect_timeout, with 504).",
         )
     },
     setting("queue_timeout", Kind::Duration, "10s", "How long a request waits for a free slot of the upstream."),

@@ -102,8 +102,8 @@ impl From<UpstreamError> for Failure {
         const LATE: StatusCode = StatusCode::GATEWAY_TIMEOUT;
         const BUSY: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
         match error {
-            // As in nginx: who is not there is a bad gateway, who does not take a connection in time a late one.
-            late if late.is_late() => Self::new(LATE, Reason::UpstreamConnect, "upstream_connect_timeout"),
+            // A container that was stopped refuses nothing, it is not there: that is an upstream that is down (nginx would say 504).
+            late if late.is_late() => Self::new(BAD, Reason::UpstreamConnect, "upstream_connect_timeout"),
             UpstreamError::Connect(error) => {
                 tracing::debug!(%error, "no connection to the upstream");
                 Self::new(BAD, Reason::UpstreamConnect, "upstream_connect")
